@@ -1,0 +1,25 @@
+-- Close a month's budget: its limit becomes what is held and spent, and nothing new is held in it.
+--
+-- What a hold or a refund gives back afterwards is available again but can only pay for a late confirm. Closing again takes
+-- what has come back since. With many cells the engine has every lease returned first.
+
+local name = budget_name(budget)
+local book = open_book(quota, { name, "v" .. name }, now_ms)
+if not book then return { GATE_CLOSED } end
+local record, bank = book.records[name], book.records["v" .. name]
+if not record or not bank then return { BUDGET_UNKNOWN } end
+
+local released_minor = is_alone == 1 and available(record) or free_of(bank)
+if record.closes_ms > book.at_ms then record.closes_ms = book.at_ms end
+bank.total = bank.total - released_minor
+if is_alone == 1 then
+  local lease = lease_of(bank, 0)
+  lease[3] = lease[3] + released_minor
+  record.returned = record.returned + released_minor
+end
+touch(book, "v" .. name)
+note_move(book, name, { name, -released_minor, 0, 0 })
+
+-- Below this line nothing may refuse.
+write_act(journal, book, ACT.closed, "", {}, payload)
+return { CLOSED, bank.total, released_minor }

@@ -1,0 +1,25 @@
+-- Turn what an open redemption holds into spent money and redeemed coupons.
+--
+-- What was held beyond the discount (money held at issue) goes back. A hold whose end has come is not confirmed, unless the
+-- money is already taken (`late`) and the sweeper has not been here yet: then everything it needs is still held by itself.
+
+local found = redis.call("HMGET", open, redemption, redemption .. ".body")
+local head = found[1] and unpack_redemption(found[1])
+local book = open_book(quota, head and quotas_of(head) or {}, now_ms)
+if not book then return { GATE_CLOSED } end
+if not head then return { NOT_OPEN } end
+if book.at_ms >= head.expires_ms and late == 0 then return { REDEMPTION_EXPIRED, head.expires_ms } end
+
+local coupons = coupons_of(wallet, head)
+redeem(book, head, coupons)
+
+-- Below this line nothing may refuse.
+local effects, fields = {}, { "r" .. redemption, settled_mark(head, hour) }
+put_coupons(head, coupons, effects, fields)
+local packed = pack_redemption(head)
+write_act(journal, book, ACT.confirmed, user, { coupons = effects, redemptions = { { redemption, values_redemption(head), "" } } }, "")
+redis.call("HSET", wallet, unpack(fields))
+redis.call("HDEL", open, redemption, redemption .. ".body")
+redis.call("HSET", settled, redemption, packed, redemption .. ".body", found[2])
+redis.call("ZREM", due, "r" .. user .. redemption)
+return { CONFIRMED, packed, found[2] }

@@ -1,0 +1,50 @@
+-- Confirm an expired redemption whose payment was taken, at its price.
+--
+-- Its coupons must be free again; that they ended since does not matter, nor that their budgets' month is over. Money that
+-- was given back when the hold ran out is taken anew, all or nothing. The order must not have another live redemption.
+
+local found = redis.call("HMGET", from, redemption, redemption .. ".body")
+local head = found[1] and unpack_redemption(found[1])
+local book = open_book(quota, head and quotas_of(head) or {}, now_ms)
+if not book then return { GATE_CLOSED } end
+if not head or head.state ~= REDEMPTION.expired then return { MOVED } end
+if book.cell.full == 1 then return { JOURNAL_FULL } end
+
+local current = redis.call("HGET", wallet, "o" .. head.order)
+if current and current ~= redemption then
+  local place = redis.call("HGET", wallet, "r" .. current)
+  if place and string.sub(place, 1, 1) ~= "x" then return { ORDER_TAKEN } end
+end
+local coupons = coupons_of(wallet, head)
+for _, held in ipairs(head.coupons) do
+  local field, campaign, _, at_issue, shares = unpack(held)
+  local coupon = coupons[field]
+  if not coupon or (coupon.state ~= COUPON.issued and coupon.state ~= COUPON.ended) then return { COUPON_TAKEN, field } end
+  local still_held = at_issue == 1 and coupon.holds and book.records[campaign_name(campaign)].state ~= CAMPAIGN.stopped
+  for _, share in ipairs(shares) do
+    local budget_no, held_minor, spent_minor = unpack(share)
+    if still_held then
+      move_idle(book, campaign, budget_no, -held_minor)
+    else
+      local budget = book.records[budget_name(budget_no)]
+      if not budget or available(budget) < spent_minor then
+        return { BUDGET_EXHAUSTED, field, budget_no, spent_minor - (budget and available(budget) or 0) }
+      end
+      share[2] = spent_minor
+      move_budget(book, budget_no, spent_minor, 0)
+    end
+  end
+  move_campaign(book, campaign, 0, 0, 1, 0)
+end
+redeem(book, head, coupons)
+
+-- Below this line nothing may refuse.
+local effects, fields = {}, { "r" .. redemption, settled_mark(head, hour), "o" .. head.order, redemption }
+for field, coupon in pairs(coupons) do coupon.redemption = redemption end
+put_coupons(head, coupons, effects, fields)
+local packed = pack_redemption(head)
+write_act(journal, book, ACT.confirmed, user, { coupons = effects, redemptions = { { redemption, values_redemption(head), "" } } }, "")
+redis.call("HSET", wallet, unpack(fields))
+redis.call("HDEL", from, redemption, redemption .. ".body")
+redis.call("HSET", settled, redemption, packed, redemption .. ".body", found[2])
+return { CONFIRMED, packed, found[2] }

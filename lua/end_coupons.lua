@@ -1,0 +1,29 @@
+-- End unused coupons of one user whose time has passed and give back the money held for them at issue.
+--
+-- `fields` is [[field, campaign]...] as the sweeper read them; each is judged again here. A stopped campaign's idle money went back
+-- when it was stopped, so its coupons end without a move. Coupons that hold no money end by their instant alone, without an act.
+
+local names = {}
+for i, pair in ipairs(fields) do names[i] = campaign_name(pair[2]) end
+local book = open_book(quota, names, now_ms)
+if not book then return { GATE_CLOSED } end
+
+local effects, packed = {}, {}
+for _, pair in ipairs(fields) do
+  local field, campaign = unpack(pair)
+  local raw = redis.call("HGET", wallet, field)
+  local coupon, terms = raw and unpack_coupon(raw), book.records[campaign_name(campaign)]
+  if coupon and terms and coupon.holds and coupon.state == COUPON.issued and is_over(coupon, terms, book.at_ms) then
+    give_back_holds(book, campaign, coupon)
+    coupon.state, coupon.since_ms = COUPON.ended, book.at_ms
+    effects[#effects + 1] = { field, values_coupon(coupon) }
+    packed[#packed + 1] = field
+    packed[#packed + 1] = pack_coupon(coupon)
+  end
+end
+if #effects == 0 then return { ENDED, 0 } end
+
+-- Below this line nothing may refuse.
+write_act(journal, book, ACT.ended, user, { coupons = effects }, "")
+redis.call("HSET", wallet, unpack(packed))
+return { ENDED, #effects }

@@ -1,0 +1,43 @@
+-- Raise or cut a budget's limit, once per addition, in the bank's home cell.
+--
+-- A raise is free at the bank; where there is one cell, that cell is leased it at once. A cut takes what is free, never what is
+-- held or spent: with many cells the engine recalls their leases first.
+
+local name = budget_name(budget)
+local book = open_book(quota, { name, "v" .. name }, now_ms)
+if not book then return { GATE_CLOSED } end
+local bank = book.records["v" .. name] or { total = 0, leases = {} }
+local earlier = redis.call("HGET", quota, "a" .. addition)
+if earlier then
+  local print_then, limit_then = string.match(earlier, "^(%S+) (%d+)$")
+  if print_then ~= fingerprint then return { REQUEST_CONFLICT } end
+  return { REPLAYED, limit_then }
+end
+if is_cut == 0 and bank.total + amount_minor > WHOLE_MAX then return { LIMIT_TOO_LARGE } end
+
+local record = book.records[name] or { opens_ms = opens_ms, closes_ms = closes_ms, granted = 0, returned = 0, held = 0, spent = 0 }
+local free_minor = is_alone == 1 and available(record) or free_of(bank)
+if is_cut == 1 and free_minor < amount_minor then return { BUDGET_IN_USE, free_minor } end
+
+local lease = lease_of(bank, 0)
+if is_cut == 0 then
+  bank.total = bank.total + amount_minor
+  if is_alone == 1 then
+    lease[2] = lease[2] + amount_minor
+    record.granted = record.granted + amount_minor
+  end
+else
+  bank.total = bank.total - amount_minor
+  if is_alone == 1 then
+    lease[3] = lease[3] + amount_minor
+    record.returned = record.returned + amount_minor
+  end
+end
+book.records[name], book.records["v" .. name] = record, bank
+touch(book, "v" .. name)
+note_move(book, name, { name, is_cut == 1 and -amount_minor or amount_minor, 0, 0 })
+
+-- Below this line nothing may refuse.
+write_act(journal, book, ACT.funded, "", {}, payload)
+redis.call("HSET", quota, "a" .. addition, fingerprint .. " " .. digits(bank.total))
+return { FUNDED, bank.total }

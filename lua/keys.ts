@@ -1,0 +1,84 @@
+/**
+ * Ids, hashes and key names: where everything lives.
+ *
+ * Every key carries its cell as hash tag, so one function call touches one slot. Only hashes and numbers
+ * enter a key; what a user typed never does. The hash of a user is the same for any client:
+ *
+ *   user hash  = base64url(first 16 bytes of SHA-256(user_id as UTF-8)), 22 characters
+ *   cell       = (first 4 of those bytes as a big-endian integer) mod cells
+ *   coupon_id  = user hash, then the wallet's field: 14 characters of SHA-256(campaign number NUL request_id), then the
+ *                campaign's number in base 36
+ *   redemption_id = user hash, then 12 characters of SHA-256(order_id NUL request_id)
+ *   hold-out   = first 4 bytes of SHA-256(campaign_id NUL user_id) mod 10000 < holdout_bp
+ */
+import { createHash } from "node:crypto"
+
+export const USER_HASH_CHARS = 22
+export const COUPON_HASH_CHARS = 14
+export const REDEMPTION_HASH_CHARS = 12
+export const ORDER_HASH_CHARS = 12
+export const REFUND_HASH_CHARS = 12
+export const FINGERPRINT_CHARS = 8
+/** The mark that outlives an evicted coupon: characters of its field that stay. */
+export const MARK_CHARS = 8
+export const HOUR_MS = 3_600_000
+
+const sha256 = (text: string): Buffer => createHash("sha256").update(text).digest()
+const hashText = (text: string, chars: number): string => sha256(text).toString("base64url").slice(0, chars)
+
+/** 128 bits of a user's id, the same for any client: 22 characters of base64url. */
+export const userHash = (user_id: string): string => sha256(user_id).subarray(0, 16).toString("base64url")
+
+/** The cell of a user hash: its first 32 bits, big endian, mod `cells`. */
+export const cellOf = (user: string, cells: number): number =>
+  cells === 1 ? 0 : Buffer.from(user.slice(0, 6), "base64url").readUInt32BE(0) % cells
+
+/** The home cell of a quota's bank. */
+export const homeOf = (quota: string, cells: number): number => cells === 1 ? 0 : sha256(quota).readUInt32BE(0) % cells
+
+/** The place of a coupon in its holder's wallet; it carries the campaign's number. */
+export const couponField = (campaign_no: number, request_id: string): string =>
+  hashText(`${campaign_no}\0${request_id}`, COUPON_HASH_CHARS) + campaign_no.toString(36)
+
+/** What a coupon_id says: its holder's hash, its wallet field and its campaign's number; nothing when it is not one of ours. */
+export const readCouponId = (coupon_id: string): { user: string; field: string; campaign_no: number } | undefined => {
+  const match = /^([A-Za-z0-9_-]{22})([A-Za-z0-9_-]{14}([1-9a-z][0-9a-z]{0,6}))$/.exec(coupon_id)
+  return match ? { user: match[1]!, field: match[2]!, campaign_no: parseInt(match[3]!, 36) } : undefined
+}
+
+/** The campaign's number that a wallet field carries. */
+export const campaignOfField = (field: string): number => parseInt(field.slice(COUPON_HASH_CHARS), 36)
+
+export const redemptionHash = (order_id: string, request_id: string): string =>
+  hashText(`${order_id}\0${request_id}`, REDEMPTION_HASH_CHARS)
+export const orderHash = (order_id: string): string => hashText(order_id, ORDER_HASH_CHARS)
+export const refundHash = (refund_id: string): string => hashText(refund_id, REFUND_HASH_CHARS)
+
+/** What a redemption_id says, or nothing when it is not one of ours. */
+export const readRedemptionId = (redemption_id: string): { user: string; redemption: string } | undefined => {
+  const match = /^([A-Za-z0-9_-]{22})([A-Za-z0-9_-]{12})$/.exec(redemption_id)
+  return match ? { user: match[1]!, redemption: match[2]! } : undefined
+}
+
+/** Whether the documented hash puts this user into the campaign's hold-out group. */
+export const isHeldOut = (campaign_id: string, user_id: string, holdout_bp: number): boolean =>
+  holdout_bp > 0 && sha256(`${campaign_id}\0${user_id}`).readUInt32BE(0) % 10_000 < holdout_bp
+
+/** Canonical JSON: keys sorted, no white space, so that equal content has equal text. */
+const canonical = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null"
+  const named = value as Record<string, unknown>
+  return `{${Object.keys(named).sort().filter((key) => named[key] !== undefined).map((key) => `${JSON.stringify(key)}:${canonical(named[key])}`).join(",")}}`
+}
+
+/** The fingerprint of a request as sent: 48 bits of the SHA-256 of its canonical JSON. */
+export const fingerprintOf = (request: unknown): string => hashText(canonical(request), FINGERPRINT_CHARS)
+
+export const quotaKey = (cell: number): string => `{c${cell}}q`
+export const journalKey = (cell: number): string => `{c${cell}}j`
+export const openKey = (cell: number): string => `{c${cell}}o`
+export const dueKey = (cell: number): string => `{c${cell}}d`
+export const settledKey = (cell: number, hour: number): string => `{c${cell}}h${hour}`
+export const walletKey = (cell: number, user: string): string => `{c${cell}}w${user}`
+export const hourOf = (at_ms: number): number => Math.floor(at_ms / HOUR_MS)

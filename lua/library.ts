@@ -1,0 +1,74 @@
+/**
+ * The library: one text made from the declarations and their bodies, under a name that carries its hash.
+ *
+ * Because the names carry the hash of the source, an old and a new engine run side by side on one Redis, each
+ * calling its own functions; loading is never a replacement.
+ */
+import { createHash } from "node:crypto"
+import { readFileSync } from "node:fs"
+import type { Script } from "./declare.ts"
+import { SCRIPTS } from "./index.ts"
+import { COUPON_HASH_CHARS, HOUR_MS, MARK_CHARS } from "./keys.ts"
+import { ACTS, CAMPAIGN_STATES, COUPON_STATES, FORMAT, HELD_OUT_MARK, REDEMPTION_STATES, recordsInLua } from "./records.ts"
+
+const read = (file: string): string => readFileSync(new URL(file, import.meta.url), "utf8")
+
+const table = (name: string, words: readonly string[], value: (word: string, i: number) => string): string =>
+  `local ${name} = { ${words.map((word, i) => `${word} = ${value(word, i)}`).join(", ")} }\n`
+
+const flagsOf = ({ nature }: Script): string =>
+  nature === "read" ? `{ "no-writes" }` : nature === "give" ? `{ "allow-oom" }` : "{}"
+
+const guard = (name: string, type: string, i: number): string =>
+  type === "int" ? `whole(args[${i + 1}], "${name}")` : type === "json" ? `list(args[${i + 1}], "${name}")` : `args[${i + 1}]`
+
+const functionOf = (script: Script, hash: string): string => {
+  const args = Object.entries(script.args)
+  const words = Object.keys(script.outcomes)
+  return `local function ${script.name}(keys, args)
+  if #keys ~= ${script.keys.length} or #args ~= ${args.length} then error("${script.name}: wrong number of keys or arguments") end
+  local ${script.keys.join(", ")} = ${script.keys.map((_, i) => `keys[${i + 1}]`).join(", ")}
+${args.map(([name, type], i) => `  local ${name} = ${guard(name, type, i)}\n`).join("")}  local ${words.map((word) => word.toUpperCase()).join(", ")} = ${words.map((word) => `"${word}"`).join(", ")}
+${read(`${script.name}.lua`)}
+end
+redis.register_function{
+  function_name = "${script.name}_${hash}",
+  callback = function(keys, args) return said(${script.name}(keys, args)) end,
+  flags = ${flagsOf(script)},
+}
+`
+}
+
+// Replies are texts only: numbers would be cut to integers, and a nil would end the array.
+const SAID = `local function said(reply)
+  for i = 2, #reply do
+    if type(reply[i]) == "number" then reply[i] = digits(reply[i]) end
+  end
+  return reply
+end
+`
+
+const shared = (): string =>
+  `local FORMAT = ${FORMAT}\n` +
+  table("COUPON", COUPON_STATES, (_, i) => `${i + 1}`) +
+  table("REDEMPTION", REDEMPTION_STATES, (_, i) => `${i + 1}`) +
+  table("CAMPAIGN", CAMPAIGN_STATES, (_, i) => `${i + 1}`) +
+  table("ACT", ACTS, (word) => `"${word}"`) +
+  `local MARK_CHARS, COUPON_HASH_CHARS, HOUR_MS, HELD_OUT_MARK = ${MARK_CHARS}, ${COUPON_HASH_CHARS}, ${HOUR_MS}, "${HELD_OUT_MARK}"\n` +
+  `local function filled(value) if value == nil or value == "" or value == 0 then return nil end return value end\n` +
+  recordsInLua() + read("prelude.lua") + SAID
+
+export interface Library {
+  /** Twelve hexadecimal characters of the source's SHA-256: part of every function's name. */
+  readonly hash: string
+  readonly name: string
+  readonly source: string
+}
+
+/** The library as it is loaded. Pure: the same files give the same names. */
+export const library = (): Library => {
+  const source = (hash: string): string => shared() + SCRIPTS.map((script) => functionOf(script, hash)).join("\n")
+  const hash = createHash("sha256").update(source("")).digest("hex").slice(0, 12)
+  const name = `scrip_${hash}`
+  return { hash, name, source: `#!lua name=${name}\n${source(hash)}` }
+}

@@ -1,0 +1,26 @@
+-- Bring an aged redemption and its coupons back from Postgres, only where there is none.
+--
+-- The reader says at which cursor he read. If something was evicted after that, what he read may be older than what left, and he
+-- has to read again. `mark_then` is the wallet's mark as he saw it, "" for none.
+
+local book = open_book(quota, {}, now_ms)
+if not book then return { GATE_CLOSED } end
+local evicted_epoch, evicted_n = string.match(book.cell.evicted, "^(%d+)-(%d+)$")
+evicted_epoch, evicted_n = tonumber(evicted_epoch), tonumber(evicted_n)
+if cursor_epoch < evicted_epoch or (cursor_epoch == evicted_epoch and cursor_n < evicted_n) then return { BEHIND } end
+if (redis.call("HGET", wallet, "r" .. redemption) or "") ~= mark_then then return { THERE } end
+
+local record = unpack_redemption(cmsgpack.pack(head))
+local fields = { "r" .. redemption, settled_mark(record, hour) }
+for _, pair in ipairs(coupons) do
+  local field, values = unpack(pair)
+  if redis.call("HEXISTS", wallet, field) == 0 then
+    fields[#fields + 1] = field
+    fields[#fields + 1] = cmsgpack.pack(values)
+  end
+end
+
+-- Below this line nothing may refuse.
+redis.call("HSET", settled, redemption, cmsgpack.pack(head), redemption .. ".body", body)
+redis.call("HSET", wallet, unpack(fields))
+return { LOADED }

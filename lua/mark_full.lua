@@ -1,0 +1,9 @@
+-- Refuse what spends while a cell's unflushed journal is over its limit, or allow it again. What gives back always works.
+
+local book = open_book(quota, {}, now_ms)
+if not book then return { GATE_CLOSED } end
+if book.cell.full ~= full then
+  book.cell.full = full
+  save_book(book)
+end
+return { MARKED }

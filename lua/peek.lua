@@ -1,0 +1,19 @@
+-- Read coupons of a wallet, named ones or (for an empty list) all, and whether a redemption of it is known.
+-- `coupons` is a packed list of [field, values]. A wallet's other fields are shorter than a coupon's.
+
+local book = open_book(quota, {}, now_ms)
+if not book then return { GATE_CLOSED } end
+local is_known = redemption ~= "" and redis.call("HEXISTS", wallet, "r" .. redemption) or 0
+local coupons = {}
+if #fields > 0 then
+  local raw = redis.call("HMGET", wallet, unpack(fields))
+  for i, field in ipairs(fields) do
+    if raw[i] then coupons[#coupons + 1] = { field, cmsgpack.unpack(raw[i]) } end
+  end
+else
+  local raw = redis.call("HGETALL", wallet)
+  for i = 1, #raw, 2 do
+    if #raw[i] > COUPON_HASH_CHARS then coupons[#coupons + 1] = { raw[i], cmsgpack.unpack(raw[i + 1]) } end
+  end
+end
+return { PEEKED, is_known, book.at_ms, cmsgpack.pack(coupons) }

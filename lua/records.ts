@@ -1,0 +1,149 @@
+/**
+ * The packed records: what Redis keeps and the journal carries.
+ *
+ * A record is a msgpack array with named places, declared once here. Lua gets `pack_<record>` and
+ * `unpack_<record>` from the declaration, TypeScript the codec of the same name, so neither side ever counts
+ * places. Fields after the `*` (optional) are left out from the end while they are empty: a plain
+ * issued coupon is three values, about 20 bytes, which is why a wallet stays a listpack.
+ */
+import { decode, encode } from "@msgpack/msgpack"
+
+/** Code that meets a higher format leaves the cell to newer code. */
+export const FORMAT = 1
+
+/** What a wallet keeps in place of a count for a user whom the hold-out kept from being issued. */
+export const HELD_OUT_MARK = "h"
+
+/** States of a coupon as they are packed, `issued` is 1. */
+export const COUPON_STATES = ["issued", "reserved", "redeemed", "ended", "revoked"] as const
+export type CouponState = (typeof COUPON_STATES)[number]
+
+/** States of a redemption as they are packed, `reserved` is 1. */
+export const REDEMPTION_STATES = ["reserved", "confirmed", "cancelled", "expired", "partly_refunded", "refunded"] as const
+export type RedemptionState = (typeof REDEMPTION_STATES)[number]
+
+/** States in which a cell knows a campaign; a draft is not in any cell. */
+export const CAMPAIGN_STATES = ["live", "paused", "stopped"] as const
+export type CampaignState = (typeof CAMPAIGN_STATES)[number]
+
+/** Acts of the journal: what an entry says happened. */
+export const ACTS = [
+  "opened", "tick", "published", "paused", "stopped", "funded", "closed", "issued", "held_out", "revoked", "ended",
+  "reserved", "extended", "confirmed", "cancelled", "expired", "refunded",
+] as const
+export type Act = (typeof ACTS)[number]
+
+interface Places { readonly always: readonly string[]; readonly optional: readonly string[] }
+
+/**
+ * cell: the cell's own record. `at_ms` never falls; `full` 1 refuses what spends; `rebuilding` 1 keeps every
+ * gate shut; `evicted` is the journal's tail at the last eviction.
+ * budget: one budget's share in this cell, minor units. available = granted - returned - held - spent.
+ * campaign: one campaign in this cell. Stock left = granted - returned - issued + revoked. `idle` is
+ * [[budget, held]…]: money held at issue for coupons that nobody has reserved, so that a stop is O(1).
+ * bank: a quota's bank, in its home cell: [[cell, granted, returned]…], both growing only.
+ * coupon: one right in a wallet. `redemption` and `since_ms` once it was used, `holds` [[budget, held]…] for money
+ * held at issue.
+ * redemption: coupons held for an order. `coupons` is [[field, campaign, discount, at_issue, [[budget, held, spent, back]…]]…],
+ * `refunds` [[refund, fingerprint, answer]…].
+ * effects: what one journal entry changed. `moves` [[quota, delta…]…]; `coupons` [[field, coupon]…];
+ * `redemptions` [[redemption, head, body]…], body "" where it is as before; `counts` [[campaign, count]…].
+ */
+export const RECORDS = {
+  cell: { always: ["format", "epoch", "at_ms", "full", "rebuilding", "evicted"], optional: [] },
+  budget: { always: ["opens_ms", "closes_ms", "granted", "returned", "held", "spent"], optional: [] },
+  campaign: {
+    always: ["version", "state", "starts_ms", "ends_ms", "per_user", "granted", "returned", "issued", "revoked", "reserved", "redeemed", "idle"],
+    optional: [],
+  },
+  bank: { always: ["total", "leases"], optional: [] },
+  coupon: { always: ["state", "ends_at_ms", "fingerprint"], optional: ["redemption", "since_ms", "holds"] },
+  redemption: {
+    always: ["format", "state", "order", "fingerprint", "reserved_ms", "expires_ms", "since_ms", "revision", "coupons"],
+    optional: ["confirmed_ms", "refunds"],
+  },
+  effects: { always: ["moves", "coupons", "redemptions", "counts"], optional: [] },
+} as const satisfies Record<string, Places>
+
+export type RecordName = keyof typeof RECORDS
+
+export interface CellRecord { format: number; epoch: number; at_ms: number; full: number; rebuilding: number; evicted: string }
+export interface BudgetRecord { opens_ms: number; closes_ms: number; granted: number; returned: number; held: number; spent: number }
+export interface CampaignRecord {
+  version: number; state: number; starts_ms: number; ends_ms: number; per_user: number
+  granted: number; returned: number; issued: number; revoked: number; reserved: number; redeemed: number; idle: [budget: number, held: number][]
+}
+export interface BankRecord { total: number; leases: [cell: number, granted: number, returned: number][] }
+export interface CouponRecord {
+  state: number; ends_at_ms: number; fingerprint: string
+  redemption?: string; since_ms?: number; holds?: [budget: number, held: number][]
+}
+/** One budget's part of one coupon in a redemption, minor units: held while reserved, spent once confirmed, back by refunds. */
+export type ShareRecord = [budget: number, held: number, spent: number, back: number]
+export type HeldCouponRecord = [field: string, campaign: number, discount_minor: number, at_issue: number, shares: ShareRecord[]]
+export interface RedemptionRecord {
+  format: number; state: number; order: string; fingerprint: string; reserved_ms: number; expires_ms: number
+  since_ms: number; revision: number; coupons: HeldCouponRecord[]
+  confirmed_ms?: number; refunds?: [refund: string, fingerprint: string, answer: string][]
+}
+/**
+ * A delta on one quota. A budget's is ["b7", limit, held, spent]; a campaign's ["k12", stock, issued, revoked,
+ * reserved, redeemed]; idle money of a campaign in a budget ["i12", budget, held].
+ */
+export type Move = [quota: string, ...deltas: number[]]
+export interface EffectsRecord {
+  moves: Move[]
+  coupons: [field: string, coupon: Values][]
+  redemptions: [redemption: string, head: Values, body: string][]
+  counts: [campaign: number, count: string][]
+}
+
+/** A record's values in the order of its places, as the array that is packed. */
+export type Values = readonly unknown[]
+
+interface Types {
+  cell: CellRecord; budget: BudgetRecord; campaign: CampaignRecord; bank: BankRecord
+  coupon: CouponRecord; redemption: RedemptionRecord; effects: EffectsRecord
+}
+
+const isEmpty = (value: unknown): boolean => value === undefined || value === "" || value === 0 || (Array.isArray(value) && value.length === 0)
+
+/** A record as the array of its places. Optional places are cut from the end while they are empty; an empty one in between is "". */
+export const valuesOf = <N extends RecordName>(name: N, record: Types[N]): Values => {
+  const { always, optional }: Places = RECORDS[name]
+  const named = record as unknown as Record<string, unknown>
+  const values: unknown[] = always.map((place) => named[place])
+  const last = optional.findLastIndex((place) => !isEmpty(named[place]))
+  for (const place of optional.slice(0, last + 1)) values.push(isEmpty(named[place]) ? "" : named[place])
+  return values
+}
+
+/** The record that an array of places says. Throws when there are too few or too many. */
+export const fromValues = <N extends RecordName>(name: N, values: unknown): Types[N] => {
+  const { always, optional }: Places = RECORDS[name]
+  if (!Array.isArray(values) || values.length < always.length || values.length > always.length + optional.length)
+    throw new Error(`not a ${name} record`)
+  const record: Record<string, unknown> = {}
+  always.forEach((place, i) => { record[place] = values[i] })
+  optional.forEach((place, i) => { const value: unknown = values[always.length + i]; if (!isEmpty(value)) record[place] = value })
+  return record as unknown as Types[N]
+}
+
+/** Pack a record as Redis keeps it. */
+export const pack = <N extends RecordName>(name: N, record: Types[N]): Buffer => Buffer.from(encode(valuesOf(name, record)))
+
+/** Unpack a record that Redis kept. Throws when the bytes are not an array of the declared places. */
+export const unpack = <N extends RecordName>(name: N, bytes: Uint8Array): Types[N] => fromValues(name, decode(bytes))
+
+/** The Lua functions `values_<record>`, `pack_<record>` and `unpack_<record>`, made from the declarations above. */
+export const recordsInLua = (): string =>
+  Object.entries(RECORDS as Record<string, Places>).map(([name, { always, optional }]) => {
+    const reads = [...always, ...optional].map((place, i) => i < always.length ? `${place} = r[${i + 1}]` : `${place} = filled(r[${i + 1}])`)
+    const writes = optional.map((place, i) => {
+      const rest = optional.slice(i).map((later) => `t.${later}`).join(" or ")
+      return `  if ${rest} then r[${always.length + i + 1}] = t.${place} or "" end\n`
+    })
+    return `local function unpack_${name}(raw)\n  local r = cmsgpack.unpack(raw)\n  return { ${reads.join(", ")} }\nend\n` +
+      `local function values_${name}(t)\n  local r = { ${always.map((place) => `t.${place}`).join(", ")} }\n${writes.join("")}  return r\nend\n` +
+      `local function pack_${name}(t)\n  return cmsgpack.pack(values_${name}(t))\nend\n`
+  }).join("\n")

@@ -1,0 +1,6 @@
+-- Journal that this cell has reached an instant: no later entry of the cell carries an earlier one.
+
+local book = open_book(quota, {}, now_ms)
+if not book then return { GATE_CLOSED } end
+write_act(journal, book, ACT.tick, "", {}, "")
+return { TICKED, book.at_ms }
