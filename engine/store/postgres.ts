@@ -1,0 +1,88 @@
+/**
+ * The connection to Postgres, and the tables' migrations.
+ *
+ * What must stay true: a whole number comes back as a number or not at all (money never exceeds 2^53-1, and a value that
+ * does is a fault, not a rounding); migrations run once however many processes start; code older than the tables does not serve.
+ */
+import { existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js"
+import { migrate as drizzleMigrate } from "drizzle-orm/postgres-js/migrator"
+import postgres from "postgres"
+
+const MIGRATIONS = join(import.meta.dir, "migrations")
+/** The lock under which migrations run: any number that nobody else takes. */
+const MIGRATION_LOCK = 7_370_197
+const CONNECT_S_MAX = 5
+/** A lost server is tried again after this long, doubled at each failure. */
+const RECONNECT_S_MIN = 0.1
+const RECONNECT_S_MAX = 2
+const BIGINT_OID = 20
+
+/** A whole number from the wire. */
+const wholeNumber = (text: string): number => {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is beyond 2^53-1`)
+  return value
+}
+
+const options = (connections_max: number) => ({
+  max: connections_max,
+  connect_timeout: CONNECT_S_MAX,
+  backoff: (failures: number) => Math.min(RECONNECT_S_MIN * 2 ** failures, RECONNECT_S_MAX),
+  onnotice: () => {},
+  connection: { application_name: "scrip" },
+  types: {
+    bigint: { to: BIGINT_OID, from: [BIGINT_OID], serialize: (value: number | bigint) => String(value), parse: wholeNumber },
+  },
+})
+
+export type Sql = ReturnType<typeof openSql>
+export type Database = PostgresJsDatabase
+
+const openSql = (url: string, connections_max: number) => postgres(url, options(connections_max))
+
+/** A pool of connections: `sql` for statements written by hand, `database` for the same pool through drizzle. */
+export interface Postgres {
+  readonly sql: Sql
+  readonly database: Database
+  close(): Promise<void>
+}
+
+/**
+ * Open a pool. Nothing is sent until the first statement. Drizzle takes over times and JSON on the pool it is given, so
+ * in `sql` too a timestamp comes back as text, and a JSON parameter is passed as text.
+ */
+export const openPostgres = (url: string, connections_max: number): Postgres => {
+  const sql = openSql(url, connections_max)
+  return { sql, database: drizzle(sql), close: () => sql.end({ timeout: CONNECT_S_MAX }) }
+}
+
+/** The tables are newer than this code: it must not write them. */
+export class SchemaNewer extends Error {
+  override readonly name = "SchemaNewer"
+}
+
+/** When each migration of this code was made: drizzle's mark of the last one it ran. */
+const madeHere = (folder: string): number[] => {
+  const journal = JSON.parse(readFileSync(join(folder, "meta", "_journal.json"), "utf8")) as { entries: { when: number }[] }
+  return journal.entries.map(({ when }) => when)
+}
+
+/** Bring the tables of a database up to this code, or refuse when they are ahead of it. */
+export const migrate = async (url: string, folder: string = MIGRATIONS): Promise<void> => {
+  if (!existsSync(join(folder, "meta", "_journal.json"))) return
+  const { sql, database, close } = openPostgres(url, 1)
+  try {
+    // One connection, so the lock and the migrations are one session; it is given back when the session ends.
+    await sql`select pg_advisory_lock(${MIGRATION_LOCK})`
+    await drizzleMigrate(database, { migrationsFolder: folder })
+    const [ran] = await sql<{ last: number | null }[]>`select max(created_at) as last from drizzle.__drizzle_migrations`
+    const known = Math.max(0, ...madeHere(folder))
+    if ((ran?.last ?? 0) > known) {
+      throw new SchemaNewer("The tables were made by a newer Scrip. Start that one, or restore a copy from before it.")
+    }
+  } finally {
+    await close()
+  }
+}

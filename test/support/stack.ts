@@ -1,0 +1,97 @@
+/**
+ * One private Redis and one private Postgres for a whole test run, started when the first test asks and gone at its end.
+ *
+ * What must stay true: a test shares the servers and nothing else. It takes a fresh database, or ids and cells that no
+ * other test uses, so the order of tests means nothing and the suite passes twice in a row.
+ */
+import { afterAll, setDefaultTimeout } from "bun:test"
+import { randomBytes } from "node:crypto"
+import { chmodSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import postgres from "postgres"
+import { quietLog } from "../../engine/log.ts"
+import { migrate } from "../../engine/store/postgres.ts"
+import { type PrivateServers, startPrivate } from "../../engine/store/private.ts"
+
+/** The servers of this run. */
+export interface Stack {
+  readonly redisUrl: string
+  /** A database with our tables, shared by every test that uses ids of its own. */
+  readonly databaseUrl: string
+  /** A new database with our tables and nothing in them. */
+  freshDatabase(): Promise<string>
+  /** A second Redis of the caller's own, to restart, fill or break; it ends with the run at the latest. */
+  ownRedis(): Promise<PrivateServers & { readonly redisUrl: string }>
+}
+
+const folders: string[] = []
+const servers: PrivateServers[] = []
+
+/** A new folder for one test's files, removed at the end of the run; others may walk through it, as Postgres must when we are root. */
+export const scratchFolder = (): string => {
+  const folder = mkdtempSync(join(tmpdir(), "scrip-test-"))
+  chmodSync(folder, 0o711)
+  folders.push(folder)
+  return folder
+}
+
+const withDatabase = (url: string, database: string): string => {
+  const changed = new URL(url)
+  changed.pathname = `/${database}`
+  return changed.href
+}
+
+const start = async (): Promise<Stack> => {
+  const both = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog })
+  servers.push(both)
+  const { redisUrl, databaseUrl } = both
+  if (redisUrl === undefined || databaseUrl === undefined) throw new Error("the private servers have no address")
+  // Every fresh database is a copy of this one, which is faster than its migrations and connects to nobody.
+  const template = withDatabase(databaseUrl, "template_scrip")
+  const admin = async (statement: string) => {
+    const sql = postgres(withDatabase(databaseUrl, "postgres"), { max: 1, onnotice: () => {} })
+    try {
+      await sql.unsafe(statement)
+    } finally {
+      await sql.end()
+    }
+  }
+  await admin("create database template_scrip")
+  await migrate(template)
+  await migrate(databaseUrl)
+  return {
+    redisUrl,
+    databaseUrl,
+    freshDatabase: async () => {
+      const name = `test_${randomBytes(8).toString("hex")}`
+      await admin(`create database ${name} template template_scrip`)
+      return withDatabase(databaseUrl, name)
+    },
+    ownRedis: async () => {
+      const own = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog, postgres: false })
+      servers.push(own)
+      if (own.redisUrl === undefined) throw new Error("the private Redis has no address")
+      return { ...own, redisUrl: own.redisUrl }
+    },
+  }
+}
+
+let started: Promise<Stack> | undefined
+
+/** The servers of this run; the first caller starts them. */
+export const stack = (): Promise<Stack> => (started ??= start())
+
+/** Stop what was started and remove what was written. */
+export const endStack = async (): Promise<void> => {
+  await started?.catch(() => {})
+  await Promise.all(servers.splice(0).map((each) => each.stop()))
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+}
+
+/** A test that waits for a server may wait for its first start on a busy machine. */
+const TEST_MS_MAX = 30_000
+setDefaultTimeout(TEST_MS_MAX)
+
+// As a preload this file's hook closes the run, not one file of it.
+afterAll(endStack)
