@@ -1,0 +1,208 @@
+// The best set of coupons: the one that gives most, found by looking at every set that could still win.
+//
+// The search goes through the coupons in their order of application and takes or leaves each one, so every set is
+// priced exactly as a named list would be. A branch is left when not even all coupons to come, each at its most and
+// one for each group or campaign that allows only one, could reach what is already known.
+// What must stay true: an answer is `proved` only if no branch was given up; a tie falls to the fewest coupons, then
+// to those that end first, then to the smallest coupon_ids; the search stops after `steps_max` pricings of one coupon.
+
+import { aloneOf, effectOn, type Candidate } from "./candidate.ts"
+import { cartAfter, cartOf, roomOf } from "./cart.ts"
+import { firstRunningLack } from "./conditions.ts"
+import { mulDivHalfUp } from "./money.ts"
+import { conflictOf, stretchOf } from "./stacking.ts"
+import type { Cart, Effect, Sheet } from "./types.ts"
+import { walk } from "./walk.ts"
+
+/** Pricings of one coupon that a search may spend where nothing else is said: some 20 ms. */
+export const STEPS_MAX = 20_000
+
+/** Up to so many usable coupons the search alone is fast; above, a greedy set goes before it as the mark to beat. */
+export const EXACT_MAX = 12
+
+export type Best = {
+  readonly chosen: readonly Candidate[]
+  readonly proved: boolean
+  readonly gapMinor: number
+}
+
+/** A set with what it gives and what it costs the budgets that are to be spared. */
+type Found = { readonly gives: number; readonly costs: number; readonly chosen: readonly Candidate[] }
+
+export function bestOf(
+  sheet: Sheet,
+  usable: readonly Candidate[],
+  stepsMax: number,
+  spare: ReadonlySet<string> | undefined,
+): Best {
+  // A coupon that gives nothing alone gives nothing beside others.
+  const ranked = usable.filter((candidate) => aloneOf(candidate, sheet))
+  let best: Found = { gives: 0, costs: 0, chosen: [] }
+  const offer = (found: Found): void => {
+    if (isBetter(found, best)) best = found
+  }
+
+  for (const candidate of ranked) {
+    if (candidate.terms.exclusive) offer(foundOf([{ candidate, effect: aloneOf(candidate, sheet)! }], spare))
+  }
+  const open = ranked.filter((candidate) => !candidate.terms.exclusive)
+  if (open.length > EXACT_MAX) offer(greedy(sheet, open, spare))
+
+  const most = open.map((candidate) => mostOf(candidate, sheet))
+  const bounds = boundsOf(open, most)
+  const taken: Candidate[] = []
+  let steps = stepsMax
+  let givenUp = 0
+
+  /** Everything below one choice: coupons from `turn` on, on a cart that the taken ones have left. */
+  const search = (turn: number, cart: Cart, began: Cart, stretch: number, gives: number, costs: number, later: number): void => {
+    if (turn === open.length) return
+    const reach = gives + later + bounds[turn]!
+    if (!mayWin(reach, costs, taken.length + 1, best)) return
+    if (steps <= 0) {
+      givenUp = Math.max(givenUp, reach)
+      return
+    }
+    const candidate = open[turn]!
+    const start = stretchOf(candidate) === stretch ? began : cart
+    const finance = candidate.terms.kind.phase === "finance"
+    if (!conflictOf(candidate, taken) && !firstRunningLack(candidate, sheet, cart)) {
+      steps -= 1
+      const effect = finance ? undefined : effectOn(candidate, cart, start)
+      if (finance || effect) {
+        const next = effect ? cartAfter(cart, effect) : cart
+        const nextGives = gives + (effect ? effect.totalMinor + effect.benefitMinor : 0)
+        const nextCosts = costs + (effect ? costOf(candidate, effect, spare) : 0)
+        const nextLater = later + (finance ? most[turn]! : 0)
+        taken.push(candidate)
+        const known = withFinance(taken, next, nextGives, nextCosts, spare)
+        if (known) {
+          offer(known)
+          search(turn + 1, next, start, stretchOf(candidate), nextGives, nextCosts, nextLater)
+        }
+        taken.pop()
+      }
+    }
+    search(turn + 1, cart, start, stretchOf(candidate), gives, costs, later)
+  }
+  const untouched = cartOf(sheet)
+  search(0, untouched, untouched, -1, 0, 0, 0)
+
+  const gapMinor = Math.max(0, givenUp - best.gives)
+  return { chosen: best.chosen, proved: givenUp === 0, gapMinor }
+}
+
+/** Adds what finance coupons give on what is left now; undefined where one of them gives nothing any more. */
+function withFinance(
+  taken: readonly Candidate[],
+  cart: Cart,
+  gives: number,
+  costs: number,
+  spare: ReadonlySet<string> | undefined,
+): Found | undefined {
+  let found: Found = { gives, costs, chosen: taken.slice() }
+  for (const candidate of taken) {
+    if (candidate.terms.kind.phase !== "finance") continue
+    const effect = effectOn(candidate, cart, cart)
+    if (!effect) return undefined
+    found = {
+      ...found,
+      gives: found.gives + effect.benefitMinor,
+      costs: found.costs + costOf(candidate, effect, spare),
+    }
+  }
+  return found
+}
+
+/** Takes what adds most, as long as something adds. */
+function greedy(sheet: Sheet, open: readonly Candidate[], spare: ReadonlySet<string> | undefined): Found {
+  let best: Found = { gives: 0, costs: 0, chosen: [] }
+  for (;;) {
+    let next = best
+    for (const candidate of open) {
+      if (best.chosen.includes(candidate)) continue
+      const asked = open.filter((other) => other === candidate || best.chosen.includes(other))
+      const found = foundOf(walk(sheet, asked).taken, spare)
+      if (isBetter(found, next)) next = found
+    }
+    if (next === best) return best
+    best = next
+  }
+}
+
+function foundOf(
+  taken: readonly { readonly candidate: Candidate; readonly effect: Effect }[],
+  spare: ReadonlySet<string> | undefined,
+): Found {
+  let gives = 0
+  let costs = 0
+  for (const { candidate, effect } of taken) {
+    gives += effect.totalMinor + effect.benefitMinor
+    costs += costOf(candidate, effect, spare)
+  }
+  return { gives, costs, chosen: taken.map(({ candidate }) => candidate) }
+}
+
+/** What a coupon costs the budgets that are to be spared. */
+function costOf({ terms }: Candidate, effect: Effect, spare: ReadonlySet<string> | undefined): number {
+  if (!spare) return 0
+  let share_bp = 0
+  for (const part of terms.funding) if (spare.has(part.budget_id)) share_bp += part.share_bp
+  return share_bp === 0 ? 0 : mulDivHalfUp(effect.costMinor, share_bp, 10000)
+}
+
+/** The most that a coupon can give in any cart. */
+function mostOf(candidate: Candidate, sheet: Sheet): number {
+  const alone = aloneOf(candidate, sheet)!
+  if (!candidate.terms.kind.unbounded_by_alone) return alone.totalMinor + alone.benefitMinor
+  const untouched = cartOf(sheet)
+  const room = candidate.targets.reduce((sum, place) => sum + roomOf(untouched, place), 0)
+  return Math.min(candidate.terms.maxMinor, room) + alone.benefitMinor
+}
+
+/** For each turn the most that the coupons from there on can add: of those that exclude each other, the one that gives most. */
+function boundsOf(open: readonly Candidate[], most: readonly number[]): number[] {
+  const bounds = new Array<number>(open.length + 1).fill(0)
+  const ofClique = new Map<string, number>()
+  for (let turn = open.length - 1; turn >= 0; turn--) {
+    const clique = cliqueOf(open[turn]!)
+    const before = ofClique.get(clique) ?? 0
+    const now = Math.max(before, most[turn]!)
+    ofClique.set(clique, now)
+    bounds[turn] = bounds[turn + 1]! + now - before
+  }
+  return bounds
+}
+
+/** Coupons with the same clique never stand together. */
+function cliqueOf({ terms, coupon }: Candidate): string {
+  if (terms.group !== undefined && terms.groupMax === 1) return `group ${terms.group}`
+  return terms.perOrder === 1 ? `campaign ${terms.campaign_id}` : `coupon ${coupon.coupon_id}`
+}
+
+/** Could a set that reaches so much, costs at least so much and has at least so many coupons still win? */
+function mayWin(reach: number, costs: number, count: number, best: Found): boolean {
+  if (reach !== best.gives) return reach > best.gives
+  if (costs !== best.costs) return costs < best.costs
+  return count <= best.chosen.length
+}
+
+function isBetter(found: Found, best: Found): boolean {
+  if (found.gives !== best.gives) return found.gives > best.gives
+  if (found.costs !== best.costs) return found.costs < best.costs
+  if (found.chosen.length !== best.chosen.length) return found.chosen.length < best.chosen.length
+  const byEnd = compareLists(endsOf(found), endsOf(best))
+  return (byEnd || compareLists(idsOf(found), idsOf(best))) < 0
+}
+
+const endsOf = ({ chosen }: Found): number[] => chosen.map(({ coupon }) => coupon.ends_at_ms).sort((a, b) => a - b)
+
+const idsOf = ({ chosen }: Found): string[] => chosen.map(({ coupon }) => coupon.coupon_id).sort()
+
+function compareLists<Value extends number | string>(a: readonly Value[], b: readonly Value[]): number {
+  for (let i = 0; i < a.length; i++) {
+    if (a[i]! < b[i]!) return -1
+    if (a[i]! > b[i]!) return 1
+  }
+  return 0
+}

@@ -1,0 +1,105 @@
+// What is left to pay, line by line, while coupons are applied.
+//
+// A line is kept as runs of units (quantity, amount left), never as single units, so that a line of a million units
+// costs what a line of one costs. The shipping is a line of its own at the last place.
+// What must stay true: a cart is never changed, applying an effect makes the next one; the runs of a line always sum
+// to what is left of it; nothing falls below 0.
+
+import { MONEY_MAX } from "./money.ts"
+import type { Cart, Effect, Order, Piece, Run, Sheet } from "./types.ts"
+
+/** An order that cannot be counted in MONEY_MAX, by the field that is too large; undefined when all fits. */
+export function orderFault(order: Order): { field: string; says: string } | undefined {
+  let total = BigInt(order.shipping_minor ?? 0)
+  for (let i = 0; i < order.lines.length; i++) {
+    const line = order.lines[i]!
+    const amount = BigInt(line.unit_price_minor) * BigInt(line.quantity)
+    if (amount > BigInt(MONEY_MAX)) return { field: `order.lines.${i}`, says: "price times quantity is above 2^53-1" }
+    total += amount
+  }
+  if (total > BigInt(MONEY_MAX)) return { field: "order.lines", says: "the order's total is above 2^53-1" }
+  return undefined
+}
+
+/** Lays an order out for pricing. */
+export function sheetOf(order: Order, nowMs: number): Sheet {
+  const count = order.lines.length
+  const all = new Array<number>(count)
+  const prices = new Array<number>(count + 1)
+  const quantities = new Array<number>(count + 1)
+  const floors = new Array<number>(count + 1)
+  const amounts = new Array<number>(count + 1)
+  for (let i = 0; i < count; i++) {
+    const line = order.lines[i]!
+    all[i] = i
+    prices[i] = line.unit_price_minor
+    quantities[i] = line.quantity
+    // A floor above the price only says that nothing may be taken off.
+    floors[i] = Math.min(line.floor_minor ?? 0, line.unit_price_minor)
+    amounts[i] = line.unit_price_minor * line.quantity
+  }
+  prices[count] = amounts[count] = order.shipping_minor ?? 0
+  quantities[count] = 1
+  floors[count] = 0
+  return { order, nowMs, shipping: count, all, prices, quantities, floors, amounts }
+}
+
+/** The cart before any coupon. */
+export const cartOf = (sheet: Sheet): Cart => ({ sheet, left: sheet.amounts, runs: NO_RUNS })
+
+/** Shared by all carts whose units are all alike: reading past its end is undefined, which says just that. */
+const NO_RUNS: readonly undefined[] = []
+
+/** The units of a line in order. */
+export function runsOf(cart: Cart, place: number): readonly Run[] {
+  return cart.runs[place] ?? [{ quantity: cart.sheet.quantities[place]!, leftMinor: cart.left[place]!, spent: false }]
+}
+
+/** How much can still be taken off a line before its units stand at their floor. */
+export function roomOf(cart: Cart, place: number): number {
+  const floor = cart.sheet.floors[place]!
+  const runs = cart.runs[place]
+  if (!runs) return Math.max(0, cart.left[place]! - floor * cart.sheet.quantities[place]!)
+  let room = 0
+  for (const run of runs) room += roomOfRun(run, floor)
+  return room
+}
+
+/** The same of a run. */
+export const roomOfRun = (run: Run, floor: number): number => Math.max(0, run.leftMinor - floor * run.quantity)
+
+/** Cuts a run behind its first units; they carry what does not divide evenly. */
+export function splitRun(run: Run, units: number): [Run, Run] {
+  const each = Math.floor(run.leftMinor / run.quantity)
+  const leftMinor = each * units + Math.min(units, run.leftMinor - each * run.quantity)
+  return [
+    { quantity: units, leftMinor, spent: run.spent },
+    { quantity: run.quantity - units, leftMinor: run.leftMinor - leftMinor, spent: run.spent },
+  ]
+}
+
+/** The cart after a coupon. */
+export function cartAfter(cart: Cart, effect: Effect): Cart {
+  const left = cart.left.slice()
+  for (let i = 0; i < left.length; i++) left[i]! -= effect.off[i]!
+  if (!effect.pieces) return { sheet: cart.sheet, left, runs: cart.runs }
+  const runs = cart.runs.slice()
+  for (let i = 0; i < left.length; i++) {
+    const pieces = effect.pieces[i]
+    if (pieces) runs[i] = pieces.map(runAfter)
+  }
+  return { sheet: cart.sheet, left, runs }
+}
+
+const runAfter = ({ quantity, leftMinor, offMinor, spent }: Piece): Run => ({
+  quantity,
+  leftMinor: leftMinor - offMinor,
+  spent,
+})
+
+/** A sum over places. */
+export function sumAt(amounts: readonly number[], places: readonly number[]): number {
+  let sum = 0
+  for (let i = 0; i < places.length; i++) sum += amounts[places[i]!]!
+  return sum
+}

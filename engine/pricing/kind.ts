@@ -1,0 +1,48 @@
+// What a kind is: a name, terms that a schema can check, and a pure function from a cart to what is taken off it.
+//
+// What must stay true: terms are parsed once, when a campaign is compiled; after that nothing can fail. A kind sees
+// the cart and returns an effect: it writes nothing, reads no clock, and knows no other coupon.
+
+import type { Static, TSchema } from "typebox"
+import type { Act } from "./types.ts"
+
+/** What is wrong with terms, by field. */
+export type TermsFault = { readonly field: string; readonly says: string }
+
+type Definition<Schema extends TSchema> = {
+  readonly name: string
+  readonly terms: Schema
+  /** What the schema cannot say; fields are named from the terms on, as in `tiers.0.from`. */
+  readonly faults?: (terms: Static<Schema>) => TermsFault[]
+  /** The most that one coupon can cost; undefined where nothing in the terms bounds it. */
+  readonly boundMinor: (terms: Static<Schema>) => number | undefined
+  /** Terms to a function of the cart; what can be prepared once is prepared here. */
+  readonly act: (terms: Static<Schema>) => Act
+  /** Percentages come first where the policy says `percent_first`. */
+  readonly percent?: true
+  /** `shipping`: takes from the shipping, whatever the campaign's target, and comes last of all. */
+  readonly takes?: "shipping"
+  /** It gives a benefit and takes nothing off, so `max_minor` does not bound it. */
+  readonly takes_nothing?: true
+  /** `finance`: judged on what the lines cost after all discounts, and takes nothing off them. */
+  readonly phase?: "finance"
+  /** It may give more beside other coupons than alone, so a search may not bound it by what it gives alone. */
+  readonly unbounded_by_alone?: true
+}
+
+/** A kind as the house lists it: its schema's type is closed in, so that all kinds fit one list. */
+export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act"> & {
+  readonly faults: (terms: unknown) => TermsFault[]
+  readonly boundMinor: (terms: unknown) => number | undefined
+  readonly act: (terms: unknown) => Act
+}
+
+/** Makes a kind. Its functions see terms that its schema has passed; compileTerms and termsFaults keep to that. */
+export function kind<Schema extends TSchema>(definition: Definition<Schema>): Kind {
+  return {
+    ...definition,
+    faults: (terms) => definition.faults?.(terms as Static<Schema>) ?? [],
+    boundMinor: (terms) => definition.boundMinor(terms as Static<Schema>),
+    act: (terms) => definition.act(terms as Static<Schema>),
+  }
+}

@@ -1,0 +1,115 @@
+// What would make a no a yes: one change that the shopper can make, all its keys together.
+//
+// What must stay true: what is named here is enough. So conflicts and running thresholds are not guessed but walked
+// again, with the change made. Where several single changes would do, the first in the order payment_method, without,
+// spend_more_minor, quantity_more, from_at is named. Where nothing the shopper does would help, nothing is named.
+
+import { aloneOf, candidatesOf, type Candidate } from "./candidate.ts"
+import { cartOf, sheetOf } from "./cart.ts"
+import { CONDITIONS, firstLack, type Lack } from "./conditions.ts"
+import { kindOrderOf } from "./policy.ts"
+import { inOrder } from "./stacking.ts"
+import type { Needs, Setting, Sheet } from "./types.ts"
+import { meet, walk } from "./walk.ts"
+
+/** The walks that one quote may spend on saying what would help; beyond them `needs` is left out. */
+export const NEEDS_WALKS_MAX = 200
+
+/** Walks left, shared by all refusals of a quote. */
+export type Purse = { walks: number }
+
+/** The order and the coupons beside which a refused one was looked at, in their order of application, itself included. */
+export type Table = { readonly sheet: Sheet; readonly ranked: readonly Candidate[]; readonly setting: Setting }
+
+export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs | undefined {
+  const change = changeOfOrder(lacksOf(refused, given.sheet))
+  const table = change ? changedTable(given, change, refused) : given
+  const target = table.ranked.find(({ coupon }) => coupon === refused.coupon)!
+  const lacks = lacksOf(target, table.sheet)
+  const needs: Needs = { ...change }
+  // Beyond the shopper's help: a currency, a channel, a badge.
+  if (lacks.some((lack) => !lack.needs)) return undefined
+
+  // Those in its way leave one by one, until it stands.
+  const without: Candidate[] = []
+  const ranked = (): Candidate[] => table.ranked.filter((candidate) => !without.includes(candidate))
+  let meeting = meet(table.sheet, ranked(), target)
+  while (meeting.other) {
+    if (--purse.walks < 0) return undefined
+    without.push(meeting.other)
+    meeting = meet(table.sheet, ranked(), target)
+  }
+
+  if (lacks.length > 0) {
+    const quantity_more = lacks.find((lack) => lack.needs?.quantity_more)?.needs?.quantity_more
+    return settled({
+      ...needs,
+      ...named(without),
+      ...(meeting.missing > 0 ? { spend_more_minor: meeting.missing } : {}),
+      ...(quantity_more === undefined ? {} : { quantity_more }),
+    })
+  }
+  // Its own conditions hold, so alone it either stands or has nothing to take off, whatever leaves.
+  if (!aloneOf(target, table.sheet)) return undefined
+
+  const stands = (others: readonly Candidate[]): boolean => {
+    purse.walks -= 1
+    return walk(table.sheet, others).taken.some(({ candidate }) => candidate === target)
+  }
+  if (stands(ranked())) return settled({ ...needs, ...named(without) })
+  for (const one of meeting.before) {
+    if (purse.walks < 0) return undefined
+    if (stands(ranked().filter((candidate) => candidate !== one))) return settled({ ...needs, ...named([...without, one]) })
+  }
+  if (meeting.missing > 0) return settled({ ...needs, ...named(without), spend_more_minor: meeting.missing })
+  for (const one of meeting.before.toReversed()) {
+    if (purse.walks < 0) return undefined
+    without.push(one)
+    if (stands(ranked())) return settled({ ...needs, ...named(without) })
+  }
+  return undefined
+}
+
+/** Every condition that fails on the untouched order, not the first alone: all of them must be helped. */
+function lacksOf(target: Candidate, sheet: Sheet): Lack[] {
+  const cart = cartOf(sheet)
+  const lacks: Lack[] = []
+  for (const { judge } of CONDITIONS) {
+    const lack = judge(target, sheet, cart)
+    if (lack) lacks.push(lack)
+  }
+  return lacks
+}
+
+type Change = { readonly payment_method?: string; readonly from_at?: string }
+
+function changeOfOrder(lacks: readonly Lack[]): Change | undefined {
+  let change: Change | undefined
+  for (const { needs } of lacks) {
+    if (needs?.payment_method !== undefined) change = { ...change, payment_method: needs.payment_method }
+    if (needs?.from_at !== undefined) change = { ...change, from_at: needs.from_at }
+  }
+  return change
+}
+
+/** The same coupons laid against the changed order: those beside it may come and go by the change. */
+function changedTable({ sheet, ranked, setting }: Table, change: Change, target: Candidate): Table {
+  const order = change.payment_method === undefined ? sheet.order : { ...sheet.order, payment_method: change.payment_method }
+  const changed = sheetOf(order, change.from_at === undefined ? sheet.nowMs : Date.parse(change.from_at))
+  const byPlace = ranked.toSorted((a, b) => a.place - b.place)
+  const candidates = candidatesOf(changed, byPlace.map(({ coupon }) => coupon), setting.profile)
+  const cart = cartOf(changed)
+  return {
+    sheet: changed,
+    ranked: inOrder(
+      candidates.filter((candidate) => candidate.coupon === target.coupon || !firstLack(candidate, changed, cart)),
+      kindOrderOf(setting.profile),
+    ),
+    setting,
+  }
+}
+
+const named = (without: readonly Candidate[]): Needs =>
+  without.length === 0 ? {} : { without: without.map(({ coupon }) => coupon.coupon_id) }
+
+const settled = (needs: Needs): Needs | undefined => (Object.keys(needs).length === 0 ? undefined : needs)

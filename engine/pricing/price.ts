@@ -1,0 +1,201 @@
+// Prices an order: which coupons apply, what each takes off which line, and of every other one why not.
+//
+// A pure function of order, coupons and terms: the same input gives the same answer to the cent, on any machine. The
+// order of evaluation is the contract's; the walk (walk.ts) and the search (best.ts) only ever follow it.
+// What must stay true: every coupon asked for is applied or rejected, never both; the sums agree (coupon = its lines +
+// its shipping, order = its coupons); no line is discounted by more than it costs.
+
+import { candidatesOf, type Candidate } from "./candidate.ts"
+import { bestOf, STEPS_MAX } from "./best.ts"
+import { cartOf, sheetOf } from "./cart.ts"
+import { firstLack } from "./conditions.ts"
+import { needsOf, NEEDS_WALKS_MAX, type Purse } from "./needs.ts"
+import { kindOrderOf } from "./policy.ts"
+import { inOrder } from "./stacking.ts"
+import { NOTHING_TO_DISCOUNT, walk, type Refusal, type Taken } from "./walk.ts"
+import type {
+  AppliedCoupon,
+  AppliedLine,
+  HeldCoupon,
+  Order,
+  Piece,
+  Quote,
+  RejectedCoupon,
+  Setting,
+  Sheet,
+} from "./types.ts"
+
+export type { HeldCoupon, Order, Quote, Terms } from "./types.ts"
+
+/** Named: all of the list that can stand, in its order. Best: the set that gives most. */
+export type Wish = "named" | "best"
+
+/** Prices an order. The order has no fault (`orderFault`), the terms are compiled, each coupon comes once. */
+export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, setting: Setting = {}): Quote {
+  const sheet = sheetOf(order, setting.now_ms ?? 0)
+  const asked = wish === "best" ? coupons.toSorted(byId) : coupons
+  const candidates = candidatesOf(sheet, asked, setting.profile)
+  const refused = new Map<Candidate, Refusal>()
+  const untouched = cartOf(sheet)
+  for (const candidate of candidates) {
+    const lack = firstLack(candidate, sheet, untouched)
+    if (lack) refused.set(candidate, { code: "terms_not_met", ...lack })
+  }
+  const all = inOrder(candidates, kindOrderOf(setting.profile))
+  const usable = refused.size === 0 ? all : all.filter((candidate) => !refused.has(candidate))
+  if (wish === "named") {
+    const walked = walk(sheet, usable)
+    for (const [candidate, refusal] of walked.refused) refused.set(candidate, refusal)
+    return answer({ sheet, setting, candidates, beside: usable, taken: walked.taken, refused, proved: true, gapMinor: 0 })
+  }
+
+  const { chosen, proved, gapMinor } = bestOf(sheet, usable, setting.steps_max ?? STEPS_MAX, setting.minimise)
+  const { taken } = walk(sheet, chosen)
+  for (const candidate of usable) {
+    if (!chosen.includes(candidate)) refused.set(candidate, leftOut(sheet, chosen, candidate, usable))
+  }
+  return answer({ sheet, setting, candidates, beside: chosen, taken, refused, proved, gapMinor })
+}
+
+const byId = (a: HeldCoupon, b: HeldCoupon): number => (a.coupon_id < b.coupon_id ? -1 : a.coupon_id > b.coupon_id ? 1 : 0)
+
+const NO_BETTER: Refusal = {
+  code: "terms_not_met",
+  reason: "nothing_to_discount",
+  detail: "Beside the chosen coupons it would take nothing more off.",
+}
+
+/** Why a usable coupon is not in the best set: what a named list of the chosen ones and this one would say. */
+function leftOut(sheet: Sheet, chosen: readonly Candidate[], left: Candidate, usable: readonly Candidate[]): Refusal {
+  const { refused } = walk(
+    sheet,
+    usable.filter((candidate) => candidate === left || chosen.includes(candidate)),
+  )
+  const own = refused.get(left)
+  if (own) return own
+  // It would stand and push a chosen one aside: the same rule, seen from the other side.
+  for (const [candidate, refusal] of refused) {
+    if (refusal.code === "not_stackable" && refusal.other === left) return { ...refusal, other: candidate }
+  }
+  return chosen.length === 0 ? NOTHING_TO_DISCOUNT : NO_BETTER
+}
+
+type Outcome = {
+  readonly sheet: Sheet
+  readonly setting: Setting
+  readonly candidates: readonly Candidate[]
+  /** Beside which coupons a refused one is looked at, in their order of application. */
+  readonly beside: readonly Candidate[]
+  readonly taken: readonly Taken[]
+  readonly refused: ReadonlyMap<Candidate, Refusal>
+  readonly proved: boolean
+  readonly gapMinor: number
+}
+
+function answer({ sheet, setting, candidates, beside, taken, refused, proved, gapMinor }: Outcome): Quote {
+  const applied = taken.map((one) => appliedCoupon(sheet, one))
+  let discount_minor = 0
+  let shipping_discount_minor = 0
+  let benefit_minor = 0
+  let cost_minor = 0
+  for (const coupon of applied) {
+    discount_minor += coupon.discount_minor
+    shipping_discount_minor += coupon.shipping_discount_minor
+    benefit_minor += coupon.benefit_minor
+    cost_minor += coupon.cost_minor
+  }
+  let total_minor = -discount_minor
+  for (const amount of sheet.amounts) total_minor += amount
+
+  const purse: Purse = { walks: NEEDS_WALKS_MAX }
+  const rejected: RejectedCoupon[] = []
+  if (refused.size > 0) {
+    for (const candidate of candidates) {
+      const refusal = refused.get(candidate)
+      if (!refusal) continue
+      // NO_BETTER is no obstacle that a change would clear.
+      const ranked = beside.includes(candidate)
+        ? beside
+        : inOrder([...beside, candidate], kindOrderOf(setting.profile))
+      const needs = refusal === NO_BETTER ? undefined : needsOf(candidate, { sheet, ranked, setting }, purse)
+      rejected.push(rejectedCoupon(candidate, refusal, needs))
+    }
+  }
+  return {
+    discount_minor,
+    shipping_discount_minor,
+    total_minor,
+    benefit_minor,
+    cost_minor,
+    profile: setting.profile ?? "scrip",
+    proved,
+    gap_minor: gapMinor,
+    applied,
+    rejected,
+  }
+}
+
+function rejectedCoupon({ coupon, terms }: Candidate, refusal: Refusal, needs: RejectedCoupon["needs"]): RejectedCoupon {
+  const why =
+    refusal.code === "terms_not_met"
+      ? { reason: refusal.reason }
+      : { rule: refusal.rule, other_coupon_id: refusal.other.coupon.coupon_id }
+  return {
+    coupon_id: coupon.coupon_id,
+    campaign_id: terms.campaign_id,
+    code: refusal.code,
+    detail: refusal.detail,
+    ...why,
+    ...(needs && { needs }),
+  }
+}
+
+function appliedCoupon(sheet: Sheet, { candidate, effect }: Taken): AppliedCoupon {
+  const lines: AppliedLine[] = []
+  for (const place of sheet.all) {
+    const discount_minor = effect.off[place]!
+    if (discount_minor === 0) continue
+    const pieces = effect.pieces?.[place]
+    lines.push({
+      line_id: sheet.order.lines[place]!.line_id,
+      discount_minor,
+      units: pieces ? unitsOfPieces(pieces) : evenUnits(sheet.quantities[place]!, discount_minor),
+    })
+  }
+  return {
+    coupon_id: candidate.coupon.coupon_id,
+    campaign_id: candidate.terms.campaign_id,
+    discount_minor: effect.totalMinor,
+    shipping_discount_minor: effect.off[sheet.shipping]!,
+    benefit_minor: effect.benefitMinor,
+    cost_minor: effect.costMinor,
+    lines,
+    ...(effect.gifts && { gifts: effect.gifts }),
+    ...(effect.schedule && { schedule: effect.schedule }),
+  }
+}
+
+type Units = AppliedLine["units"][number]
+
+/** An amount on units alike, the first carrying what is left over. */
+function evenUnits(quantity: number, discountMinor: number): Units[] {
+  const each = Math.floor(discountMinor / quantity)
+  const first = discountMinor - each * quantity
+  if (first === 0) return [{ quantity, discount_minor: each }]
+  return [
+    { quantity: first, discount_minor: each + 1 },
+    { quantity: quantity - first, discount_minor: each },
+  ]
+}
+
+function unitsOfPieces(pieces: readonly Piece[]): Units[] {
+  const units: { quantity: number; discount_minor: number }[] = []
+  for (const { quantity, offMinor } of pieces) {
+    for (const run of evenUnits(quantity, offMinor)) {
+      const last = units.at(-1)
+      if (last && last.discount_minor === run.discount_minor) last.quantity += run.quantity
+      else units.push({ ...run })
+    }
+  }
+  return units
+}
