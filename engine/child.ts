@@ -81,13 +81,24 @@ export const ended = async (whom: Identity, wait_ms: number): Promise<boolean> =
   return true
 }
 
-/** End a process for good: ask with `name`, and after `wait_ms` insist. */
-export const end = async (whom: Identity, name: NodeJS.Signals, wait_ms: number): Promise<void> => {
-  signal(whom, name)
-  if (await ended(whom, wait_ms)) return
-  signal(whom, "SIGKILL")
-  await ended(whom, wait_ms)
+/** How long a process has between the signal that insists and the one it cannot refuse. */
+const INSIST_MS = 500
+
+/**
+ * End a process for good: ask with the first signal, and after `wait_ms` with the next ones. Postgres needs the steps:
+ * killed outright it leaves its own children to find out for themselves.
+ */
+export const end = async (whom: Identity, signals: StopSignals, wait_ms: number): Promise<void> => {
+  let patience_ms = wait_ms
+  for (const name of [...signals, "SIGKILL" as const]) {
+    signal(whom, name)
+    if (await ended(whom, patience_ms)) return
+    patience_ms = INSIST_MS
+  }
 }
+
+/** How a process is asked to stop, gentlest first; SIGKILL always comes last and is not named. */
+export type StopSignals = readonly [NodeJS.Signals, ...NodeJS.Signals[]]
 
 /** What to run, and how to end it. */
 export interface ChildPlan {
@@ -101,7 +112,7 @@ export interface ChildPlan {
   readonly pidFile?: string
   /** The first line on its standard input, which then stays open for as long as we live. */
   readonly firstLine?: string
-  readonly stopSignal: NodeJS.Signals
+  readonly stopSignals: StopSignals
   readonly stopWait_ms: number
   readonly log: Log
 }
@@ -188,7 +199,7 @@ export const superviseChild = (plan: ChildPlan): Child => {
       clearTimeout(timer)
       if (!current) return
       const { process, identity } = current
-      if (identity) await end(identity, plan.stopSignal, patience_ms)
+      if (identity) await end(identity, plan.stopSignals, patience_ms)
       await process.exited
     },
   }

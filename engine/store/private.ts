@@ -16,15 +16,18 @@ import {
 import { createServer } from "node:net"
 import { dirname, join, resolve } from "node:path"
 import postgres from "postgres"
-import { type Child, end, type Identity, identityOf, isAlive, readIdentity, superviseChild, withDeathSignal } from "../child.ts"
+import { type Child, end, type Identity, identityOf, isAlive, readIdentity, type StopSignals, superviseChild, withDeathSignal } from "../child.ts"
 import type { Log } from "../log.ts"
 
 /** Redis Functions came with 7.0; Valkey began above it. */
 export const REDIS_MAJOR_MIN = 7
 const POSTGRES_MAJOR = "18"
 const DATABASE = "scrip"
-/** A server has this long to stop before it is killed. Both are safe to kill: what they promised is on disk. */
+/** A server has this long to stop before it is told to stop at once. Both are safe then: what they promised is on disk. */
 const STOP_MS = 4_000
+const REDIS_STOP: StopSignals = ["SIGTERM"]
+/** A fast stop, which cuts sessions and writes a checkpoint; then an immediate one, which the next start recovers from. */
+const POSTGRES_STOP: StopSignals = ["SIGINT", "SIGQUIT"]
 /** A server that neither answers nor dies is given up after this; loading a large log or recovering is not idle time. */
 const READY_MS_MAX = 300_000
 const READY_POLL_MS = 25
@@ -59,7 +62,8 @@ export interface PrivateServers {
   pids(): Readonly<Record<string, number>>
   /** Restarts since the start, by name. */
   restarts(): Readonly<Record<string, number>>
-  stop(): Promise<void>
+  /** Stop them in order and give the folder back; `wait_ms` is the patience for both together. */
+  stop(wait_ms?: number): Promise<void>
 }
 
 const isPortFree = (port: number): Promise<boolean> =>
@@ -159,11 +163,11 @@ const redisPidFile = (dataDir: string): string => join(dataDir, "redis.pid")
 const postgresPidFile = (dataDir: string): string => join(dataDir, "postgres.pid")
 
 /** End the server of a killed run, if its pid file proves that the process is the one that run has started. */
-const endLeftover = async (pidFile: string, name: string, stopSignal: NodeJS.Signals, log: Log): Promise<void> => {
+const endLeftover = async (pidFile: string, name: string, signals: StopSignals, log: Log): Promise<void> => {
   const left: Identity | undefined = readIdentity(pidFile)
   if (left && isAlive(left)) {
     log.warn("a server of a run that was killed lives still and is stopped", { child: name, pid: left.pid })
-    await end(left, stopSignal, STOP_MS)
+    await end(left, signals, STOP_MS)
   }
   rmSync(pidFile, { force: true })
 }
@@ -245,12 +249,12 @@ const startRedis = async (dataDir: string, memory: Memory, log: Log): Promise<Ch
   writeWhole(conf, redisConf(dir, memory.redis_port, memory.redis_password))
   const child = superviseChild({
     name: "redis",
-    command: withDeathSignal("SIGTERM", [binary, conf]),
+    command: withDeathSignal(REDIS_STOP[0], [binary, conf]),
     cwd: dir,
     env: childEnv(),
     logFile: join(dataDir, "redis.log"),
     pidFile: redisPidFile(dataDir),
-    stopSignal: "SIGTERM",
+    stopSignals: REDIS_STOP,
     stopWait_ms: STOP_MS,
     log,
   })
@@ -390,14 +394,14 @@ const startPostgres = async (dataDir: string, memory: Memory, log: Log): Promise
   const settings = Object.entries({ ...POSTGRES_SETTINGS, port: String(memory.postgres_port) })
   const child = superviseChild({
     name: "postgres",
-    command: withDeathSignal("SIGINT", [
+    command: withDeathSignal(POSTGRES_STOP[0], [
       ...runAs(person, [join(dir, "PG_VERSION"), binaries.postgres]), binaries.postgres, "-D", dir, ...settings.flatMap(([name, value]) => ["-c", `${name}=${value}`]),
     ]),
     cwd: person ? "/" : dir,
     env: childEnv(),
     logFile,
     pidFile: postgresPidFile(dataDir),
-    stopSignal: "SIGINT",
+    stopSignals: POSTGRES_STOP,
     stopWait_ms: STOP_MS,
     log,
   })
@@ -459,16 +463,17 @@ export const startPrivate = async ({ dataDir, log, redis = true, postgres: wante
   }
   const giveBack = takeFolder(root)
   const children: Child[] = []
-  const stop = async () => {
+  let stopped: Promise<void> | undefined
+  const stop = (wait_ms = 2 * STOP_MS) => (stopped ??= (async () => {
     // Redis first: nothing it still holds is lost, because what it answered is on disk. Postgres last.
-    for (const child of children) await child.stop()
+    for (const child of children) await child.stop(wait_ms / 2)
     giveBack()
-  }
+  })())
   try {
     // Before the ports are looked at: a server that was left behind holds its own.
     await Promise.all([
-      endLeftover(redisPidFile(root), "redis", "SIGTERM", log),
-      endLeftover(postgresPidFile(root), "postgres", "SIGINT", log),
+      endLeftover(redisPidFile(root), "redis", REDIS_STOP, log),
+      endLeftover(postgresPidFile(root), "postgres", POSTGRES_STOP, log),
     ])
     const memory = await remember(join(root, "servers.json"))
     const started = await Promise.allSettled([

@@ -1,0 +1,4 @@
+/** The jobs of the house, in the order in which they are named in reports. */
+import type { Job } from "../job.ts"
+
+export const JOBS: readonly Job[] = []

@@ -1,0 +1,287 @@
+/**
+ * The start and the stop: the only file that starts anything.
+ *
+ * What must stay true: nothing answers before the servers are looked at and the tables are up to date. A stop lets what
+ * is in flight finish, flushes what is left, ends every child and is over in STOP_MS_MAX, come what may.
+ *
+ *   start   settings -> private servers -> are they safe? -> tables -> worker -> API -> scheduler
+ *   stop    not ready -> no new connections, in-flight done -> worker flushed -> scheduler -> private servers -> exit 0
+ */
+import { resolve } from "node:path"
+import type { Redis } from "ioredis"
+import { type Child, superviseChild } from "./child.ts"
+import { type AcceptedDurability, type Config, type Durability, readConfig } from "./config.ts"
+import { faultFields, type Log, makeLog } from "./log.ts"
+import { migrate, openPostgres, type Postgres } from "./store/postgres.ts"
+import { type PrivateServers, StartFault, startPrivate } from "./store/private.ts"
+import { connectRedis, redisReady } from "./store/redis.ts"
+import { checkServers, type Judgement } from "./store/safety.ts"
+
+/** From the signal to the exit. Whoever runs us waits ten seconds before he kills. */
+const STOP_MS_MAX = 10_000
+/** Of these: what requests in flight have, what the worker has, and what is kept for our own exit. */
+const DRAIN_MS_MAX = 4_000
+const WORKER_STOP_MS_MAX = 2_000
+const EXIT_MS = 500
+/** How long a server that is named may take to answer at the start. */
+const SERVER_WAIT_MS_MAX = 10_000
+const POSTGRES_CONNECTIONS_MAX = 10
+/** The most that any request may carry: bulk streams are bounded per line, and routes bound the others much lower. */
+const REQUEST_BYTES_MAX = 256 * 1024 * 1024
+const IDLE_S_MAX = 30
+
+/** What `/readyz` tells of this process. */
+export interface Readiness {
+  readonly durability: Durability | AcceptedDurability
+  /** Why the servers are less than safe, where the operator has accepted that. */
+  readonly accepted: readonly string[]
+  /** True from the signal on. */
+  isDraining(): boolean
+}
+
+/** What every piece is made of. */
+export interface Parts {
+  readonly config: Config
+  readonly log: Log
+  readonly redisUrl: string
+  readonly databaseUrl: string
+  readonly redis: Redis
+  readonly postgres: Postgres
+  readonly readiness: Readiness
+  /** Restarts of the private servers, by name; empty where there are none. */
+  serverRestarts(): Readonly<Record<string, number>>
+}
+
+/** Something that runs until it is stopped. `stop` comes back when nothing of it is left to do. */
+export interface Piece {
+  readonly name: string
+  stop(): Promise<void>
+}
+
+/** What answers HTTP: a Hono app is one. */
+export interface App {
+  fetch(request: Request, server: Bun.Server<undefined>): Response | Promise<Response>
+}
+
+/** What is started for each role. A piece that is not there is not started. */
+export interface Wiring {
+  readonly app?: (parts: Parts) => Promise<App>
+  /** The loops beside the API, in the order in which they start; they stop in the opposite order. */
+  readonly worker?: (parts: Parts) => Promise<readonly Piece[]>
+  /** The scheduler's file. */
+  readonly scheduler?: string
+}
+
+const isPortTaken = (fault: unknown): boolean => (fault as NodeJS.ErrnoException).code === "EADDRINUSE"
+
+/** Listen. A port is shared only by processes that were started to share it; anyone else hears that it is taken. */
+export const startApi = ({ config, log }: Pick<Parts, "config" | "log">, app: App): Piece & { readonly port: number } => {
+  const { host, port, role, apiProcesses } = config
+  const options = {
+    hostname: host,
+    development: false,
+    maxRequestBodySize: REQUEST_BYTES_MAX,
+    idleTimeout: IDLE_S_MAX,
+    fetch: (request: Request, server: Bun.Server<undefined>) => app.fetch(request, server),
+    // The app answers its own faults. What comes here has broken the app itself, and tells the caller nothing.
+    error: (fault: Error) => {
+      log.error("a request has broken the app", faultFields(fault))
+      return Response.json({ code: "internal", retry: true, detail: "Something broke on our side." }, { status: 500, headers: { "content-type": "application/problem+json" } })
+    },
+  }
+  const isShared = role === "api" || apiProcesses > 1
+  try {
+    // With a shared port the system would let strangers in silently: the first of us looks whether it is free.
+    if (isShared && role === "all") void Bun.serve({ ...options, port }).stop(true)
+    const server = Bun.serve({ ...options, port, reusePort: isShared })
+    return { name: "api", port: server.port ?? port, stop: () => server.stop() }
+  } catch (fault) {
+    if (isPortTaken(fault)) throw new StartFault(`Port ${port} of ${host} is taken. Stop what listens there, or name another PORT.`)
+    throw fault
+  }
+}
+
+/** The other API processes: this same program as role `api`, on the same port and servers. */
+const startApiProcesses = ({ config, log, redisUrl, databaseUrl }: Parts, env: Env): Child[] =>
+  Array.from({ length: config.apiProcesses - 1 }, (_, i) =>
+    superviseChild({
+      name: `api ${i + 2}`,
+      command: [process.execPath, Bun.main],
+      env: {
+        ...env, SCRIP_ROLE: "api", SCRIP_API_PROCESSES: "1", SCRIP_CHILD_OF: String(process.pid), SCRIP_BOOTSTRAP_KEY: "",
+        REDIS_URL: redisUrl, DATABASE_URL: databaseUrl,
+      },
+      firstLine: "",
+      stopSignals: ["SIGTERM"],
+      stopWait_ms: DRAIN_MS_MAX,
+      log,
+    }),
+  )
+
+const startScheduler = ({ config, log, databaseUrl }: Parts, file: string, env: Env): Child =>
+  superviseChild({
+    name: "scheduler",
+    command: [process.execPath, resolve(import.meta.dir, "..", file)],
+    env: { PATH: env["PATH"] ?? "", TZ: "UTC" },
+    firstLine: JSON.stringify({ database_url: databaseUrl, time_zone: config.timeZone }),
+    stopSignals: ["SIGTERM"],
+    stopWait_ms: DRAIN_MS_MAX,
+    log,
+  })
+
+type Env = Readonly<Record<string, string>>
+
+/** Wait for a step of the stop, and go on without it when it takes too long. */
+const within = async (wait_ms: number, step: string, log: Log, work: Promise<unknown>): Promise<void> => {
+  let timer: Timer | undefined
+  const late = new Promise<"late">((settle) => { timer = setTimeout(settle, wait_ms, "late") })
+  try {
+    if ((await Promise.race([work, late])) === "late") log.warn("a step of the stop takes too long and is left", { step, wait_ms })
+  } catch (fault) {
+    log.error("a step of the stop has failed", { step, ...faultFields(fault) })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Where a server is, without its password. */
+const placeOf = (url: string): string => URL.canParse(url) ? new URL(url).host : url
+
+/** Open both servers, see that they answer, and judge what their word is worth. */
+const openServers = async (config: Config, log: Log, redisUrl: string, databaseUrl: string): Promise<{ redis: Redis; postgres: Postgres; judgement: Judgement }> => {
+  const redis = connectRedis(redisUrl, (fault) => log.warn("Redis is away", { error: fault.message }))
+  const postgres = openPostgres(databaseUrl, POSTGRES_CONNECTIONS_MAX)
+  try {
+    await redisReady(redis, SERVER_WAIT_MS_MAX).catch((fault: unknown) => {
+      throw new StartFault(`Redis at ${placeOf(redisUrl)} does not answer: ${fault instanceof Error ? fault.message : String(fault)}`)
+    })
+    await postgres.sql`select 1`.catch((fault: Error) => {
+      throw new StartFault(`Postgres at ${placeOf(databaseUrl)} does not answer: ${fault.message}`)
+    })
+    const node = { name: placeOf(redisUrl), call: (command: string, ...args: string[]) => redis.call(command, ...args) }
+    return { redis, postgres, judgement: await checkServers([node], postgres.sql, config.durability, config.acceptDurability) }
+  } catch (fault) {
+    redis.disconnect()
+    await postgres.close()
+    throw fault
+  }
+}
+
+/** Start the private servers that are wanted: a role of a larger installation, or a part of one, has none. */
+const startServers = async (config: Config, log: Log): Promise<PrivateServers | undefined> => {
+  const { role, childOf, redisUrl, databaseUrl, dataDir } = config
+  if (role !== "all" || childOf !== undefined || (redisUrl !== undefined && databaseUrl !== undefined)) return undefined
+  return startPrivate({ dataDir, log, redis: redisUrl === undefined, postgres: databaseUrl === undefined })
+}
+
+const PROMISES: Readonly<Record<Durability | AcceptedDurability, string>> = {
+  memory: "a 2xx may be lost when Redis or Postgres restarts",
+  local: "a 2xx is on the disk of the Redis master",
+  replicated: "a 2xx is on the disks of the Redis master and of a replica",
+  ledger: "a 2xx is committed in Postgres",
+}
+
+/** Run the engine until a signal, or until whoever started it as a part of himself is gone. Ends the process. */
+export const runEngine = async (env: Readonly<Record<string, string | undefined>>, wiring: Wiring): Promise<void> => {
+  const read = readConfig(env)
+  if ("mistakes" in read) {
+    console.error(`Scrip does not start:\n${read.mistakes.map((mistake) => `- ${mistake}`).join("\n")}`)
+    process.exit(1)
+  }
+  const { config } = read
+  const { role } = config
+  const log = makeLog({ users: config.logUsers, write: (line) => console.error(line), now_ms: () => Date.now() })
+  const environment: Env = Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
+
+  let draining = false
+  let servers: PrivateServers | undefined
+  let opened: Awaited<ReturnType<typeof openServers>> | undefined
+  let api: ReturnType<typeof startApi> | undefined
+  const apiProcesses: Child[] = []
+  const loops: Piece[] = []
+  let scheduler: Child | undefined
+
+  let starting: Promise<void> | undefined
+  let stopping: Promise<never> | undefined
+  const stop = (exit_code: number): Promise<never> => (stopping ??= (async () => {
+    const began = performance.now()
+    draining = true
+    setTimeout(() => {
+      log.error("the stop has taken too long", { wait_ms: STOP_MS_MAX })
+      process.exit(1)
+    }, STOP_MS_MAX).unref()
+    // A start under way comes to its next step and sees that it is over: then all that it has made is known.
+    await within(DRAIN_MS_MAX, "start", log, starting?.catch(() => undefined) ?? Promise.resolve())
+    await within(DRAIN_MS_MAX, "api", log, Promise.all([api?.stop(), ...apiProcesses.map((child) => child.stop()), scheduler?.stop()]))
+    for (const loop of loops.toReversed()) await within(WORKER_STOP_MS_MAX / loops.length, loop.name, log, loop.stop())
+    opened?.redis.disconnect()
+    await within(EXIT_MS, "postgres", log, Promise.resolve(opened?.postgres.close()))
+    await servers?.stop(Math.max(STOP_MS_MAX - 2 * EXIT_MS - (performance.now() - began), EXIT_MS))
+    process.exit(exit_code)
+  })())
+
+  const start = async (): Promise<void> => {
+    if (config.childOf !== undefined) {
+      if (process.ppid !== config.childOf) throw new StartFault("SCRIP_CHILD_OF is set by Scrip itself: leave it out.")
+      void stopWithParent(() => void stop(0))
+    }
+    servers = await startServers(config, log)
+    if (draining) return
+    const redisUrl = servers?.redisUrl ?? config.redisUrl
+    const databaseUrl = servers?.databaseUrl ?? config.databaseUrl
+    if (redisUrl === undefined || databaseUrl === undefined) throw new Error("a role without servers has passed the settings")
+    opened = await openServers(config, log, redisUrl, databaseUrl)
+    if (draining) return
+    const { redis, postgres, judgement } = opened
+    if (judgement.outcome === "unsafe") throw new StartFault(["the servers do not keep what they answer.", ...judgement.reasons].join("\n- "))
+    const accepted = judgement.outcome === "accepted" ? judgement.reasons : []
+    if (accepted.length > 0) log.warn("the servers are less than safe, and the operator has accepted it", { durability: judgement.durability, reasons: accepted })
+    if (config.childOf === undefined) await migrate(databaseUrl)
+    if (draining) return
+
+    const parts: Parts = {
+      config, log, redisUrl, databaseUrl, redis, postgres,
+      readiness: { durability: judgement.durability, accepted, isDraining: () => draining },
+      serverRestarts: () => servers?.restarts() ?? {},
+    }
+    if (wiring.worker && (role === "all" || role === "worker")) loops.push(...(await wiring.worker(parts)))
+    if (draining) return
+    if (wiring.app && (role === "all" || role === "api")) {
+      const app = await wiring.app(parts)
+      if (draining) return
+      api = startApi(parts, app)
+      apiProcesses.push(...startApiProcesses(parts, environment))
+    }
+    if (wiring.scheduler !== undefined && (role === "all" || role === "jobs")) scheduler = startScheduler(parts, wiring.scheduler, environment)
+    log.info("started", { role, pid: process.pid, cells: config.cells, durability: judgement.durability, ...(api ? { port: api.port, host: config.host } : {}) })
+    if (config.childOf !== undefined) return
+    const where = api ? `listens on http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${api.port}` : `runs as ${role}`
+    console.log(`Scrip ${where}\nDurability: ${judgement.durability}, ${PROMISES[judgement.durability]}.`)
+  }
+
+  // A terminal's Ctrl-C comes twice, from the terminal and from npm: the second changes nothing.
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => void stop(0))
+  process.on("uncaughtException", (fault) => {
+    log.error("the engine has broken and stops", faultFields(fault))
+    void stop(1)
+  })
+  // A promise that nobody waited for is a bug, not a reason to leave: nothing that matters is held in this process.
+  process.on("unhandledRejection", (fault) => log.error("a promise was broken and nobody waited for it", faultFields(fault)))
+
+  starting = start()
+  try {
+    await starting
+  } catch (fault) {
+    if (fault instanceof StartFault) console.error(`Scrip does not start: ${fault.message}`)
+    else log.error("the start has failed", faultFields(fault))
+    await stop(1)
+  }
+}
+
+/** The pipe from whoever started us as a part of himself ends when he does, however he ends. */
+const stopWithParent = async (stop: () => void): Promise<void> => {
+  for await (const _ of process.stdin);
+  stop()
+}
+
+if (import.meta.main) await runEngine(process.env, { scheduler: "analytics/scheduler.ts" })
