@@ -1,0 +1,50 @@
+/**
+ * The whole suite: types, then every test. The last line is `N passed, N failed`.
+ *
+ * What must stay true: the numbers are those of the runner's own closing lines, and a runner that crashes, runs nothing or
+ * does not close counts as a failure, whatever it printed before. (Its JUnit report leaves out files that do not load.)
+ */
+import { spawn } from "node:child_process"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..")
+/** A test that waits for two servers may take as long as the slower one on a busy machine. */
+const TEST_MS_MAX = 60_000
+/** The closing lines are far shorter; what came before them is not kept. */
+const TAIL_CHARS_MAX = 4_000
+
+/** Run a program of ours and give back how it ended and the end of what it said; its words appear as they come. */
+const run = (name, ...args) =>
+  new Promise((settle) => {
+    let tail = ""
+    const child = spawn(join(ROOT, "node_modules", ".bin", name), args, { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] })
+    child.stderr.on("data", (bytes) => {
+      process.stderr.write(bytes)
+      tail = (tail + bytes).slice(-TAIL_CHARS_MAX)
+    })
+    child.on("error", (fault) => settle({ ending: String(fault), tail }))
+    child.on("close", (code, signal) => settle({ ending: signal ?? code, tail }))
+  })
+
+/** What the runner counted, from its last closing lines; nothing when it has not closed. */
+const countsIn = (tail) => {
+  const plain = tail.replace(/\u001b\[[0-9;]*m/g, "")
+  const closing = [...plain.matchAll(/^ *(\d+) pass\n(?:.*\n)*? *(\d+) fail\n(?:.*\n)*?Ran \d+ tests? across/gm)].at(-1)
+  return closing ? { passed: Number(closing[1]), failed: Number(closing[2]) } : undefined
+}
+
+const types = await run("tsc", "--noEmit")
+const tests = await run("bun", "test", "--timeout", String(TEST_MS_MAX), ...process.argv.slice(2))
+const { passed, failed: counted } = countsIn(tests.tail) ?? { passed: 0, failed: 0 }
+
+let failed = counted
+const fail = (why) => {
+  failed += 1
+  console.error(`scrip: ${why}`)
+}
+if (types.ending !== 0) fail("the types do not hold")
+if (passed + counted === 0) fail(`no test has run; the runner has ended with ${tests.ending}`)
+else if (tests.ending !== 0 && counted === 0) fail(`the runner has ended with ${tests.ending}`)
+process.exitCode = failed > 0 ? 1 : 0
+console.log(`${passed} passed, ${failed} failed`)
