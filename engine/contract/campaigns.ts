@@ -1,0 +1,99 @@
+/**
+ * Campaigns: terms, a window, stock, limits and funding, as an operator writes them.
+ *
+ * The fields that decide prices come from pricing and the terms from the kind, so that a kind is declared in one place.
+ */
+import { Type, type Static } from "typebox"
+import { boundMinor, PRICING_FIELDS, termsFaults } from "../pricing/compile.ts"
+import { Bp, BpFromOne, closed, Count, CountFromOne, Currency, FUNDING_MAX, Id, Instant, instantMs, InstantOut, Text, VALID_S_MAX } from "./basics.ts"
+import { fieldName, type RequestFault } from "./check.ts"
+import { type AskOf, operation } from "./operation.ts"
+
+const CampaignPath = Type.Object({ campaign_id: Id }, closed)
+
+const { kind, terms, threshold_minor, applies_to, channels, regions, payment_methods, stacking } = PRICING_FIELDS
+
+const FIELDS = {
+  line: Id,
+  name: Text,
+  currency: Currency,
+  kind, terms, threshold_minor, applies_to, channels, regions, payment_methods, stacking,
+  starts_at: Instant,
+  ends_at: Instant,
+  coupon_valid_s: Type.Optional(Type.Integer({ minimum: 1, maximum: VALID_S_MAX, description: "a coupon ends so long after its issue, or with the campaign" })),
+  stock: Type.Integer({ ...Count, description: "how many coupons may be issued" }),
+  per_user: Type.Integer({ ...CountFromOne, description: "how many of them one user may have" }),
+  holdout_bp: Type.Optional(Bp),
+  hold_at: Type.Optional(Type.Enum(["reserve", "issue"], { default: "reserve", description: "when the budget is first held" })),
+  funding: Type.Array(Type.Object({ budget_id: Id, share_bp: BpFromOne }, closed), { minItems: 1, maxItems: FUNDING_MAX, description: "who pays; the shares sum to 10000" }),
+  on_refund: Type.Optional(Type.Enum(["keep", "return"], { default: "keep", description: "whether a fully refunded coupon is given back" })),
+}
+
+const CampaignBodySchema = Type.Object(FIELDS, closed)
+/** A campaign as it is sent and stored. */
+export type CampaignBody = Static<typeof CampaignBodySchema>
+
+const fault = (field: string, says: string): RequestFault => ({ field, detail: `${field} ${says}.` })
+
+const fundingFault = (funding: CampaignBody["funding"]): RequestFault | undefined => {
+  const seen = new Set<string>()
+  let sum = 0
+  for (const [place, { budget_id, share_bp }] of funding.entries()) {
+    if (seen.has(budget_id)) return fault(`funding[${place}].budget_id`, "names a budget for the second time")
+    seen.add(budget_id)
+    sum += share_bp
+  }
+  return sum === 10_000 ? undefined : fault("funding", `must have shares that sum to 10000, not ${sum}`)
+}
+
+/** What the schema of a campaign cannot say. */
+export const campaignFault = (body: CampaignBody): RequestFault | undefined => {
+  const [wrong] = termsFaults(body)
+  if (wrong) return fault(fieldName(body, wrong.field.split(".")), wrong.says.replace(/\.$/, ""))
+  if (instantMs(body.ends_at)! <= instantMs(body.starts_at)!) return fault("ends_at", "must be after starts_at")
+  const unfunded = fundingFault(body.funding)
+  if (unfunded) return unfunded
+  if (body.hold_at !== "issue") return undefined
+  if (boundMinor(body) === undefined) return fault("terms", 'must bound what one coupon can cost where hold_at is "issue"')
+  return body.on_refund === "return" ? fault("on_refund", 'must be "keep" where hold_at is "issue"') : undefined
+}
+
+const CampaignOut = Type.Object({
+  campaign_id: Id,
+  state: Type.Enum(["draft", "live", "paused", "stopped"]),
+  version: Count,
+  ...FIELDS,
+  starts_at: InstantOut,
+  ends_at: InstantOut,
+  issued: Type.Optional(Count),
+  reserved: Type.Optional(Count),
+  redeemed: Type.Optional(Count),
+}, closed)
+export type CampaignAnswer = Static<typeof CampaignOut>
+
+export const putCampaign = operation({
+  name: "put_campaign", method: "PUT", path: "/v1/campaigns/{campaign_id}", family: "campaigns", scopes: ["operate"],
+  says: "Make or change a draft. On a live campaign: another name, a later end, more stock or more per user.",
+  params: CampaignPath, body: CampaignBodySchema, rule: campaignFault,
+  yes: { created: CampaignOut, changed: CampaignOut, found: CampaignOut },
+  no: ["campaign_live", "campaign_stopped", "budget_unknown", "limit_too_large", "quota_busy"],
+})
+
+const move = (verb: "activate" | "pause" | "stop", says: string, no: Parameters<typeof operation>[0]["no"]) => operation({
+  name: `${verb}_campaign`, method: "POST", path: `/v1/campaigns/{campaign_id}/${verb}`, family: "campaigns", scopes: ["operate"], says,
+  params: CampaignPath, body: Type.Object({}, closed), body_optional: true,
+  yes: { changed: CampaignOut }, no: ["campaign_unknown", "quota_busy", ...no],
+})
+
+export const activateCampaign = move("activate", "Make a draft or a paused campaign live in every cell that sells from it.", ["campaign_stopped", "campaign_ended", "budget_unknown"])
+export const pauseCampaign = move("pause", "Stop issuing and redeeming for now. Holds stay.", ["campaign_draft", "campaign_stopped"])
+export const stopCampaign = move("stop", "End a campaign for good: unused coupons end, and the money held for them returns.", [])
+
+export const getCampaign = operation({
+  name: "get_campaign", method: "GET", path: "/v1/campaigns/{campaign_id}", family: "campaigns", scopes: ["operate", "read"],
+  says: "A campaign as it stands, with how many coupons were issued, are reserved and were redeemed.",
+  params: CampaignPath, yes: { found: CampaignOut }, no: ["campaign_unknown"],
+})
+
+export type PutCampaignAsk = AskOf<typeof putCampaign>
+export type CampaignAsk = AskOf<typeof getCampaign>
