@@ -1,0 +1,256 @@
+/**
+ * The tables of Postgres: what Scrip remembers.
+ *
+ * The flusher writes most of them, thousands of rows a second, so what must stay true is that each has the indexes it
+ * cannot do without and no more. Ids begin with their user's hash and are sorted by their bytes (`collate "C"`), so the
+ * primary key of `coupons` and of `redemptions` also lists what one user has. All instants are milliseconds, all money is
+ * minor units. `users` is the only table with a user's id: when its row is emptied, the person is forgotten.
+ *
+ * States are numbers as they are packed, from 1 (`COUPON_STATES`, `REDEMPTION_STATES` and `CAMPAIGN_STATES` in
+ * lua/records.ts); a campaign's own state is a word, because a draft has no number.
+ */
+import {
+  bigint, customType, index, integer, jsonb, pgTable, primaryKey, smallint, text,
+} from "drizzle-orm/pg-core"
+
+/** Text that is sorted and compared by its bytes: ids and hashes. */
+const idText = customType<{ data: string; driverData: string }>({ dataType: () => `text collate "C"` })
+const bytes = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => "bytea" })
+const whole = () => bigint({ mode: "number" })
+
+/** What an installation is: `installation`, `cells`, `format`, its keys. */
+export const settings = pgTable("settings", {
+  key: text().primaryKey(),
+  value: text().notNull(),
+})
+
+// ── What an operator makes ───────────────────────────────────────────────────────────────────────────────────────
+
+export const apiKeys = pgTable("api_keys", {
+  key_id: idText().primaryKey(),
+  /** A hash of the secret; the secret itself is shown once and kept nowhere. */
+  hash: text().notNull(),
+  name: text().notNull(),
+  scopes: text().array().notNull(),
+  lines: text().array().notNull(),
+  created_ms: whole().notNull(),
+  revoked_ms: whole(),
+})
+
+export const budgets = pgTable("budgets", {
+  budget_no: integer().primaryKey().generatedAlwaysAsIdentity(),
+  budget_id: idText().notNull().unique(),
+  line: text().notNull(),
+  /** YYYY-MM; money is first held in [opens_ms, closes_ms). */
+  month: text().notNull(),
+  currency: text().notNull(),
+  party: text().notNull(),
+  opens_ms: whole().notNull(),
+  closes_ms: whole().notNull(),
+  /** As it was created; what it is now is the sum of its ledger. */
+  limit_minor: whole().notNull(),
+  fingerprint: text().notNull(),
+  created_ms: whole().notNull(),
+  closed_ms: whole(),
+})
+
+export const budgetAdditions = pgTable("budget_additions", {
+  budget_no: integer().notNull().references(() => budgets.budget_no),
+  addition_id: idText().notNull(),
+  amount_minor: whole().notNull(),
+  fingerprint: text().notNull(),
+  at_ms: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.budget_no, table.addition_id] })])
+
+export const campaigns = pgTable("campaigns", {
+  campaign_no: integer().primaryKey().generatedAlwaysAsIdentity(),
+  campaign_id: idText().notNull().unique(),
+  line: text().notNull(),
+  currency: text().notNull(),
+  state: text().notNull().$type<"draft" | "live" | "paused" | "stopped">(),
+  version: integer().notNull(),
+  /** The campaign as it was sent, without what stands in columns of its own here. */
+  body: jsonb().notNull(),
+  starts_ms: whole().notNull(),
+  ends_ms: whole().notNull(),
+  per_user: whole().notNull(),
+  stock: whole().notNull(),
+  fingerprint: text().notNull(),
+  created_ms: whole().notNull(),
+})
+
+/** Each change of a campaign, with what a cell has to know of it: a cell is rebuilt with the version that it had. */
+export const campaignVersions = pgTable("campaign_versions", {
+  campaign_no: integer().notNull().references(() => campaigns.campaign_no),
+  version: integer().notNull(),
+  state: text().notNull().$type<"draft" | "live" | "paused" | "stopped">(),
+  body: jsonb().notNull(),
+  starts_ms: whole().notNull(),
+  ends_ms: whole().notNull(),
+  per_user: whole().notNull(),
+  stock: whole().notNull(),
+  at_ms: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.campaign_no, table.version] })])
+
+// ── What the journal says ────────────────────────────────────────────────────────────────────────────────────────
+
+/** The cursor of each cell: the entry up to which all is here. Whoever moves it holds its row. */
+export const cells = pgTable("cells", {
+  cell: integer().primaryKey(),
+  epoch: integer().notNull(),
+  n: whole().notNull(),
+  /** The instant of the cursor's entry: the cell has nothing earlier to say. */
+  at_ms: whole().notNull(),
+})
+
+/**
+ * Every epoch that was allotted, with the last entry of the one before. Kept one by one and not as the newest alone: of
+ * two engines that were each allotted one, the first to open wins, and it may be the older.
+ */
+export const epochs = pgTable("epochs", {
+  cell: integer().notNull(),
+  epoch: integer().notNull(),
+  tail: text().notNull(),
+  at_ms: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.cell, table.epoch] })])
+
+export const users = pgTable("users", {
+  user_no: integer().primaryKey().generatedAlwaysAsIdentity(),
+  user_hash: idText().notNull().unique(),
+  /** Null until an entry has named it, and again when the person is forgotten. */
+  user_id: text(),
+})
+
+/** Every entry, as it was flushed. `payload` never holds a user's id. */
+export const events = pgTable("events", {
+  cell: integer().notNull(),
+  epoch: integer().notNull(),
+  n: whole().notNull(),
+  act: text().notNull(),
+  at_ms: whole().notNull(),
+  user_no: integer(),
+  /** [["b7", limit, held, spent] | ["k12", stock, issued, revoked, reserved, redeemed] | ["i12", budget, held]…], null for none. */
+  moves: jsonb(),
+  payload: jsonb(),
+}, (table) => [
+  primaryKey({ columns: [table.cell, table.epoch, table.n] }),
+  // A range of instants is what the nightly jobs read; entries arrive in their order, so a block range index is enough.
+  index("events_at_ms").using("brin", table.at_ms),
+])
+
+/** The ledger: what each entry did to each budget. Sorted by time within a budget; the sum of all is the budget. */
+export const budgetEntries = pgTable("budget_entries", {
+  budget_no: integer().notNull(),
+  at_ms: whole().notNull(),
+  cell: integer().notNull(),
+  epoch: integer().notNull(),
+  n: whole().notNull(),
+  act: text().notNull(),
+  limit_minor: whole().notNull(),
+  held_minor: whole().notNull(),
+  spent_minor: whole().notNull(),
+  /** The redemption_id, coupon_id or addition_id that moved it. */
+  ref: text(),
+}, (table) => [primaryKey({ columns: [table.budget_no, table.at_ms, table.cell, table.epoch, table.n] })])
+
+/** The running sums of each cell's moves: what its counters are, at the cursor. */
+export const cellBudgets = pgTable("cell_budgets", {
+  cell: integer().notNull(),
+  budget_no: integer().notNull(),
+  limit_minor: whole().notNull(),
+  held_minor: whole().notNull(),
+  spent_minor: whole().notNull(),
+  /** When the month's budget was closed in this cell. */
+  closed_ms: whole(),
+}, (table) => [primaryKey({ columns: [table.cell, table.budget_no] })])
+
+export const cellCampaigns = pgTable("cell_campaigns", {
+  cell: integer().notNull(),
+  campaign_no: integer().notNull(),
+  /** The version that the cell has taken, and its state as it is packed. */
+  version: integer().notNull(),
+  state: smallint().notNull(),
+  stock: whole().notNull(),
+  issued: whole().notNull(),
+  revoked: whole().notNull(),
+  reserved: whole().notNull(),
+  redeemed: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.cell, table.campaign_no] })])
+
+/** Money held at issue for coupons that nobody has reserved. */
+export const cellIdle = pgTable("cell_idle", {
+  cell: integer().notNull(),
+  campaign_no: integer().notNull(),
+  budget_no: integer().notNull(),
+  held_minor: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.cell, table.campaign_no, table.budget_no] })])
+
+/**
+ * Coupons as their last entry left them. One that holds no money and was not used ends by its instant alone, without an
+ * entry: `ends_at_ms` in the past or a stopped campaign says so, not `state`.
+ * What only its issue says (`version` to `issued_ms`) is null for a coupon whose issue lies in quarantine.
+ */
+export const coupons = pgTable("coupons", {
+  coupon_id: idText().primaryKey(),
+  user_no: integer().notNull(),
+  campaign_no: integer().notNull(),
+  cell: integer().notNull(),
+  state: smallint().notNull(),
+  ends_at_ms: whole().notNull(),
+  fingerprint: text().notNull(),
+  /** The hash of the redemption it is or was used in: the redemption_id without the user's hash. */
+  redemption: text(),
+  since_ms: whole(),
+  /** [[budget_no, held_minor]…] */
+  holds: jsonb(),
+  version: integer(),
+  request_id: text(),
+  channel: text(),
+  device: text(),
+  issued_ms: whole(),
+  epoch: integer().notNull(),
+  n: whole().notNull(),
+})
+
+/** Redemptions as their last entry left them. `head` is the packed record's array of places, `body` the allocation. */
+export const redemptions = pgTable("redemptions", {
+  redemption_id: idText().primaryKey(),
+  user_no: integer().notNull(),
+  cell: integer().notNull(),
+  order_id: text(),
+  request_id: text(),
+  state: smallint().notNull(),
+  head: jsonb().notNull(),
+  body: text().notNull(),
+  reserved_ms: whole().notNull(),
+  since_ms: whole().notNull(),
+  epoch: integer().notNull(),
+  n: whole().notNull(),
+})
+
+export const refunds = pgTable("refunds", {
+  redemption_id: idText().notNull(),
+  refund_id: text().notNull(),
+  at_ms: whole().notNull(),
+  discount_minor: whole().notNull(),
+  payload: jsonb().notNull(),
+}, (table) => [primaryKey({ columns: [table.redemption_id, table.refund_id] })])
+
+/** How many coupons of a campaign a user was issued, or the hold-out's mark in place of a count. */
+export const walletCounts = pgTable("wallet_counts", {
+  user_no: integer().notNull(),
+  campaign_no: integer().notNull(),
+  cell: integer().notNull(),
+  count: text().notNull(),
+}, (table) => [primaryKey({ columns: [table.user_no, table.campaign_no] })])
+
+/** Entries that could not be read. Their cell is not rebuilt until a person has settled each. */
+export const quarantine = pgTable("quarantine", {
+  cell: integer().notNull(),
+  epoch: integer().notNull(),
+  n: whole().notNull(),
+  raw: bytes().notNull(),
+  reason: text().notNull(),
+  at_ms: whole().notNull(),
+  settled_ms: whole(),
+}, (table) => [primaryKey({ columns: [table.cell, table.epoch, table.n] })])
