@@ -1,0 +1,45 @@
+// A campaign's terms: what is wrong is named by its field, and what bounds the cost is known before a coupon is issued.
+
+import { readdirSync } from "node:fs"
+import { expect, test } from "bun:test"
+import { boundMinor, compileTerms, termsFaults } from "../../engine/pricing/compile.ts"
+import { KINDS } from "../../engine/pricing/kinds/index.ts"
+
+const fields = (body: object): string[] => termsFaults(body as Parameters<typeof termsFaults>[0]).map(({ field }) => field)
+
+test("kinds: the folder and the list agree", () => {
+  const files = readdirSync(new URL("../../engine/pricing/kinds/", import.meta.url))
+    .map((file) => file.replace(".ts", ""))
+    .filter((file) => file !== "index" && file !== "terms")
+  expect(files.sort()).toEqual(KINDS.map(({ name }) => name).sort())
+})
+
+test("termsFaults: names the field", () => {
+  expect(fields({ kind: "amount_off", terms: { amount_minor: 100 } })).toEqual([])
+  expect(fields({ kind: "nonsense", terms: {} })).toEqual(["kind"])
+  expect(fields({ kind: "amount_off", terms: {} })).toEqual(["terms.amount_minor"])
+  expect(fields({ kind: "amount_off", terms: { amount_minor: 0 } })).toEqual(["terms.amount_minor"])
+  expect(fields({ kind: "amount_off", terms: { amount_minor: 1, percent_bp: 1 } })).toEqual(["terms.percent_bp"])
+  expect(fields({ kind: "amount_off", terms: { amount_minor: 1, max_units: 1 } })).toEqual(["terms.max_units"])
+  expect(fields({ kind: "percent_off", terms: { percent_bp: 10001 } })).toEqual(["terms.percent_bp"])
+  const body = { kind: "percent_off", terms: { percent_bp: 1 } }
+  expect(fields({ ...body, applies_to: { skus: [] } })).toEqual(["applies_to.skus"])
+  expect(fields({ ...body, applies_to: { colours: ["red"] } })).toEqual(["applies_to.colours"])
+  expect(fields({ ...body, hours: { time_zone: "Mars/Base", from: "09:00", to: "10:00" } })).toEqual(["hours.time_zone"])
+  expect(fields({ ...body, hours: { time_zone: "UTC", from: "9:00", to: "10:00" } })).toEqual(["hours.from"])
+})
+
+test("compileTerms: refuses what has a fault", () => {
+  expect(() => compileTerms({ campaign_id: "a", kind: "amount_off", terms: {} })).toThrow("terms.amount_minor")
+})
+
+test("boundMinor: is known where the terms bound the cost", () => {
+  const bound = (kind: string, terms: object, max_minor?: number) => boundMinor({ kind, terms, max_minor })
+  expect(bound("amount_off", { amount_minor: 300 })).toBe(300)
+  expect(bound("amount_off", { amount_minor: 300 }, 200)).toBe(200)
+  expect(bound("amount_off", { amount_minor: 300, spread: "per_unit" })).toBeUndefined()
+  expect(bound("amount_off", { amount_minor: 300, spread: "per_unit", max_units: 4 })).toBe(1200)
+  expect(bound("percent_off", { percent_bp: 1000 })).toBeUndefined()
+  expect(bound("percent_off", { percent_bp: 1000 }, 900)).toBe(900)
+  expect(bound("percent_off", { percent_bp: 1000, max_minor: 500 })).toBe(500)
+})
