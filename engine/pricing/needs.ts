@@ -10,13 +10,13 @@ import { CONDITIONS, firstLack, type Lack } from "./conditions.ts"
 import { kindOrderOf } from "./policy.ts"
 import { inOrder } from "./stacking.ts"
 import type { Needs, Setting, Sheet } from "./types.ts"
-import { meet, walk } from "./walk.ts"
+import { meet, stepsOf, walk } from "./walk.ts"
 
-/** The walks that one quote may spend on saying what would help; beyond them `needs` is left out. */
-export const NEEDS_WALKS_MAX = 200
+/** The steps that one quote may spend on saying what would help, some 3 ms; beyond them `needs` is left out. */
+export const NEEDS_STEPS_MAX = 20_000
 
-/** Walks left, shared by all refusals of a quote. */
-export type Purse = { walks: number }
+/** Steps left, shared by all refusals of a quote. */
+export type Purse = { steps: number }
 
 /** The order and the coupons beside which a refused one was looked at, in their order of application, itself included. */
 export type Table = { readonly sheet: Sheet; readonly ranked: readonly Candidate[]; readonly setting: Setting }
@@ -35,8 +35,9 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
   const ranked = (): Candidate[] => table.ranked.filter((candidate) => !without.includes(candidate))
   let meeting = meet(table.sheet, ranked(), target)
   while (meeting.other) {
-    if (--purse.walks < 0) return undefined
     without.push(meeting.other)
+    purse.steps -= stepsOf(table.sheet, table.ranked.length)
+    if (purse.steps < 0) return undefined
     meeting = meet(table.sheet, ranked(), target)
   }
 
@@ -53,17 +54,17 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
   if (!aloneOf(target, table.sheet)) return undefined
 
   const stands = (others: readonly Candidate[]): boolean => {
-    purse.walks -= 1
+    purse.steps -= stepsOf(table.sheet, others.length)
     return walk(table.sheet, others).taken.some(({ candidate }) => candidate === target)
   }
   if (stands(ranked())) return settled({ ...needs, ...named(without) })
   for (const one of meeting.before) {
-    if (purse.walks < 0) return undefined
+    if (purse.steps < 0) return undefined
     if (stands(ranked().filter((candidate) => candidate !== one))) return settled({ ...needs, ...named([...without, one]) })
   }
   if (meeting.missing > 0) return settled({ ...needs, ...named(without), spend_more_minor: meeting.missing })
   for (const one of meeting.before.toReversed()) {
-    if (purse.walks < 0) return undefined
+    if (purse.steps < 0) return undefined
     without.push(one)
     if (stands(ranked())) return settled({ ...needs, ...named(without) })
   }

@@ -9,7 +9,7 @@ import { candidatesOf, type Candidate } from "./candidate.ts"
 import { bestOf, STEPS_MAX } from "./best.ts"
 import { cartOf, sheetOf } from "./cart.ts"
 import { firstLack } from "./conditions.ts"
-import { needsOf, NEEDS_WALKS_MAX, type Purse } from "./needs.ts"
+import { needsOf, NEEDS_STEPS_MAX, type Purse } from "./needs.ts"
 import { kindOrderOf } from "./policy.ts"
 import { inOrder } from "./stacking.ts"
 import { NOTHING_TO_DISCOUNT, walk, type Refusal, type Taken } from "./walk.ts"
@@ -107,7 +107,7 @@ function answer({ sheet, setting, candidates, beside, taken, refused, proved, ga
   let total_minor = -discount_minor
   for (const amount of sheet.amounts) total_minor += amount
 
-  const purse: Purse = { walks: NEEDS_WALKS_MAX }
+  const purse: Purse = { steps: NEEDS_STEPS_MAX }
   const rejected: RejectedCoupon[] = []
   if (refused.size > 0) {
     for (const candidate of candidates) {

@@ -169,7 +169,7 @@ export type Setting = {
   /** The instant that `hours` are judged at. */
   readonly now_ms?: number | undefined
   readonly profile?: Profile | undefined
-  /** How many pricings of one coupon `"best"` may try before it answers with what it has. */
+  /** How many steps (one coupon on one line) `"best"` may take before it answers with what it has; see `STEPS_PER_MS`. */
   readonly steps_max?: number | undefined
   /** Budgets to spare: among the best sets, the one that costs these least. */
   readonly minimise?: ReadonlySet<string> | undefined

@@ -35,6 +35,11 @@ const NOTHING_LEFT: Refusal = {
   detail: "The coupons applied before it leave nothing that the coupon could take off.",
 }
 
+/** What looking at so many coupons once costs, in steps: a step is one coupon on one line, and some lines' worth of its own. */
+export const stepsOf = (sheet: Sheet, coupons: number): number => coupons * (sheet.all.length + COUPON_STEPS)
+
+const COUPON_STEPS = 8
+
 /** Walks through candidates that stand in their order of application and pass their own conditions. */
 export function walk(sheet: Sheet, ranked: readonly Candidate[]): Walk {
   const alone = standsAlone(sheet, ranked)
