@@ -31,6 +31,7 @@ if book.at_ms >= terms.ends_ms then return { CAMPAIGN_ENDED, terms.ends_ms } end
 local count = tonumber(found[3] or "0") or 0
 if count >= terms.per_user then return { USER_LIMIT_REACHED, terms.per_user } end
 if stock_left(terms) < 1 then return { STOCK_EXHAUSTED } end
+if is_unfunded == 1 then return { BUDGET_NOT_OPEN, 0 } end -- no budget of this month exists
 for _, hold in ipairs(holds) do
   local budget = book.records[budget_name(hold[1])]
   if not budget then return { BUDGET_EXHAUSTED, hold[1], hold[2] } end

@@ -6,7 +6,7 @@ export const issue = script("issue", {
   keys: ["quota", "journal", "due", "wallet"],
   args: {
     now_ms: "int", user: "text", field: "text", campaign: "int", version: "int", fingerprint: "text",
-    valid_ms: "int", holds: "json", held_out: "int", is_new: "int", age_ms: "int", payload: "text",
+    valid_ms: "int", holds: "json", is_unfunded: "int", held_out: "int", is_new: "int", age_ms: "int", payload: "text",
   },
   outcomes: {
     gate_closed: {},

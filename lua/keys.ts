@@ -17,7 +17,7 @@ export const USER_HASH_CHARS = 22
 export const COUPON_HASH_CHARS = 14
 export const REDEMPTION_HASH_CHARS = 12
 export const ORDER_HASH_CHARS = 12
-export const REFUND_HASH_CHARS = 12
+export const ID_HASH_CHARS = 12
 export const FINGERPRINT_CHARS = 8
 /** The mark that outlives an evicted coupon: characters of its field that stay. */
 export const MARK_CHARS = 8
@@ -52,7 +52,8 @@ export const campaignOfField = (field: string): number => parseInt(field.slice(C
 export const redemptionHash = (order_id: string, request_id: string): string =>
   hashText(`${order_id}\0${request_id}`, REDEMPTION_HASH_CHARS)
 export const orderHash = (order_id: string): string => hashText(order_id, ORDER_HASH_CHARS)
-export const refundHash = (refund_id: string): string => hashText(refund_id, REFUND_HASH_CHARS)
+/** The hash under which an id of a caller (a refund, an addition) is kept. */
+export const idHash = (id: string): string => hashText(id, ID_HASH_CHARS)
 
 /** What a redemption_id says, or nothing when it is not one of ours. */
 export const readRedemptionId = (redemption_id: string): { user: string; redemption: string } | undefined => {

@@ -1,0 +1,84 @@
+/**
+ * Which coupons an order is priced with: the named ones, or all of a wallet that may be used.
+ *
+ * A coupon_id says its holder, its place in the wallet and its campaign, so named coupons are priced without asking Redis; the act
+ * itself finds out whether they are there. For "best" the wallet is read first.
+ */
+import { decode } from "@msgpack/msgpack"
+import { campaignOfField, readCouponId } from "../../lua/keys.ts"
+import { peek } from "../../lua/peek.ts"
+import { COUPON_STATES, fromValues, type CouponRecord } from "../../lua/records.ts"
+import type { Caller, No } from "../answers.ts"
+import type { Campaign } from "../operate/catalogue.ts"
+import { mayTouch } from "../operate/lines.ts"
+import type { Parts } from "../parts.ts"
+import type { HeldCoupon } from "../pricing/types.ts"
+import { NotExecuted, run } from "../store/redis.ts"
+import type { Places } from "./places.ts"
+
+const ISSUED = COUPON_STATES.indexOf("issued") + 1
+const RESERVED = COUPON_STATES.indexOf("reserved") + 1
+
+/** A coupon that may be priced, with its campaign. */
+export interface Choice { readonly coupon_id: string; readonly field: string; readonly campaign: Campaign; readonly held: HeldCoupon }
+/** A coupon that cannot be used, and why. */
+export interface Left { readonly coupon_id: string; readonly campaign_id?: string; readonly no: No }
+
+export interface Chosen { readonly choices: Choice[]; readonly left: Left[] }
+
+const choice = (coupon_id: string, field: string, campaign: Campaign, ends_at_ms: number): Choice =>
+  ({ coupon_id, field, campaign, held: { coupon_id, ends_at_ms, terms: campaign.terms } })
+
+/** The named coupons of a user. One that is not his, or of a campaign that the key does not see, is unknown. */
+export const chooseNamed = async (parts: Parts, caller: Caller, user: string, coupon_ids: readonly string[]): Promise<Chosen> => {
+  const choices: Choice[] = [], left: Left[] = []
+  for (const coupon_id of coupon_ids) {
+    const named = readCouponId(coupon_id)
+    const campaign = named?.user === user ? parts.catalogue.knownCampaign(named.campaign_no) ?? await parts.catalogue.campaignByNo(named.campaign_no) : undefined
+    if (named && campaign && mayTouch(caller, campaign.line)) choices.push(choice(coupon_id, named.field, campaign, campaign.ends_ms))
+    else left.push({ coupon_id, no: { outcome: "coupon_unknown", coupon_id } })
+  }
+  return { choices, left }
+}
+
+/** What is looked for in a wallet: coupons by field (an empty list: all), a redemption, the last redemption of an order. */
+export interface Look { readonly fields: readonly string[]; readonly redemption?: string; readonly order?: string }
+
+/** What a wallet says now. */
+export const readWallet = async ({ redis }: Parts, { keys: { quota, wallet } }: Places, now_ms: number, { fields, redemption = "", order = "" }: Look) => {
+  const reply = await run(redis, peek, { keys: { quota, wallet }, args: { now_ms, redemption, order, fields } })
+  if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
+  const coupons = new Map<string, CouponRecord>()
+  for (const [field, values] of decode(reply.coupons) as [string, unknown][]) coupons.set(field, fromValues("coupon", values))
+  return { isKnown: reply.is_known === 1, current: reply.current, at_ms: reply.at_ms, coupons }
+}
+
+/** Why a coupon of a wallet cannot be used at an instant, or nothing. */
+export const whyNotUsable = (coupon_id: string, { state, ends_at_ms }: CouponRecord, campaign: Campaign, at_ms: number): No | undefined => {
+  const word = COUPON_STATES[state - 1]
+  if (word === "reserved" || word === "redeemed" || word === "revoked") return { outcome: `coupon_${word}`, coupon_id }
+  if (word === "ended" || ends_at_ms <= at_ms) return { outcome: "coupon_ended", coupon_id, ended_at: new Date(ends_at_ms).toISOString() }
+  if (campaign.state === "stopped") return { outcome: "campaign_stopped", coupon_id }
+  if (campaign.state === "paused") return { outcome: "campaign_paused", coupon_id }
+  return undefined
+}
+
+/**
+ * All coupons of a wallet that the key sees and that could be used now; what could not be is told. The coupons of the last
+ * redemption of `order`, if it still holds them, count as free, because an older hold of an order gives way.
+ */
+export const chooseAll = async (parts: Parts, caller: Caller, places: Places, user: string, order?: string): Promise<Chosen> => {
+  const { at_ms, coupons, current } = await readWallet(parts, places, caller.now_ms, { fields: [], ...(order ? { order } : {}) })
+  const choices: Choice[] = [], left: Left[] = []
+  for (const [field, record] of coupons) {
+    const coupon_id = user + field
+    const campaign_no = campaignOfField(field)
+    const campaign = parts.catalogue.knownCampaign(campaign_no) ?? await parts.catalogue.campaignByNo(campaign_no)
+    if (!campaign || !mayTouch(caller, campaign.line)) continue
+    const seen = current !== "" && record.state === RESERVED && record.redemption === current ? { ...record, state: ISSUED } : record
+    const no = whyNotUsable(coupon_id, seen, campaign, at_ms)
+    if (no) left.push({ coupon_id, campaign_id: campaign.campaign_id, no })
+    else choices.push(choice(coupon_id, field, campaign, record.ends_at_ms))
+  }
+  return { choices, left }
+}

@@ -1,0 +1,77 @@
+/**
+ * Confirm: what is held becomes spent, the coupons redeemed.
+ *
+ * A hold whose end has come is not confirmed, unless the caller says that the money is already taken (`late`): then it is, at
+ * its price, if its coupons are free and its budgets have the money.
+ */
+import { settledKey } from "../../lua/keys.ts"
+import { confirm } from "../../lua/confirm.ts"
+import { confirm_late } from "../../lua/confirm_late.ts"
+import { readRedemptionId } from "../../lua/keys.ts"
+import { unpack } from "../../lua/records.ts"
+import type { Answered, Caller } from "../answers.ts"
+import type { ConfirmAsk } from "../contract/checkout.ts"
+import type { Parts } from "../parts.ts"
+import { lease } from "../quota/lease.ts"
+import { NotExecuted, run } from "../store/redis.ts"
+import { decodeAllocation } from "./allocation.ts"
+import { confirmedAnswer, stateOf } from "./answers.ts"
+import { findRedemption, isFound, type Found } from "./find.ts"
+import { placesOf } from "./places.ts"
+
+/** A record may be swept or leased for between two tries. */
+const TRIES_MAX = 8
+
+/** Confirm a redemption. */
+export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: ConfirmAsk, { now_ms }: Caller): Promise<Answered> => {
+  const named = readRedemptionId(redemption_id)
+  if (!named) return { outcome: "redemption_unknown" }
+  const { user, redemption } = named
+  const places = placesOf(user, parts.cells, now_ms)
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const reply = await run(parts.redis, confirm, { keys: places.keys, args: { now_ms, user, redemption, late: late ? 1 : 0, hour: places.hour } })
+    switch (reply.outcome) {
+      case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
+      case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), unpack("redemption", reply.head)) }
+      case "redemption_expired": return { outcome: "redemption_expired", expired_at: new Date(reply.expired_at_ms).toISOString() }
+    }
+    const found = await findRedemption(parts, redemption_id, now_ms, late ? "loaded" : "read")
+    if (!isFound(found)) return found
+    const state = stateOf(found.head, found.at_ms)
+    switch (state) {
+      case "reserved": continue // it was not open when we looked and is now: look again
+      case "cancelled": return { outcome: "redemption_cancelled" }
+      case "expired": {
+        if (!late) return { outcome: "redemption_expired", expired_at: new Date(found.head.expires_ms).toISOString() }
+        const answered = found.hour === undefined ? undefined : await confirmLate(parts, found, found.hour, now_ms)
+        if (answered) return answered
+        continue
+      }
+      default: return { outcome: "confirmed", body: confirmedAnswer(redemption_id, found.allocation, found.head), hit: true }
+    }
+  }
+  throw new NotExecuted("the redemption kept moving")
+}
+
+/** Confirm an expired one; nothing when its record moved meanwhile or a lease came, and it has to be looked at again. */
+const confirmLate = async (parts: Parts, { places, user, redemption, redemption_id }: Found, hour: string, now_ms: number): Promise<Answered | undefined> => {
+  const { quota, journal, wallet, settled } = places.keys
+  const reply = await run(parts.redis, confirm_late, {
+    keys: { quota, journal, wallet, from: settledKey(places.cell, Number(hour)), settled },
+    args: { now_ms, user, redemption, hour: places.hour },
+  })
+  const expired = (missing: object): Answered => ({ outcome: "redemption_expired", missing: [missing] })
+  switch (reply.outcome) {
+    case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
+    case "moved": return undefined
+    case "journal_full": return { outcome: "journal_full" }
+    case "order_taken": return expired({ code: "order_taken", detail: "The order has another redemption." })
+    case "coupon_taken": return expired({ code: "coupon_taken", coupon_id: user + reply.field })
+    case "budget_exhausted": {
+      const budget = await parts.catalogue.budgetByNo(reply.budget)
+      if (budget && await lease(parts, { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }, now_ms)) return undefined
+      return expired({ code: "budget_exhausted", budget_id: budget?.budget_id, missing_minor: reply.missing_minor })
+    }
+    case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), unpack("redemption", reply.head)) }
+  }
+}

@@ -1,0 +1,36 @@
+/** Read redemptions: one by its id, or all of an order. What is told is true now. */
+import { cellOf, orderHash, userHash } from "../../lua/keys.ts"
+import { fromValues } from "../../lua/records.ts"
+import type { Answered, Caller } from "../answers.ts"
+import type { RedemptionAsk, ListRedemptionsAsk } from "../contract/checkout.ts"
+import { caughtUp } from "../journal/caught_up.ts"
+import type { Parts } from "../parts.ts"
+import { answeringPostgres } from "../store/away.ts"
+import { decodeAllocation } from "./allocation.ts"
+import { presentAnswer } from "./answers.ts"
+import { findRedemption, isFound } from "./find.ts"
+
+/** One order has few redemptions: one live, and one for each request that was cancelled, expired or replaced. */
+const REDEMPTIONS_MAX = 1_000
+
+/** One redemption with its refunds, as it is now. */
+export const getRedemptionWith = (parts: Parts) => async ({ redemption_id }: RedemptionAsk, { now_ms }: Caller): Promise<Answered> => {
+  const found = await findRedemption(parts, redemption_id, now_ms, "read")
+  if (!isFound(found)) return found
+  return { outcome: "found", body: presentAnswer(redemption_id, found.allocation, found.head, found.at_ms) }
+}
+
+/** The redemptions of one order of one user, oldest first. */
+export const listRedemptionsWith = (parts: Parts) => async ({ user_id, order_id }: ListRedemptionsAsk, { now_ms }: Caller): Promise<Answered> => {
+  const user = userHash(user_id)
+  await caughtUp(parts, cellOf(user, parts.cells))
+  const order = orderHash(order_id)
+  const rows = await answeringPostgres(() => parts.postgres.sql<{ redemption_id: string; head: unknown; body: string }[]>`
+    select redemption_id, head, body from redemptions r join users u using (user_no)
+    where u.user_hash = ${user} and r.order_id = ${order_id} order by reserved_ms, redemption_id limit ${REDEMPTIONS_MAX}`)
+  const items = rows
+    .map(({ redemption_id, head, body }) => ({ redemption_id, body, head: fromValues("redemption", typeof head === "string" ? JSON.parse(head) : head) }))
+    .filter(({ head }) => head.order === order)
+    .map(({ redemption_id, head, body }) => presentAnswer(redemption_id, decodeAllocation(body), head, now_ms))
+  return { outcome: "found", body: { items, next: null } }
+}

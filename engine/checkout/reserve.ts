@@ -1,0 +1,200 @@
+/**
+ * Reserve: hold coupons and their money for an order, all or nothing.
+ *
+ * Pricing happens here and the decision in Redis: the act carries each discount with the campaign version it was priced from, and is
+ * told when that has changed. No refusal, also none from pricing, is answered before Redis has looked for a replay.
+ */
+import { fingerprintOf, orderHash, redemptionHash, userHash } from "../../lua/keys.ts"
+import { reserve } from "../../lua/reserve.ts"
+import { COUPON_STATES } from "../../lua/records.ts"
+import type { Answered, Caller, No } from "../answers.ts"
+import type { ReserveAsk } from "../contract/checkout.ts"
+import { readAgedCoupon } from "../journal/aged.ts"
+import type { Funding } from "../operate/catalogue.ts"
+import type { Parts } from "../parts.ts"
+import { splitFunding } from "../pricing/funding.ts"
+import { price, type Quote } from "../pricing/price.ts"
+import { lease } from "../quota/lease.ts"
+import { NotExecuted, run } from "../store/redis.ts"
+import { encodeAllocation, type Allocation } from "./allocation.ts"
+import { reservedAnswer } from "./answers.ts"
+import { chooseAll, chooseNamed, readWallet, whyNotUsable, type Choice, type Left } from "./choose.ts"
+import { findRedemption, isFound } from "./find.ts"
+import { placesOf, type Places } from "./places.ts"
+import { rejectedOf } from "./quote.ts"
+
+/** A hold lasts so long when the request does not say. */
+export const HOLD_S = 900
+/** A reserve is priced anew when a campaign changed, a lease was short or a coupon of "best" was taken meanwhile: so many times. */
+const TRIES_MAX = 12
+
+interface Plan { readonly quote: Quote; readonly choices: Choice[]; readonly fundings: Funding[][] }
+
+const allocationOf = (ask: ReserveAsk, request_id: string, quote: Quote, left: readonly Left[]): Allocation => {
+  const placeOf = new Map(ask.order.lines.map(({ line_id }, place) => [line_id, place]))
+  return {
+    order_id: ask.order_id, user_id: ask.user_id, request_id, hold_ms: (ask.hold_s ?? HOLD_S) * 1_000,
+    discount_minor: quote.discount_minor, total_minor: quote.total_minor,
+    lines: ask.order.lines.map(({ line_id, quantity, unit_price_minor }) => ({ line_id, quantity, refunded: 0, unit_price_minor })),
+    applied: quote.applied.map(({ coupon_id, campaign_id, discount_minor, lines }) => ({
+      coupon_id, campaign_id, discount_minor, lines: lines.map((line): [number, number] => [placeOf.get(line.line_id)!, line.discount_minor]),
+    })),
+    rejected: ask.coupons === "best" ? [...left.map(rejectedOf), ...quote.rejected] : undefined,
+  }
+}
+
+/** The facts of the entry: what later jobs need and cannot ask for again. Ids of devices, payments and addresses only as keyed hashes. */
+const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, request_id: string, redemption_id: string, { quote, choices, fundings }: Plan): string => {
+  const { device_id, payment_id, address_id, ...order } = ask.order
+  return JSON.stringify({
+    redemption_id, order_id: ask.order_id, user_id: ask.user_id, request_id,
+    order: {
+      ...order,
+      ...(device_id === undefined ? {} : { device: hashId("device", device_id) }),
+      ...(payment_id === undefined ? {} : { payment: hashId("payment", payment_id) }),
+      ...(address_id === undefined ? {} : { address: hashId("address", address_id) }),
+    },
+    discount_minor: quote.discount_minor, total_minor: quote.total_minor,
+    applied: quote.applied.map((applied, i) => {
+      const { campaign } = choices[i]!
+      const amounts = splitFunding(applied.discount_minor, campaign.body.funding)
+      return {
+        ...applied, version: campaign.version,
+        funding: fundings[i]!.map(({ budget, share_bp }, share) => ({ budget_id: budget.budget_id, party: budget.party, share_bp, amount_minor: amounts[share]! })),
+      }
+    }),
+  })
+}
+
+/** What a request for the same redemption was answered before, or `request_conflict`, or nothing. */
+const replayOf = async (parts: Parts, redemption_id: string, fingerprint: string, now_ms: number): Promise<Answered | undefined> => {
+  const found = await findRedemption(parts, redemption_id, now_ms, "read")
+  if (!isFound(found)) return undefined
+  if (found.head.fingerprint !== fingerprint) return { outcome: "request_conflict" }
+  return { outcome: "reserved", body: reservedAnswer(redemption_id, found.allocation, found.head.reserved_ms), hit: true }
+}
+
+/** Why a coupon that is not in its wallet cannot be used: it may have aged out of Redis. */
+const whyAbsent = async (parts: Parts, coupon_id: string): Promise<No> => {
+  const aged = await readAgedCoupon(parts, coupon_id)
+  const word = aged && COUPON_STATES[aged.state - 1]
+  if (!aged || word === undefined) return { outcome: "coupon_unknown", coupon_id }
+  if (word === "redeemed" || word === "revoked") return { outcome: `coupon_${word}`, coupon_id }
+  return { outcome: "coupon_ended", coupon_id, ended_at: new Date(aged.ends_at_ms).toISOString() }
+}
+
+/** Reserve coupons for an order. */
+export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Caller): Promise<Answered> => {
+  const { now_ms } = caller
+  const request_id = ask.request_id ?? ask.order_id
+  const user = userHash(ask.user_id)
+  const redemption = redemptionHash(ask.order_id, request_id)
+  const order = orderHash(ask.order_id)
+  const redemption_id = user + redemption
+  const fingerprint = fingerprintOf(ask)
+  const places = placesOf(user, parts.cells, now_ms)
+  const isBest = ask.coupons === "best"
+  /** Coupons of "best" that turned out not to be usable, and why. */
+  const dropped = new Map<string, Left>()
+  let is_new = 0
+
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const chosen = ask.coupons === "best" ? await chooseAll(parts, caller, places, user, order) : await chooseNamed(parts, caller, user, ask.coupons)
+    const choices = chosen.choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
+    const quote = price(ask.order, choices.map(({ held }) => held), isBest ? "best" : "named")
+
+    if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {
+      return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, chosen.left, choices, quote)
+    }
+
+    const plan = await planOf(parts, quote, choices, now_ms)
+    if ("no" in plan) {
+      if (isBest) { dropped.set(plan.no.coupon_id, plan.no); continue }
+      return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? plan.no.no
+    }
+    const left = [...chosen.left.filter(({ no }) => no.outcome === "coupon_reserved" || no.outcome === "campaign_paused"), ...dropped.values()]
+    const allocation = allocationOf(ask, request_id, quote, left)
+    const reply = await run(parts.redis, reserve, {
+      keys: places.keys,
+      args: {
+        now_ms, user, order, redemption, fingerprint, hold_ms: allocation.hold_ms, remember_ms: parts.remember_ms, hour: places.hour,
+        coupons: plan.choices.map(({ field, campaign }, i) => {
+          const { discount_minor } = quote.applied[i]!
+          const amounts = splitFunding(discount_minor, campaign.body.funding)
+          return [field, campaign.campaign_no, campaign.version, discount_minor, campaign.body.hold_at === "issue" ? 1 : 0,
+            plan.fundings[i]!.map(({ budget }, share) => [budget.budget_no, amounts[share]!])]
+        }),
+        is_new, body: encodeAllocation(allocation), payload: payloadOf(parts, ask, request_id, redemption_id, plan),
+      },
+    })
+
+    const refuse = (no: No, coupon_id: string): Answered | undefined => {
+      if (!isBest) return no
+      dropped.set(coupon_id, { coupon_id, campaign_id: plan.choices.find((choice) => choice.coupon_id === coupon_id)!.campaign.campaign_id, no })
+      return undefined
+    }
+    const coupon_id = "field" in reply ? user + reply.field : ""
+    let no: Answered | undefined
+    switch (reply.outcome) {
+      case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
+      case "reserved":
+        return { outcome: "reserved", body: reservedAnswer(redemption_id, allocation, reply.reserved_at_ms) }
+      case "repeated": {
+        const replay = await replayOf(parts, redemption_id, fingerprint, now_ms)
+        if (replay) return replay
+        is_new = 1 // a mark without a record anywhere belongs to another id
+        continue
+      }
+      case "journal_full": return { outcome: "journal_full" }
+      case "redemption_confirmed": return { outcome: "redemption_confirmed" }
+      case "coupon_unknown": no = refuse(await whyAbsent(parts, coupon_id), coupon_id); break
+      case "coupon_reserved": case "coupon_redeemed": case "coupon_revoked":
+      case "campaign_stopped": case "campaign_paused": no = refuse({ outcome: reply.outcome, coupon_id }, coupon_id); break
+      case "coupon_ended": no = refuse({ outcome: "coupon_ended", coupon_id, ended_at: new Date(reply.ended_at_ms).toISOString() }, coupon_id); break
+      case "campaign_changed": {
+        const { campaign } = plan.choices.find((choice) => choice.coupon_id === coupon_id)!
+        await parts.catalogue.readAgain(campaign.campaign_no)
+        continue
+      }
+      case "budget_not_open": case "budget_exhausted": {
+        const budget = await parts.catalogue.budgetByNo(reply.budget)
+        if (reply.outcome === "budget_exhausted" && budget) {
+          const short = { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
+          if (await lease(parts, short, now_ms)) continue
+        }
+        no = refuse({ outcome: reply.outcome, coupon_id, budget_id: budget?.budget_id }, coupon_id)
+      }
+    }
+    if (no) return no
+  }
+  throw new NotExecuted("the order's coupons kept changing")
+}
+
+/** The coupons of a quote in the order of application with the budgets that pay them, or the first that has none. */
+const planOf = async (parts: Parts, quote: Quote, choices: readonly Choice[], now_ms: number): Promise<Plan | { no: Left }> => {
+  const inOrder: Choice[] = [], fundings: Funding[][] = []
+  for (const { coupon_id } of quote.applied) {
+    const choice = choices.find((each) => each.coupon_id === coupon_id)!
+    const funding = await parts.catalogue.fundingAt(choice.campaign, now_ms)
+    if ("missing" in funding) {
+      return { no: { coupon_id, campaign_id: choice.campaign.campaign_id, no: { outcome: "budget_not_open", coupon_id, budget_id: funding.missing } } }
+    }
+    inOrder.push(choice)
+    fundings.push(funding)
+  }
+  return { quote, choices: inOrder, fundings }
+}
+
+/** The no of a named list that was refused before any act: what the wallet says of a coupon goes before what pricing says. */
+const refusal = async (parts: Parts, places: Places, now_ms: number, left: readonly Left[], choices: readonly Choice[], quote: Quote): Promise<Answered> => {
+  const { coupons, at_ms } = await readWallet(parts, places, now_ms, { fields: choices.length > 0 ? choices.map(({ field }) => field) : ["-"] })
+  for (const { coupon_id, field, campaign } of choices) {
+    const record = coupons.get(field)
+    const no = record ? whyNotUsable(coupon_id, record, campaign, at_ms) : await whyAbsent(parts, coupon_id)
+    if (no) return no
+  }
+  const unknown = left[0]
+  if (unknown) return unknown.no
+  const { code, detail, ...why } = quote.rejected[0]!
+  return { ...why, outcome: code, detail } as No
+}

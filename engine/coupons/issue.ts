@@ -1,0 +1,102 @@
+/**
+ * Issue: give one user one coupon of a campaign.
+ *
+ * Where the campaign's money is held at issue, the most that the coupon can cost is held now, by the shares of its funding.
+ */
+import { cellOf, couponField, dueKey, fingerprintOf, isHeldOut, journalKey, quotaKey, userHash, walletKey } from "../../lua/keys.ts"
+import { issue } from "../../lua/issue.ts"
+import type { Answered, Caller } from "../answers.ts"
+import type { IssueAsk } from "../contract/coupons.ts"
+import { readAgedCoupon } from "../journal/aged.ts"
+import type { Campaign } from "../operate/catalogue.ts"
+import { mayTouch } from "../operate/lines.ts"
+import type { Parts } from "../parts.ts"
+import { boundMinor } from "../pricing/compile.ts"
+import { splitFunding } from "../pricing/funding.ts"
+import { lease } from "../quota/lease.ts"
+import { NotExecuted, run } from "../store/redis.ts"
+
+/** A campaign may change or a lease run short between two tries. */
+const TRIES_MAX = 8
+
+const answerOf = (coupon_id: string, { campaign_id, user_id }: IssueAsk, ends_at_ms: number) =>
+  ({ coupon_id, campaign_id, user_id, state: "issued", ends_at: new Date(ends_at_ms).toISOString() })
+
+/** What is held at issue: [budget, amount] in the order of funding; nothing where the money is held at the reserve. */
+const holdsOf = async (parts: Parts, campaign: Campaign, now_ms: number): Promise<[budget: number, held_minor: number][] | { missing: string }> => {
+  if (campaign.body.hold_at !== "issue") return []
+  const funding = await parts.catalogue.fundingAt(campaign, now_ms)
+  if ("missing" in funding) return funding
+  const bound_minor = boundMinor(campaign.body)
+  if (bound_minor === undefined) throw new Error(`campaign ${campaign.campaign_id} holds at issue and its terms do not bound the cost`)
+  const amounts = splitFunding(bound_minor, funding)
+  return funding.map(({ budget }, i) => [budget.budget_no, amounts[i]!])
+}
+
+/** Give a user a coupon. */
+export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller): Promise<Answered> => {
+  const { now_ms } = caller
+  const known = await parts.catalogue.campaignById(ask.campaign_id)
+  if (!known || !mayTouch(caller, known.line)) return { outcome: "campaign_unknown", campaign_id: ask.campaign_id }
+  const campaign_no = known.campaign_no
+  const user = userHash(ask.user_id)
+  const cell = cellOf(user, parts.cells)
+  const field = couponField(campaign_no, ask.request_id)
+  const coupon_id = user + field
+  const fingerprint = fingerprintOf(ask)
+  const keys = { quota: quotaKey(cell), journal: journalKey(cell), due: dueKey(cell), wallet: walletKey(cell, user) }
+  let campaign = known
+  let is_new = 0
+
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const holds = await holdsOf(parts, campaign, now_ms)
+    const { body } = campaign
+    const reply = await run(parts.redis, issue, {
+      keys,
+      args: {
+        now_ms, user, field, campaign: campaign_no, version: campaign.version, fingerprint, valid_ms: (body.coupon_valid_s ?? 0) * 1_000,
+        holds: "missing" in holds ? [] : holds, is_unfunded: "missing" in holds ? 1 : 0,
+        held_out: isHeldOut(campaign.campaign_id, ask.user_id, body.holdout_bp ?? 0) ? 1 : 0,
+        is_new, age_ms: parts.age_ms,
+        payload: JSON.stringify({
+          coupon_id, campaign_id: campaign.campaign_id, campaign_no, version: campaign.version, line: campaign.line, user_id: ask.user_id, request_id: ask.request_id,
+          ...(ask.channel === undefined ? {} : { channel: ask.channel }),
+          ...(ask.device_id === undefined ? {} : { device: parts.hashId("device", ask.device_id) }),
+        }),
+      },
+    })
+    switch (reply.outcome) {
+      case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
+      case "issued": return { outcome: "issued", body: answerOf(coupon_id, ask, reply.ends_at_ms) }
+      case "replayed": return { outcome: "issued", body: answerOf(coupon_id, ask, reply.ends_at_ms), hit: true }
+      case "aged": {
+        const aged = await readAgedCoupon(parts, coupon_id)
+        if (aged) return aged.fingerprint === fingerprint ? { outcome: "issued", body: answerOf(coupon_id, ask, aged.ends_at_ms), hit: true } : { outcome: "request_conflict" }
+        is_new = 1 // the mark is another id's
+        continue
+      }
+      case "campaign_changed": {
+        campaign = await parts.catalogue.readAgain(campaign_no) ?? campaign
+        continue
+      }
+      case "stock_exhausted":
+        if (await lease(parts, { name: `k${campaign_no}`, cell, want: 1, opens_ms: 0, closes_ms: 0 }, now_ms)) continue
+        return { outcome: "stock_exhausted", campaign_id: ask.campaign_id }
+      case "budget_exhausted": case "budget_not_open": {
+        const budget = await parts.catalogue.budgetByNo(reply.budget)
+        if (reply.outcome === "budget_exhausted" && budget) {
+          const short = { name: `b${reply.budget}`, cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
+          if (await lease(parts, short, now_ms)) continue
+        }
+        return { outcome: reply.outcome, budget_id: budget?.budget_id ?? ("missing" in holds ? holds.missing : undefined) }
+      }
+      case "user_limit_reached": return { outcome: reply.outcome, per_user: reply.per_user }
+      case "campaign_not_started": return { outcome: reply.outcome, starts_at: new Date(reply.starts_at_ms).toISOString() }
+      case "campaign_ended": return { outcome: reply.outcome, ended_at: new Date(reply.ended_at_ms).toISOString() }
+      // A campaign that Postgres has and no cell has: a draft.
+      case "campaign_unknown": return { outcome: "campaign_not_live" }
+      case "request_conflict": case "journal_full": case "campaign_not_live": case "held_out": return { outcome: reply.outcome }
+    }
+  }
+  throw new NotExecuted("the campaign kept changing")
+}

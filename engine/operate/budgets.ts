@@ -1,0 +1,148 @@
+/**
+ * Budgets: a line's pool of money for a month, as a ledger.
+ *
+ * The budget is made in Postgres, which gives it its number; every unit of its limit comes to Redis as an addition that is known by
+ * its id, the first by the budget's own creation, so that a repeat after a crash finishes what was begun.
+ */
+import { fingerprintOf, homeOf, journalKey, quotaKey, idHash } from "../../lua/keys.ts"
+import { close_budget } from "../../lua/close_budget.ts"
+import { fund } from "../../lua/fund.ts"
+import type { Answered, Caller } from "../answers.ts"
+import type { AddToBudgetAsk, BudgetAsk, ListBudgetEntriesAsk, PutBudgetAsk } from "../contract/budgets.ts"
+import { caughtUp } from "../journal/caught_up.ts"
+import { monthSpan } from "../months.ts"
+import type { Parts } from "../parts.ts"
+import { recall } from "../quota/lease.ts"
+import { readBudgetSums } from "../quota/sums.ts"
+import { answeringPostgres } from "../store/away.ts"
+import { NotExecuted, run } from "../store/redis.ts"
+import type { Budget } from "./catalogue.ts"
+import { mayTouch } from "./lines.ts"
+
+/** The addition that brings a budget's first limit: "=" is in no hash. */
+const CREATION = "="
+
+const answerOf = async (parts: Parts, { budget_id, line, month, currency, party, budget_no }: Budget) =>
+  ({ budget_id, line, month, currency, party, ...await readBudgetSums(parts, budget_no) })
+
+/** Tell the bank of one addition or cut; the outcome as the contract says it. */
+const tellBank = async (parts: Parts, budget: Budget, addition: string, addition_id: string, fingerprint: string, amount_minor: number, now_ms: number) => {
+  const name = `b${budget.budget_no}`
+  const home = homeOf(name, parts.cells)
+  if (amount_minor < 0 && parts.cells > 1) await recall(parts, name, undefined, now_ms)
+  const reply = await run(parts.redis, fund, {
+    keys: { quota: quotaKey(home), journal: journalKey(home) },
+    args: {
+      now_ms, budget: budget.budget_no, addition, fingerprint, amount_minor: Math.abs(amount_minor), is_cut: amount_minor < 0 ? 1 : 0,
+      opens_ms: budget.opens_ms, closes_ms: budget.closes_ms, is_alone: parts.cells === 1 ? 1 : 0,
+      payload: JSON.stringify({ budget_id: budget.budget_id, addition_id, addition, fingerprint, amount_minor }),
+    },
+  })
+  if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
+  return reply
+}
+
+/** Make a budget. */
+export const putBudgetWith = (parts: Parts) => async (ask: PutBudgetAsk, caller: Caller): Promise<Answered> => {
+  if (!mayTouch(caller, ask.line)) return { outcome: "scope_missing", line: ask.line }
+  const { budget_id, line, month, currency, limit_minor, party = line } = ask
+  const fingerprint = fingerprintOf({ line, month, currency, limit_minor, party })
+  const { opens_ms, closes_ms } = monthSpan(month, parts.zone)
+  const { now_ms } = caller
+  const { sql } = parts.postgres
+  const made = await answeringPostgres(() => sql`
+    insert into budgets (budget_id, line, month, currency, party, opens_ms, closes_ms, limit_minor, fingerprint, created_ms)
+    values (${budget_id}, ${line}, ${month}, ${currency}, ${party}, ${opens_ms}, ${closes_ms}, ${limit_minor}, ${fingerprint}, ${now_ms})
+    on conflict (budget_id) do nothing`)
+  const [row] = await answeringPostgres(() => sql<{ fingerprint: string; line: string }[]>`select fingerprint, line from budgets where budget_id = ${budget_id}`)
+  const budget = await parts.catalogue.budgetById(budget_id)
+  if (!row || !budget) throw new Error(`budget ${budget_id} has gone`)
+  if (!mayTouch(caller, row.line)) return { outcome: "scope_missing", line: row.line }
+  if (row.fingerprint !== fingerprint) return { outcome: "request_conflict" }
+  await tellBank(parts, budget, CREATION + budget.budget_no, "", fingerprint, limit_minor, now_ms)
+  const body = await answerOf(parts, budget)
+  return made.count === 1 ? { outcome: "created", body } : { outcome: "found", hit: true, body }
+}
+
+/** A budget that the key may touch. */
+const budgetFor = async (parts: Parts, caller: Caller, budget_id: string): Promise<Budget | undefined> => {
+  const budget = await parts.catalogue.budgetById(budget_id)
+  return budget && mayTouch(caller, budget.line) ? budget : undefined
+}
+
+const closedMs = async ({ postgres }: Parts, budget_no: number): Promise<number | null> => {
+  const [row] = await answeringPostgres(() => postgres.sql<{ closed_ms: number | null }[]>`select closed_ms from budgets where budget_no = ${budget_no}`)
+  return row?.closed_ms ?? null
+}
+
+/** Add money to a budget, or cut it. */
+export const addToBudgetWith = (parts: Parts) => async ({ budget_id, addition_id, amount_minor }: AddToBudgetAsk, caller: Caller): Promise<Answered> => {
+  const budget = await budgetFor(parts, caller, budget_id)
+  if (!budget) return { outcome: "budget_unknown", budget_id }
+  const addition = idHash(`${budget.budget_no}\0${addition_id}`)
+  const fingerprint = fingerprintOf({ budget_id, addition_id, amount_minor })
+  if (await closedMs(parts, budget.budget_no) !== null) return { outcome: "budget_closed", budget_id }
+  const reply = await tellBank(parts, budget, addition, addition_id, fingerprint, amount_minor, caller.now_ms)
+  const body = { budget_id, addition_id, amount_minor }
+  switch (reply.outcome) {
+    case "funded": return { outcome: "created", body }
+    case "replayed": return { outcome: "created", body, hit: true }
+    case "budget_in_use": return { outcome: "budget_in_use", budget_id, free_minor: reply.free_minor }
+    case "request_conflict": case "limit_too_large": return { outcome: reply.outcome, budget_id }
+  }
+}
+
+/** Close a month's budget: its limit becomes what is held and spent. */
+export const closeBudgetWith = (parts: Parts) => async ({ budget_id }: BudgetAsk, caller: Caller): Promise<Answered> => {
+  const budget = await budgetFor(parts, caller, budget_id)
+  if (!budget) return { outcome: "budget_unknown", budget_id }
+  const { now_ms } = caller
+  const name = `b${budget.budget_no}`
+  const home = homeOf(name, parts.cells)
+  await answeringPostgres(() => parts.postgres.sql`update budgets set closed_ms = ${now_ms} where budget_no = ${budget.budget_no} and closed_ms is null`)
+  if (parts.cells > 1) await recall(parts, name, undefined, now_ms)
+  const reply = await run(parts.redis, close_budget, {
+    keys: { quota: quotaKey(home), journal: journalKey(home) },
+    args: { now_ms, budget: budget.budget_no, is_alone: parts.cells === 1 ? 1 : 0, payload: JSON.stringify({ budget_id }) },
+  })
+  if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
+  if (reply.outcome === "budget_unknown") return { outcome: "budget_unknown", budget_id }
+  const closed_ms = await closedMs(parts, budget.budget_no)
+  return { outcome: "changed", body: { ...await answerOf(parts, budget), state: "closed", closed_at: new Date(closed_ms ?? now_ms).toISOString() } }
+}
+
+/** A budget with what is held and spent, over all cells. */
+export const getBudgetWith = (parts: Parts) => async ({ budget_id }: BudgetAsk, caller: Caller): Promise<Answered> => {
+  const budget = await budgetFor(parts, caller, budget_id)
+  if (!budget) return { outcome: "budget_unknown", budget_id }
+  return { outcome: "found", body: await answerOf(parts, budget) }
+}
+
+interface EntryRow { cell: number; epoch: number; n: number; act: string; at_ms: number; ref: string | null; limit_minor: number; held_minor: number; spent_minor: number }
+
+/** The ledger of a budget, oldest first. */
+export const listBudgetEntriesWith = (parts: Parts) => async ({ budget_id, limit, after }: ListBudgetEntriesAsk, caller: Caller): Promise<Answered> => {
+  const budget = await budgetFor(parts, caller, budget_id)
+  if (!budget) return { outcome: "budget_unknown", budget_id }
+  for (let cell = 0; cell < parts.cells; cell++) await caughtUp(parts, cell)
+  const [at_ms = -1, cell = -1, epoch = -1, n = -1] = (after ?? "").split("-").map(Number)
+  if ([at_ms, cell, epoch, n].some((place) => !Number.isSafeInteger(place))) {
+    return { outcome: "request_invalid", field: "after", detail: "after must be the `next` of a page." }
+  }
+  const rows = await answeringPostgres(() => parts.postgres.sql<EntryRow[]>`
+    select cell, epoch, n, act, at_ms, ref, limit_minor, held_minor, spent_minor from budget_entries
+    where budget_no = ${budget.budget_no} and (at_ms, cell, epoch, n) > (${at_ms}, ${cell}, ${epoch}, ${n})
+    order by at_ms, cell, epoch, n limit ${limit + 1}`)
+  const page = rows.slice(0, limit)
+  const last = page.at(-1)
+  return {
+    outcome: "found",
+    body: {
+      items: page.map((row) => ({
+        entry_id: `${row.cell}-${row.epoch}-${row.n}`, act: row.act, at: new Date(row.at_ms).toISOString(), ref: row.ref,
+        limit_minor: row.limit_minor, held_minor: row.held_minor, spent_minor: row.spent_minor,
+      })),
+      next: rows.length > limit && last ? `${last.at_ms}-${last.cell}-${last.epoch}-${last.n}` : null,
+    },
+  }
+}

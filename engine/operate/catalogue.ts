@@ -1,0 +1,127 @@
+/**
+ * The catalogue: campaigns and budgets as this process knows them, ready to price.
+ *
+ * It is a copy, never a judge: each cell holds every campaign's version and state, and an act that was priced from another
+ * version is told so (`campaign_changed`), upon which the copy is read again. What is unknown here is looked up in Postgres once before
+ * it is called unknown. A look every second keeps quotes from being older than that.
+ */
+import type { CampaignBody } from "../contract/campaigns.ts"
+import { monthAt } from "../months.ts"
+import { compileTerms } from "../pricing/compile.ts"
+import type { Terms } from "../pricing/types.ts"
+import { answeringPostgres } from "../store/away.ts"
+import type { Sql } from "../store/postgres.ts"
+
+export type CatalogueState = "draft" | "live" | "paused" | "stopped"
+
+export interface Campaign {
+  readonly campaign_no: number
+  readonly campaign_id: string
+  readonly line: string
+  readonly state: CatalogueState
+  readonly version: number
+  readonly body: CampaignBody
+  readonly terms: Terms
+  readonly starts_ms: number
+  readonly ends_ms: number
+}
+
+export interface Budget {
+  readonly budget_no: number
+  readonly budget_id: string
+  readonly line: string
+  readonly month: string
+  readonly currency: string
+  readonly party: string
+  readonly opens_ms: number
+  readonly closes_ms: number
+}
+
+/** One share of a campaign's funding at an instant: the budget of that month, and its part. */
+export interface Funding { readonly budget: Budget; readonly share_bp: number }
+
+export interface Catalogue {
+  campaignById(campaign_id: string): Promise<Campaign | undefined>
+  campaignByNo(campaign_no: number): Promise<Campaign | undefined>
+  /** What is known of a campaign without asking anybody. */
+  knownCampaign(campaign_no: number): Campaign | undefined
+  budgetById(budget_id: string): Promise<Budget | undefined>
+  budgetByNo(budget_no: number): Promise<Budget | undefined>
+  /** A campaign's budgets for a hold at an instant, or the id of one that does not exist. */
+  fundingAt(campaign: Campaign, now_ms: number): Promise<Funding[] | { missing: string }>
+  /** Read a campaign again, after a cell said that it has another version. */
+  readAgain(campaign_no: number): Promise<Campaign | undefined>
+  /** Read everything that changed since the last look. */
+  refresh(): Promise<void>
+  campaigns(): Iterable<Campaign>
+  budgets(): Iterable<Budget>
+}
+
+interface CampaignRow { campaign_no: number; campaign_id: string; line: string; state: CatalogueState; version: number; body: unknown; changed_ms: number }
+
+/** Rows that were committed out of order within this time are still seen by the next look. */
+const LOOK_BACK_MS = 5_000
+
+/** The catalogue of one process over one database. `zone` decides which month an instant is in. */
+export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
+  const byId = new Map<string, Campaign>()
+  const byNo = new Map<number, Campaign>()
+  const budgetsById = new Map<string, Budget>()
+  const budgetsByNo = new Map<number, Budget>()
+  let looked_ms = 0
+
+  const learn = (row: CampaignRow): Campaign => {
+    const known = byNo.get(row.campaign_no)
+    if (known && known.version > row.version) return known
+    const body = (typeof row.body === "string" ? JSON.parse(row.body) : row.body) as CampaignBody
+    const campaign: Campaign = {
+      campaign_no: row.campaign_no, campaign_id: row.campaign_id, line: row.line, state: row.state, version: row.version, body,
+      terms: compileTerms({ ...body, campaign_id: row.campaign_id, version: row.version }),
+      starts_ms: Date.parse(body.starts_at), ends_ms: Date.parse(body.ends_at),
+    }
+    byId.set(campaign.campaign_id, campaign)
+    byNo.set(campaign.campaign_no, campaign)
+    return campaign
+  }
+  const learnBudget = (budget: Budget): Budget => {
+    budgetsById.set(budget.budget_id, budget)
+    budgetsByNo.set(budget.budget_no, budget)
+    return budget
+  }
+
+  const readCampaigns = (where: ReturnType<Sql>) => answeringPostgres(async () => {
+    const rows = await sql<CampaignRow[]>`select campaign_no, campaign_id, line, state, version, body, changed_ms from campaigns where ${where}`
+    return rows.map((row) => { if (row.changed_ms > looked_ms) looked_ms = row.changed_ms; return learn(row) })
+  })
+  const readBudgets = (where: ReturnType<Sql>) => answeringPostgres(async () => {
+    const rows = await sql<Budget[]>`select budget_no, budget_id, line, month, currency, party, opens_ms, closes_ms from budgets where ${where}`
+    return rows.map(learnBudget)
+  })
+
+  const catalogue: Catalogue = {
+    campaignById: async (campaign_id) => byId.get(campaign_id) ?? (await readCampaigns(sql`campaign_id = ${campaign_id}`))[0],
+    campaignByNo: async (campaign_no) => byNo.get(campaign_no) ?? (await readCampaigns(sql`campaign_no = ${campaign_no}`))[0],
+    knownCampaign: (campaign_no) => byNo.get(campaign_no),
+    budgetById: async (budget_id) => budgetsById.get(budget_id) ?? (await readBudgets(sql`budget_id = ${budget_id}`))[0],
+    budgetByNo: async (budget_no) => budgetsByNo.get(budget_no) ?? (await readBudgets(sql`budget_no = ${budget_no}`))[0],
+    fundingAt: async (campaign, now_ms) => {
+      const { month } = monthAt(now_ms, zone)
+      const funding: Funding[] = []
+      for (const { budget_id, share_bp } of campaign.body.funding) {
+        const id = budget_id.replaceAll("{month}", month)
+        const budget = budgetsById.get(id) ?? await catalogue.budgetById(id)
+        if (!budget) return { missing: id }
+        funding.push({ budget, share_bp })
+      }
+      return funding
+    },
+    readAgain: async (campaign_no) => (await readCampaigns(sql`campaign_no = ${campaign_no}`))[0],
+    refresh: async () => {
+      await readCampaigns(sql`changed_ms >= ${Math.max(0, looked_ms - LOOK_BACK_MS)}`)
+    },
+    campaigns: () => byNo.values(),
+    budgets: () => budgetsByNo.values(),
+  }
+  return catalogue
+}
+

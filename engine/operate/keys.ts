@@ -1,0 +1,80 @@
+/**
+ * Keys: who may call what. A key is shown once; only its SHA-256 is stored, which is enough for 256 random bits.
+ */
+import { createHash, randomBytes } from "node:crypto"
+import { SCOPES, type Answered, type Caller, type Scope } from "../answers.ts"
+import type { CreateKeyAsk, RevokeKeyAsk } from "../contract/keys.ts"
+import type { Parts } from "../parts.ts"
+import { answeringPostgres, PostgresAway } from "../store/away.ts"
+import type { Sql } from "../store/postgres.ts"
+import { EVERY_LINE } from "./lines.ts"
+
+/** A key is believed for so long without a look into Postgres; a revocation is felt within 5 s. */
+const KEY_AGE_MS_MAX = 2_000
+/** So many keys, also wrong ones, are remembered; beyond it they are forgotten together. */
+const KEYS_MAX = 10_000
+const SECRET_BYTES = 32
+const KEY_ID_BYTES = 9
+
+export interface Key { readonly key_id: string; readonly scopes: readonly Scope[]; readonly lines: readonly string[] }
+
+const hashOf = (key: string): string => createHash("sha256").update(key).digest("base64url")
+
+/** Find the key of a bearer; nothing when it is unknown or revoked. While Postgres is away, a key that was known goes on. */
+export const openKeys = (sql: Sql) => {
+  const known = new Map<string, { key: Key | undefined; at_ms: number }>()
+  return async (bearer: string, now_ms: number): Promise<Key | undefined> => {
+    const hash = hashOf(bearer)
+    const before = known.get(hash)
+    if (before && Math.abs(now_ms - before.at_ms) < KEY_AGE_MS_MAX) return before.key
+    try {
+      const [key] = await answeringPostgres(() => sql<{ key_id: string; scopes: Scope[]; lines: string[] }[]>`
+        select key_id, scopes, lines from api_keys where hash = ${hash} and revoked_ms is null`)
+      if (known.size >= KEYS_MAX) known.clear()
+      known.set(hash, { key, at_ms: now_ms })
+      return key
+    } catch (error) {
+      if (error instanceof PostgresAway && before?.key) return before.key
+      throw error
+    }
+  }
+}
+
+const writeKey = async (sql: Sql, key_id: string, key: string, name: string, scopes: readonly string[], lines: readonly string[], now_ms: number) =>
+  answeringPostgres(() => sql`insert into api_keys (key_id, hash, name, scopes, lines, created_ms)
+    values (${key_id}, ${hashOf(key)}, ${name}, ${[...scopes]}, ${[...lines]}, ${now_ms}) on conflict (key_id) do update set hash = excluded.hash`)
+
+const newKey = (key_id: string): string => `scrip_${key_id}_${randomBytes(SECRET_BYTES).toString("base64url")}`
+
+/** Make a key. */
+export const createKeyWith = ({ postgres }: Parts) => async ({ name, scopes, lines }: CreateKeyAsk, { now_ms }: Caller): Promise<Answered> => {
+  const key_id = randomBytes(KEY_ID_BYTES).toString("hex")
+  const key = newKey(key_id)
+  await writeKey(postgres.sql, key_id, key, name, scopes, lines, now_ms)
+  return { outcome: "created", body: { key_id, key, name, scopes, lines } }
+}
+
+/** Revoke a key. */
+export const revokeKeyWith = ({ postgres }: Parts) => async ({ key_id }: RevokeKeyAsk, { now_ms }: Caller): Promise<Answered> => {
+  const rows = await answeringPostgres(() => postgres.sql<{ revoked_ms: number; was_ms: number | null }[]>`
+    update api_keys k set revoked_ms = coalesce(k.revoked_ms, ${now_ms}) from (select key_id, revoked_ms as was_ms from api_keys where key_id = ${key_id} for update) was
+    where k.key_id = was.key_id returning k.revoked_ms, was.was_ms`)
+  const row = rows[0]
+  if (!row) return { outcome: "key_id_unknown", key_id }
+  return { outcome: "changed", hit: row.was_ms !== null, body: { key_id, state: "revoked", revoked_at: new Date(row.revoked_ms).toISOString() } }
+}
+
+/** The key_id of the first key. */
+const BOOTSTRAP = "bootstrap"
+
+/**
+ * Make the first key, with every scope and line: the named one, or a new one, which is returned to be shown once. Nothing where an
+ * installation has keys already, unless the named one is another than before.
+ */
+export const bootstrapKey = async (sql: Sql, named: string | undefined, now_ms: number): Promise<string | undefined> => {
+  const [any] = await sql`select 1 from api_keys limit 1`
+  if (named === undefined && any) return undefined
+  const key = named ?? newKey(BOOTSTRAP)
+  await writeKey(sql, BOOTSTRAP, key, BOOTSTRAP, SCOPES, [EVERY_LINE], now_ms)
+  return named === undefined ? key : undefined
+}

@@ -1,0 +1,28 @@
+/**
+ * What every use case is given: the stores, the catalogue, and the numbers of this installation. No use case reaches for a
+ * global, a clock or the environment.
+ */
+import type { Redis } from "ioredis"
+import type { Catalogue } from "./operate/catalogue.ts"
+import type { Postgres } from "./store/postgres.ts"
+
+export interface Parts {
+  readonly redis: Redis
+  readonly postgres: Postgres
+  readonly catalogue: Catalogue
+  /** How many cells the installation has; fixed until it is rebuilt. */
+  readonly cells: number
+  /** The time zone of a budget's month. */
+  readonly zone: string
+  /** How long a terminal record stays in Redis once it is flushed. */
+  readonly age_ms: number
+  /** How long an id is known as used. */
+  readonly remember_ms: number
+  /** The keyed hash under which a device, payment or address id is stored, so that it can be counted and not read. */
+  readonly hashId: (kind: "device" | "payment" | "address", id: string) => string
+}
+
+/** Terminal records leave Redis after this long by default. */
+export const AGE_MS = 48 * 3_600_000
+/** Ids are known as used for this long by default. */
+export const REMEMBER_MS = 90 * 24 * 3_600_000
