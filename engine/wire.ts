@@ -1,0 +1,59 @@
+/**
+ * The wiring: how the rooms are put together into one engine. Nothing here decides anything, and nothing is started: main.ts does.
+ */
+import { createHmac, randomBytes } from "node:crypto"
+import type { Redis } from "ioredis"
+import { cancelWith } from "./checkout/cancel.ts"
+import { confirmWith } from "./checkout/confirm.ts"
+import { extendWith } from "./checkout/extend.ts"
+import { quoteWith } from "./checkout/quote.ts"
+import { getRedemptionWith, listRedemptionsWith } from "./checkout/read.ts"
+import { refundWith } from "./checkout/refund.ts"
+import { reserveWith } from "./checkout/reserve.ts"
+import { issueWith } from "./coupons/issue.ts"
+import { listCouponsWith } from "./coupons/list.ts"
+import { revokeWith } from "./coupons/revoke.ts"
+import { addToBudgetWith, closeBudgetWith, getBudgetWith, listBudgetEntriesWith, putBudgetWith } from "./operate/budgets.ts"
+import { activateCampaignWith, getCampaignWith, pauseCampaignWith, putCampaignWith, stopCampaignWith } from "./operate/campaigns.ts"
+import { openCatalogue } from "./operate/catalogue.ts"
+import { createKeyWith, revokeKeyWith } from "./operate/keys.ts"
+import { AGE_MS, REMEMBER_MS, type Parts } from "./parts.ts"
+import type { Postgres, Sql } from "./store/postgres.ts"
+import type { Uses } from "./uses.ts"
+
+/** Bytes of the key under which ids of devices, payments and addresses are hashed. */
+const HMAC_KEY_BYTES = 32
+const HASHED_ID_CHARS = 22
+
+/** The secret of this name in the settings, made by whoever asks first. */
+const secretOf = async (sql: Sql, name: string): Promise<Buffer> => {
+  await sql`insert into settings (key, value) values (${name}, ${randomBytes(HMAC_KEY_BYTES).toString("base64")}) on conflict (key) do nothing`
+  const [row] = await sql<{ value: string }[]>`select value from settings where key = ${name}`
+  if (!row) throw new Error(`the setting ${name} has gone`)
+  return Buffer.from(row.value, "base64")
+}
+
+/** What the use cases are given, with the catalogue filled. */
+export const openParts = async (redis: Redis, postgres: Postgres, { cells, zone }: { cells: number; zone: string }): Promise<Parts> => {
+  const hmacKey = await secretOf(postgres.sql, "hmac_key")
+  const catalogue = openCatalogue(postgres.sql, zone)
+  await catalogue.refresh()
+  return {
+    redis, postgres, catalogue, cells, zone, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
+    hashId: (kind, id) => createHmac("sha256", hmacKey).update(`${kind}\0${id}`).digest("base64url").slice(0, HASHED_ID_CHARS),
+  }
+}
+
+/** Every use case over the same parts. */
+export const usesOf = (parts: Parts): Uses => ({
+  coupons: { issue: issueWith(parts), revoke: revokeWith(parts), list: listCouponsWith(parts) },
+  checkout: {
+    quote: quoteWith(parts), reserve: reserveWith(parts), confirm: confirmWith(parts), extend: extendWith(parts), cancel: cancelWith(parts),
+    refund: refundWith(parts), get: getRedemptionWith(parts), list: listRedemptionsWith(parts),
+  },
+  budgets: { put: putBudgetWith(parts), add: addToBudgetWith(parts), close: closeBudgetWith(parts), get: getBudgetWith(parts), entries: listBudgetEntriesWith(parts) },
+  campaigns: {
+    put: putCampaignWith(parts), activate: activateCampaignWith(parts), pause: pauseCampaignWith(parts), stop: stopCampaignWith(parts), get: getCampaignWith(parts),
+  },
+  keys: { create: createKeyWith(parts), revoke: revokeKeyWith(parts) },
+})
