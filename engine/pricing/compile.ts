@@ -84,6 +84,8 @@ export function termsFaults(body: Omit<CampaignBody, "campaign_id">): TermsFault
   const wrong = schemaFaults(kind.terms, body.terms, "terms")
   if (wrong.length > 0) return wrong
   for (const { field, says } of kind.faults(body.terms)) faults.push({ field: `terms.${field}`, says })
+  if (kind.items_only && body.target !== undefined && body.target !== "items")
+    faults.push({ field: "target", says: `cannot be ${body.target} with ${kind.name}` })
   if (body.hours && !knowsZone(body.hours.time_zone))
     faults.push({ field: "hours.time_zone", says: "is not a time zone that this machine knows" })
   return faults

@@ -149,11 +149,22 @@ export function takePerUnit(scene: Scene, field: Field, offUnit: (unitMinor: num
 }
 
 /** What a run gives when each of its units gives for itself: its first units may be one minor unit dearer. */
-function offRun(quantity: number, leftMinor: number, floor: number, offUnit: (unitMinor: number) => number): number {
+export function offRun(quantity: number, leftMinor: number, floor: number, offUnit: (unitMinor: number) => number): number {
   const each = Math.floor(leftMinor / quantity)
   const dearer = leftMinor - each * quantity
   const off = (unit: number) => Math.min(offUnit(unit), Math.max(0, unit - floor))
   return (quantity - dearer) * off(each) + (dearer > 0 ? dearer * off(each + 1) : 0)
+}
+
+/** Amounts that a kind has settled slice by slice, already within what each slice can give. */
+export function takeCut(scene: Scene, field: Field, offs: readonly (readonly number[])[]): Effect | undefined {
+  const lines = offs.map((line) => line.reduce((sum, off) => sum + off, 0))
+  const held = heldTo(scene, lines)
+  if (held !== lines) return effectOf(field, held)
+  const cuts = field.slices?.map((line, k) =>
+    line?.map(({ quantity, leftMinor, spent }, i) => ({ quantity, leftMinor, spent, offMinor: offs[k]![i]! })),
+  )
+  return effectOf(field, lines, cuts)
 }
 
 /** A percentage of the field, rounded once for the order, for each line or for each unit. */

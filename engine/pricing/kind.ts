@@ -22,6 +22,8 @@ type Definition<Schema extends TSchema> = {
   readonly percent?: true
   /** `shipping`: takes from the shipping, whatever the campaign's target, and comes last of all. */
   readonly takes?: "shipping"
+  /** It chooses among the units bought, so no other `target` makes sense. */
+  readonly items_only?: true
   /** It gives a benefit and takes nothing off, so `max_minor` does not bound it. */
   readonly takes_nothing?: true
   /** `finance`: judged on what the lines cost after all discounts, and takes nothing off them. */

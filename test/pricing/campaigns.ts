@@ -1,6 +1,7 @@
 // Any campaign that pricing knows, for the property tests: each kind adds what its terms can be.
 
 import fc from "fast-check"
+import { termsFaults } from "../../engine/pricing/compile.ts"
 import type { CampaignBody } from "../../engine/pricing/types.ts"
 
 const units = fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined })
@@ -8,6 +9,18 @@ const pick = fc.constantFrom(undefined, "cheapest", "dearest")
 const amountMinor = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9000 }))
 const percentBp = fc.integer({ min: 1, max: 10000 })
 const per = fc.constantFrom(undefined, "order", "line", "unit")
+
+const lines = fc.constantFrom(undefined, { categories: ["x"] }, { not_categories: ["x"] }, { skus: ["s1", "s2"] })
+const gives = fc.oneof(
+  fc.constant({}),
+  fc.record({ percent_bp: percentBp }),
+  fc.record({ amount_minor: amountMinor }),
+  fc.record({ price_minor: amountMinor }),
+)
+const tierStep = fc.oneof(
+  fc.record({ more: fc.integer({ min: 0, max: 3 }), amount_minor: fc.oneof(fc.constant(0), amountMinor) }),
+  fc.record({ more: fc.integer({ min: 0, max: 900 }), percent_bp: percentBp }),
+)
 
 type KindAndTerms = Pick<CampaignBody, "kind" | "terms">
 const of = (kind: string, terms: fc.Arbitrary<object>): fc.Arbitrary<KindAndTerms> => terms.map((made) => ({ kind, terms: clean(made) }))
@@ -26,6 +39,54 @@ export const ARBITRARY_KINDS: readonly fc.Arbitrary<KindAndTerms>[] = [
     "percent_off",
     fc.record({ percent_bp: percentBp, max_minor: fc.option(amountMinor, { nil: undefined }), per, max_units: units, max_units_per_line: units, pick }),
   ),
+  of("fixed_price", fc.record({ price_minor: amountMinor, per, max_units: units, max_units_per_line: units, pick })),
+  of(
+    "tiered_off",
+    fc
+      .record({ by: fc.constantFrom(undefined, "amount", "quantity", "unit"), steps: fc.array(tierStep, { minLength: 1, maxLength: 3 }), per })
+      .map(({ by, steps, per: rounded }) => {
+        let from = 0
+        return { by, per: rounded, tiers: steps.map(({ more, ...gives }, i) => ({ from: (from += more + (i > 0 ? 1 : 0)), ...gives })) }
+      }),
+  ),
+  of("tiered_off", fc.record({ from: fc.integer({ min: 1, max: 3000 }), amount_minor: amountMinor }).map((tier) => ({ tiers: [tier], repeat: true }))),
+  of(
+    "buy_x_get_y",
+    fc.record({
+      buy: fc.record({ quantity: fc.integer({ min: 1, max: 3 }), applies_to: lines }),
+      get: fc
+        .tuple(fc.record({ quantity: fc.integer({ min: 1, max: 2 }), applies_to: lines }), gives)
+        .map(([get, promise]) => ({ ...get, ...promise })),
+      times: units,
+      pick,
+    }),
+  ),
+  of(
+    "bundle",
+    fc
+      .tuple(
+        fc.record({
+          entries: fc.array(fc.record({ quantity: fc.integer({ min: 1, max: 3 }), applies_to: lines }), { minLength: 1, maxLength: 3 }),
+          times: units,
+          pick,
+        }),
+        fc.oneof(fc.record({ price_minor: amountMinor }), fc.record({ amount_minor: amountMinor }), fc.record({ percent_bp: percentBp })),
+      )
+      .map(([sets, promise]) => ({ ...sets, ...promise })),
+  ),
+  of("free_shipping", fc.constant({})),
+  of(
+    "gift",
+    fc.record({
+      sku: fc.constant("mug"),
+      unit_price_minor: amountMinor,
+      quantity: fc.integer({ min: 1, max: 3 }),
+      for_each: fc.option(fc.record({ quantity: fc.integer({ min: 1, max: 3 }), applies_to: lines }), { nil: undefined }),
+    }),
+  ),
+  of("interest_free", fc.record({ periods: fc.constantFrom(3, 6), rate_bp: percentBp, interest: fc.constantFrom(undefined, "flat", "declining") })),
+  of("cash_back", fc.record({ rate_bp: percentBp, cap_minor: fc.option(amountMinor, { nil: undefined }), days: fc.constant(7) })),
+  of("rate_uplift", fc.record({ rate_bp: fc.integer({ min: 1, max: 900 }), cap_minor: fc.option(amountMinor, { nil: undefined }), days: fc.constant(30) })),
 ]
 
 /** Any campaign body. */
@@ -43,4 +104,8 @@ export const arbitraryBody: fc.Arbitrary<Omit<CampaignBody, "campaign_id">> = fc
       exclusive: fc.constantFrom(false, false, false, false, false, true),
     }),
   })
-  .map(({ promise, ...fields }) => ({ ...promise, ...(clean(fields) as object) }))
+  .map(({ promise, ...fields }) => {
+    const body = { ...promise, ...(clean(fields) as object) }
+    // Some kinds know no other target than the items.
+    return termsFaults(body).some(({ field }) => field === "target") ? { ...body, target: undefined } : body
+  })

@@ -50,3 +50,6 @@ export const AppliesToSchema = Type.Object(
   },
   { additionalProperties: false },
 )
+
+/** A span of days, up to ten years. */
+export const Days = Type.Integer({ minimum: 1, maximum: 3650 })

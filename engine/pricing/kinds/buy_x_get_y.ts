@@ -1,0 +1,112 @@
+// buy_x_get_y: who buys so many of these gets so many of those free, cheaper, or for a price.
+//
+// A round needs its full buy and its full get. The rounds are counted first; then all buy units are taken, the dearest
+// first, then all get units from what is left.
+// What must stay true: every counted round is whole, so the buy units leave enough units that can be got; units that
+// one coupon has taken are gone for the next.
+
+import { Type, type Static } from "typebox"
+import { lineTest } from "../applies_to.ts"
+import { byPrice, fieldOfSlices, takePercent, takePerUnit, type Field } from "../field.ts"
+import { kind } from "../kind.ts"
+import { MONEY_MAX } from "../money.ts"
+import type { Effect, Scene } from "../types.ts"
+import { cutFree, freeUnits, takeUnits } from "../units.ts"
+import { Amount, AmountOrZero, AppliesToSchema, PercentBp, Pick, Units } from "./terms.ts"
+
+const Terms = Type.Object(
+  {
+    buy: Type.Object({ quantity: Units, applies_to: Type.Optional(AppliesToSchema) }, { additionalProperties: false }),
+    get: Type.Object(
+      {
+        quantity: Units,
+        applies_to: Type.Optional(AppliesToSchema),
+        percent_bp: Type.Optional(PercentBp),
+        amount_minor: Type.Optional(Amount),
+        price_minor: Type.Optional(AmountOrZero),
+      },
+      { additionalProperties: false },
+    ),
+    times: Type.Optional(Units),
+    pick: Type.Optional(Pick),
+  },
+  { additionalProperties: false },
+)
+
+export const buyXGetY = kind({
+  name: "buy_x_get_y",
+  items_only: true,
+  unbounded_by_alone: true,
+  terms: Terms,
+  faults: ({ get }) =>
+    [get.percent_bp, get.amount_minor, get.price_minor].filter((one) => one !== undefined).length > 1
+      ? [{ field: "get", says: "takes at most one of percent_bp, amount_minor and price_minor; none means free" }]
+      : [],
+  boundMinor: ({ get, times }) => {
+    if (get.amount_minor === undefined || times === undefined) return undefined
+    const bound = get.amount_minor * get.quantity * times
+    return bound > MONEY_MAX ? undefined : bound
+  },
+  act: (terms) => {
+    const canBuy = lineTest(terms.buy.applies_to)
+    const canGet = lineTest(terms.get.applies_to)
+    return (scene) => {
+      const { cart, lines } = scene
+      const bought = lines.map((place) => !canBuy || canBuy(cart.sheet.order.lines[place]!))
+      const gotten = lines.map((place) => !canGet || canGet(cart.sheet.order.lines[place]!))
+      const free = freeUnits(cart, lines)
+      const count = (counts: (k: number) => boolean): number =>
+        free.reduce((sum, units, k) => sum + (counts(k) ? units : 0), 0)
+
+      const { buy, get } = terms
+      const gettable = count((k) => gotten[k]!)
+      const rounds = Math.min(
+        terms.times ?? Infinity,
+        Math.floor(count((k) => bought[k]!) / buy.quantity),
+        Math.floor(gettable / get.quantity),
+        Math.floor(count((k) => bought[k]! || gotten[k]!) / (buy.quantity + get.quantity)),
+      )
+      if (rounds === 0) return undefined
+
+      const dearest = byPrice(cart, lines, "dearest").filter((k) => bought[k])
+      const buys = takeBuys(free, dearest, gotten, rounds * buy.quantity, gettable - rounds * get.quantity)
+      const wanted = byPrice(cart, lines, terms.pick ?? "cheapest").filter((k) => gotten[k])
+      const gets = takeUnits(free, wanted, rounds * get.quantity).taken
+
+      const touched = lines.map((_, k) => k).filter((k) => buys[k]! + gets[k]! > 0)
+      const field = fieldOfSlices(
+        cart,
+        touched.map((k) => lines[k]!),
+        touched.map((k) =>
+          cutFree(cart, lines[k]!, [
+            { quantity: buys[k]!, spent: true, chosen: false },
+            { quantity: gets[k]!, spent: true, chosen: true },
+          ]),
+        ),
+      )
+      return takeGet(get, scene, field)
+    }
+  },
+})
+
+/** The dearest units, but of those that can be got no more than the rounds' gets leave over. */
+function takeBuys(free: number[], dearest: readonly number[], gotten: readonly boolean[], wanted: number, spare: number): number[] {
+  const taken = new Array<number>(free.length).fill(0)
+  let missing = wanted
+  let left = spare
+  for (const k of dearest) {
+    const units = Math.min(missing, gotten[k] ? Math.min(free[k]!, left) : free[k]!)
+    taken[k] = units
+    free[k]! -= units
+    missing -= units
+    if (gotten[k]) left -= units
+  }
+  return taken
+}
+
+function takeGet(get: Static<typeof Terms>["get"], scene: Scene, field: Field): Effect | undefined {
+  const { percent_bp = 10000, amount_minor, price_minor } = get
+  if (amount_minor !== undefined) return takePerUnit(scene, field, () => amount_minor)
+  if (price_minor !== undefined) return takePerUnit(scene, field, (unit) => Math.max(0, unit - price_minor))
+  return takePercent(scene, field, field, percent_bp, scene.policy.percent_per)
+}

@@ -1,0 +1,24 @@
+// cash_back: a share of what the eligible lines cost after all discounts comes back, `days` after the confirm.
+
+import { Type } from "typebox"
+import { benefit } from "../benefit.ts"
+import { sumAt } from "../cart.ts"
+import { kind } from "../kind.ts"
+import { mulDivHalfUp } from "../money.ts"
+import { Amount, Days, PercentBp } from "./terms.ts"
+
+export const cashBack = kind({
+  name: "cash_back",
+  phase: "finance",
+  items_only: true,
+  takes_nothing: true,
+  terms: Type.Object(
+    { rate_bp: PercentBp, cap_minor: Type.Optional(Amount), days: Days },
+    { additionalProperties: false },
+  ),
+  boundMinor: ({ rate_bp, cap_minor }) => (cap_minor === undefined ? undefined : mulDivHalfUp(cap_minor, rate_bp, 10000)),
+  act:
+    ({ rate_bp, cap_minor = Infinity }) =>
+    ({ cart, lines }) =>
+      benefit(cart, mulDivHalfUp(Math.min(sumAt(cart.left, lines), cap_minor), rate_bp, 10000)),
+})

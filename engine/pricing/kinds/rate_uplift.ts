@@ -1,0 +1,29 @@
+// rate_uplift: savings of the order's size earn a higher rate for some days; what that is worth is what it costs.
+
+import { Type } from "typebox"
+import { benefit } from "../benefit.ts"
+import { sumAt } from "../cart.ts"
+import { kind } from "../kind.ts"
+import { mulDivHalfUp } from "../money.ts"
+import { Amount, Days, PercentBp } from "./terms.ts"
+
+/** Basis points of a year of 365 days. */
+const YEAR_BP = 10000 * 365
+
+export const rateUplift = kind({
+  name: "rate_uplift",
+  phase: "finance",
+  items_only: true,
+  takes_nothing: true,
+  terms: Type.Object(
+    { rate_bp: PercentBp, days: Days, cap_minor: Type.Optional(Amount) },
+    { additionalProperties: false },
+  ),
+  faults: ({ rate_bp, days }) => (rate_bp * days > YEAR_BP ? [{ field: "days", says: "at this rate earn more than the amount itself" }] : []),
+  boundMinor: ({ rate_bp, days, cap_minor }) =>
+    cap_minor === undefined ? undefined : mulDivHalfUp(cap_minor, rate_bp * days, YEAR_BP),
+  act:
+    ({ rate_bp, days, cap_minor = Infinity }) =>
+    ({ cart, lines }) =>
+      benefit(cart, mulDivHalfUp(Math.min(sumAt(cart.left, lines), cap_minor), rate_bp * days, YEAR_BP)),
+})

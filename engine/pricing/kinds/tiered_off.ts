@@ -1,0 +1,112 @@
+// tiered_off: the more there is, the more comes off: by what the lines cost, by how many units they have, or unit by unit.
+//
+// What must stay true: `from` is inclusive and the highest tier reached holds alone; tiers stand in rising order.
+
+import { Type, type Static } from "typebox"
+import { runsOf, splitRun, sumAt } from "../cart.ts"
+import { kind } from "../kind.ts"
+import { fieldOf, fieldOfSlices, offRun, takeAcross, takeCut, takePercent, type Slice } from "../field.ts"
+import { mulDiv } from "../money.ts"
+import type { Cart, Effect, Run, Scene } from "../types.ts"
+import { AmountOrZero, Per, PercentBp } from "./terms.ts"
+
+/** The most tiers of one campaign. */
+export const TIERS_MAX = 50
+
+const Tier = Type.Object(
+  { from: AmountOrZero, amount_minor: Type.Optional(AmountOrZero), percent_bp: Type.Optional(PercentBp) },
+  { additionalProperties: false },
+)
+type Tier = Static<typeof Tier>
+
+export const tieredOff = kind({
+  name: "tiered_off",
+  terms: Type.Object(
+    {
+      by: Type.Optional(Type.Enum(["amount", "quantity", "unit"])),
+      tiers: Type.Array(Tier, { minItems: 1, maxItems: TIERS_MAX }),
+      repeat: Type.Optional(Type.Boolean()),
+      per: Type.Optional(Per),
+    },
+    { additionalProperties: false },
+  ),
+  faults: ({ by = "amount", tiers, repeat = false }) => [
+    ...tiers.flatMap((tier, i) => {
+      if ((tier.amount_minor === undefined) === (tier.percent_bp === undefined))
+        return [{ field: `tiers.${i}`, says: "needs one of amount_minor and percent_bp" }]
+      if (i > 0 && tier.from <= tiers[i - 1]!.from)
+        return [{ field: `tiers.${i}.from`, says: "must be above the tier before it" }]
+      return []
+    }),
+    ...(repeat && (by === "unit" || tiers.length !== 1 || tiers[0]!.amount_minor === undefined || tiers[0]!.from === 0)
+      ? [{ field: "repeat", says: "needs exactly one tier with amount_minor and a from above 0, and no by: unit" }]
+      : []),
+  ],
+  boundMinor: ({ by = "amount", tiers, repeat = false }) => {
+    if (repeat || by === "unit") return undefined
+    const amounts = tiers.map((tier) => tier.amount_minor)
+    return amounts.includes(undefined) ? undefined : Math.max(...amounts.map((amount) => amount ?? 0))
+  },
+  act: ({ by = "amount", tiers, repeat = false, per }) => {
+    if (by === "unit") return (scene) => unitByUnit(scene, tiers)
+    return (scene) => {
+      const amounts = scene.thresholdSees === "original" ? scene.cart.sheet.amounts : scene.cart.left
+      const reached = sumAt(by === "amount" ? amounts : scene.cart.sheet.quantities, scene.lines)
+      const tier = tierAt(tiers, reached)
+      if (!tier) return undefined
+      const field = fieldOf(scene.cart, scene.targets)
+      if (tier.amount_minor !== undefined)
+        return takeAcross(scene, field, tier.amount_minor * (repeat ? Math.floor(reached / tier.from) : 1))
+      const base =
+        scene.policy.percent_base === "original" && scene.began !== scene.cart
+          ? fieldOf(scene.began, scene.targets)
+          : field
+      return takePercent(scene, field, base, tier.percent_bp!, per ?? scene.policy.percent_per)
+    }
+  },
+})
+
+const tierAt = (tiers: readonly Tier[], reached: number): Tier | undefined =>
+  tiers.findLast((tier) => tier.from <= reached)
+
+/** The n-th unit of a line takes the tier of n: the line is cut where a tier begins. */
+function unitByUnit(scene: Scene, tiers: readonly Tier[]): Effect | undefined {
+  const { cart, targets, policy } = scene
+  const tierOf = new Map<Slice, Tier>()
+  const slices = targets.map((place) => cutAtTiers(cart, place, tiers, tierOf))
+  const field = fieldOfSlices(cart, targets, slices)
+  const offs = slices.map((line, k) => {
+    const floor = cart.sheet.floors[targets[k]!]!
+    return line.map((slice) => {
+      const tier = tierOf.get(slice)
+      if (!tier) return 0
+      const { amount_minor, percent_bp = 0 } = tier
+      if (amount_minor !== undefined) return offRun(slice.quantity, slice.leftMinor, floor, () => amount_minor)
+      const part = (amount: number): number => mulDiv(amount, percent_bp, 10000, policy.rounding)
+      if (policy.percent_per === "unit") return offRun(slice.quantity, slice.leftMinor, floor, part)
+      return Math.min(part(slice.leftMinor), Math.max(0, slice.leftMinor - floor * slice.quantity))
+    })
+  })
+  return takeCut(scene, field, offs)
+}
+
+function cutAtTiers(cart: Cart, place: number, tiers: readonly Tier[], tierOf: Map<Slice, Tier>): Slice[] {
+  const slices: Slice[] = []
+  // Units are counted from 1, so a tier from 0 or 1 is there from the first.
+  let counted = 0
+  for (const whole of runsOf(cart, place)) {
+    let run: Run | undefined = whole
+    while (run) {
+      const tier = tierAt(tiers, counted + 1)
+      const next = tiers.find(({ from }) => from > counted + 1)
+      const until: number = next ? Math.min(run.quantity, next.from - 1 - counted) : run.quantity
+      const [taken, rest]: [Run, Run | undefined] = until < run.quantity ? splitRun(run, until) : [run, undefined]
+      const slice = { ...taken, chosen: tier !== undefined }
+      if (tier) tierOf.set(slice, tier)
+      slices.push(slice)
+      counted += until
+      run = rest
+    }
+  }
+  return slices
+}
