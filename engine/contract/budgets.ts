@@ -3,7 +3,7 @@
  */
 import { Type, type Static } from "typebox"
 import { closed, Currency, Id, InstantOut, Money, MoneyChange, Month, PAGE } from "./basics.ts"
-import { type AskOf, operation, type PageOf } from "./operation.ts"
+import { type AskOf, operation } from "./operation.ts"
 
 const BudgetPath = Type.Object({ budget_id: Id }, closed)
 
@@ -83,4 +83,4 @@ export const listBudgetEntries = operation({
 export type PutBudgetAsk = AskOf<typeof putBudget>
 export type AddToBudgetAsk = AskOf<typeof addToBudget>
 export type BudgetAsk = AskOf<typeof getBudget>
-export type ListBudgetEntriesAsk = PageOf<typeof listBudgetEntries>
+export type ListBudgetEntriesAsk = AskOf<typeof listBudgetEntries>

@@ -6,7 +6,7 @@ import {
   closed, Count, CountFromOne, COUPONS_MAX, Currency, HOLD_DEFAULT_S, HOLD_S_MAX, Id, Instant, InstantOut, LINES_MAX, Money, PAGE, WHOLE_MAX,
 } from "./basics.ts"
 import type { RequestFault } from "./check.ts"
-import { type AskOf, operation, type PageOf } from "./operation.ts"
+import { type AskOf, operation } from "./operation.ts"
 
 const OrderLine = Type.Object({
   line_id: Id,
@@ -216,4 +216,4 @@ export type ExtendAsk = AskOf<typeof extendRedemption>
 export type CancelAsk = AskOf<typeof cancelRedemption>
 export type RefundAsk = AskOf<typeof refundRedemption>
 export type RedemptionAsk = AskOf<typeof getRedemption>
-export type ListRedemptionsAsk = PageOf<typeof listRedemptions>
+export type ListRedemptionsAsk = AskOf<typeof listRedemptions>

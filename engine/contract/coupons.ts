@@ -3,7 +3,7 @@
  */
 import { Type, type Static } from "typebox"
 import { closed, Id, InstantOut, PAGE, Text } from "./basics.ts"
-import { type AskOf, operation, type PageOf } from "./operation.ts"
+import { type AskOf, operation } from "./operation.ts"
 
 export const COUPON_STATES = ["issued", "reserved", "redeemed", "ended", "revoked"] as const
 
@@ -66,5 +66,5 @@ export const revokeCoupon = operation({
 })
 
 export type IssueAsk = AskOf<typeof issueCoupon>
-export type ListCouponsAsk = PageOf<typeof listCoupons>
+export type ListCouponsAsk = AskOf<typeof listCoupons>
 export type RevokeAsk = AskOf<typeof revokeCoupon>

@@ -5,7 +5,7 @@
  */
 import type { Static, TObject, TProperties, TSchema } from "typebox"
 import type { Outcome, Scope } from "../answers.ts"
-import type { Rule } from "./check.ts"
+import type { RequestFault } from "./check.ts"
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE"
 
@@ -25,19 +25,17 @@ export interface Operation<Params extends TObject = TObject, Query extends TObje
   /** No body means `{}`. */
   readonly body_optional?: true
   /** What a schema cannot say; the first fault is the answer. */
-  readonly rule?: Rule<Static<Body>>
+  rule?(value: Static<Body>): RequestFault | undefined
   /** The words of success, each with what it answers. */
   readonly yes: Readonly<Partial<Record<Outcome, TSchema>>>
   /** The words of refusal that this act may give, beside those that every act may. */
   readonly no: readonly Outcome[]
 }
 
-/** What the use case of an operation is asked: path, query and body as one. */
-export type AskOf<O> = O extends Operation<infer Params, infer Query, infer Body> ? Readonly<Fields<Params> & Fields<Query> & Fields<Body>> : never
+/** What the use case of an operation is asked: path, query and body as one. The route fills in how many items a page has. */
+export type AskOf<O> = O extends Operation<infer Params, infer Query, infer Body> ? Readonly<Filled<Fields<Params> & Fields<Query> & Fields<Body>>> : never
 type Fields<S> = S extends TObject<infer P> ? (TProperties extends P ? unknown : Static<S>) : S extends TSchema ? (TSchema extends S ? unknown : Static<S>) : unknown
-
-/** What the use case of a list is asked: the route has filled in how many items a page has. */
-export type PageOf<O> = Omit<AskOf<O>, "limit"> & { readonly limit: number }
+type Filled<Asked> = "limit" extends keyof Asked ? Asked & { limit: number } : Asked
 
 /** Declare one operation. */
 export const operation = <

@@ -1,0 +1,19 @@
+/**
+ * Every operation of the contract, by hand, in the order in which the docs tell them.
+ */
+import { addToBudget, closeBudget, getBudget, listBudgetEntries, putBudget } from "./budgets.ts"
+import { activateCampaign, getCampaign, pauseCampaign, putCampaign, stopCampaign } from "./campaigns.ts"
+import {
+  cancelRedemption, confirmRedemption, extendRedemption, getRedemption, listRedemptions, quoteOrder, refundRedemption, reserveOrder,
+} from "./checkout.ts"
+import { issueCoupon, issueCoupons, listCoupons, revokeCoupon } from "./coupons.ts"
+import { createKey, revokeKey } from "./keys.ts"
+import type { Operation } from "./operation.ts"
+
+export const OPERATIONS: readonly Operation[] = [
+  putBudget, addToBudget, closeBudget, getBudget, listBudgetEntries,
+  putCampaign, activateCampaign, pauseCampaign, stopCampaign, getCampaign,
+  issueCoupon, issueCoupons, listCoupons, revokeCoupon,
+  quoteOrder, reserveOrder, confirmRedemption, extendRedemption, cancelRedemption, refundRedemption, getRedemption, listRedemptions,
+  createKey, revokeKey,
+]

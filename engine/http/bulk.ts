@@ -1,0 +1,136 @@
+/**
+ * Issue many coupons in one call: NDJSON in, NDJSON out, one answer a line, in the order of the lines.
+ *
+ * What must stay true: the whole call has no limit and each piece of it has one: a line, the issues under way, the answers that nobody
+ * has read yet, the calls at a time. What was answered has happened, also when either side cuts the stream; a repeat of the
+ * whole call answers the same, because every line is idempotent by its own ids. A bad line is answered and stops nothing.
+ *
+ * A caller may send everything before he reads anything: the answers wait for him up to ANSWERS_WAITING_CHARS_MAX, which is more
+ * than 100,000 lines need. Beyond it we stop reading until he does.
+ */
+import type { Hono } from "hono"
+import { type Answered, ANSWERS, type Caller, type No } from "../answers.ts"
+import { check } from "../contract/check.ts"
+import { type IssueAsk, issueCoupon, issueCoupons } from "../contract/coupons.ts"
+import { faultFields } from "../log.ts"
+import type { Use } from "../uses.ts"
+import { type Line, linesOf } from "./lines.ts"
+import { makeOutbox } from "./outbox.ts"
+import { isYes, outcomeOfFault, problem, problemBody } from "./problems.ts"
+import { callerOf, type Http, isCaller, settle } from "./serve.ts"
+
+/** An issue with every field at its longest has less. */
+export const LINE_BYTES_MAX = 16 * 1024
+/** Issues of one call under way at a time. */
+export const ISSUES_AT_ONCE = 64
+/** Answers that wait for a reader, in characters; an answer has about 230. */
+export const ANSWERS_WAITING_CHARS_MAX = 48 * 1024 * 1024
+/** Bulk calls of one process at a time; more are `overloaded`. */
+export const BULK_CALLS_MAX = 4
+
+const NDJSON = { "content-type": "application/x-ndjson" }
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+const checkIssue = check(issueCoupon.body!, issueCoupon.rule)
+
+const invalid = (field: string, detail: string): No => ({ outcome: "request_invalid", field, detail })
+const tooLong: No = { outcome: "request_too_large", detail: `A line has at most ${LINE_BYTES_MAX} bytes.`, bytes_max: LINE_BYTES_MAX }
+
+/** What a line asks, or why it asks nothing; `undefined` for a blank one. */
+const readLine = (line: Line): { readonly ask: IssueAsk } | { readonly no: No } | undefined => {
+  if ("too_long" in line) return { no: tooLong }
+  let value: unknown
+  try {
+    const text = utf8.decode(line.bytes)
+    if (text.trim() === "") return undefined
+    value = JSON.parse(text)
+  } catch (error) {
+    return { no: invalid("", `The line is not JSON: ${error instanceof Error ? error.message : "it cannot be read"}.`) }
+  }
+  const fault = checkIssue(value)
+  return fault ? { no: invalid(fault.field, fault.detail) } : { ask: value as IssueAsk }
+}
+
+const answerLine = (number: number, answered: Answered): string =>
+  isYes(answered)
+    ? `${JSON.stringify({ line: number, status: ANSWERS[answered.outcome].status, ...(answered.hit ? { idempotency_hit: true } : {}), ...answered.body })}\n`
+    : `${JSON.stringify({ line: number, ...problemBody(answered) })}\n`
+
+/** Put the bulk issue on the app. */
+export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => {
+  let calls = 0
+
+  const issueLine = async (ask: IssueAsk, caller: Caller): Promise<Answered> => {
+    const began_ms = performance.now()
+    try {
+      const answered = await issue(ask, caller)
+      settle(http, issueCoupon, answered.outcome, began_ms, caller, ask as unknown as Record<string, unknown>)
+      return answered
+    } catch (fault) {
+      const outcome = outcomeOfFault(fault)
+      settle(http, issueCoupon, outcome, began_ms, caller, ask as unknown as Record<string, unknown>, fault)
+      return { outcome }
+    }
+  }
+
+  /** Read, issue and answer until the input ends or nobody is there to hear it. */
+  const run = async (body: ReadableStream<Uint8Array>, outbox: ReturnType<typeof makeOutbox>, caller: Caller): Promise<void> => {
+    let under_way = 0
+    let wake: (() => void) | undefined
+    let answered = Promise.resolve()
+
+    const answerInOrder = (number: number, coming: Answered | Promise<Answered>) => {
+      under_way += 1
+      // Issues end in any order and are answered in the order of their lines: each waits for the one before.
+      answered = answered.then(async () => {
+        outbox.put(answerLine(number, await coming))
+        under_way -= 1
+        wake?.()
+        wake = undefined
+      })
+    }
+
+    try {
+      for await (const line of linesOf(body, LINE_BYTES_MAX)) {
+        const read = readLine(line)
+        if (!read) continue
+        answerInOrder(line.number, "no" in read ? read.no : issueLine(read.ask, caller))
+        // One call answers at most so many lines at a time, and never more than its reader takes.
+        while (under_way >= ISSUES_AT_ONCE) await new Promise<void>((resolve) => { wake = resolve })
+        await outbox.room()
+        if (outbox.isLeft()) break
+      }
+    } catch (fault) {
+      http.log.warn("a bulk issue was cut off", { act: issueCoupons.name, api_key_id: caller.key_id, ...faultFields(fault) })
+    } finally {
+      await answered
+      outbox.end()
+    }
+  }
+
+  app.post(issueCoupons.path, async (c) => {
+    const began_ms = performance.now()
+    const { raw } = c.req
+    const refuse = (no: No): Response => {
+      settle(http, issueCoupons, no.outcome, began_ms, undefined, {})
+      return problem(no)
+    }
+    try {
+      const caller = await callerOf(http, raw, issueCoupons.scopes)
+      if (!isCaller(caller)) return refuse(caller)
+      if (raw.url.includes("?")) return refuse(invalid("", "This call takes no query."))
+      if (calls >= BULK_CALLS_MAX) return refuse({ outcome: "overloaded" })
+      if (raw.body === null) return new Response("", { headers: NDJSON })
+      const outbox = makeOutbox(ANSWERS_WAITING_CHARS_MAX)
+      calls += 1
+      void run(raw.body, outbox, caller).finally(() => {
+        calls -= 1
+        settle(http, issueCoupons, "changed", began_ms, caller, {})
+      })
+      return new Response(outbox.stream, { headers: NDJSON })
+    } catch (fault) {
+      const outcome = outcomeOfFault(fault)
+      settle(http, issueCoupons, outcome, began_ms, undefined, {}, fault)
+      return problem({ outcome })
+    }
+  })
+}
