@@ -120,9 +120,15 @@ function takeInTurn(
       refused.set(candidate, aloneOf(candidate, sheet) ? { code: "terms_not_met", ...lack } : NOTHING_TO_DISCOUNT)
       continue
     }
-    const finance = candidate.terms.kind.phase === "finance"
-    const effect = finance ? undefined : effectOn(candidate, cart, began)
-    if (finance ? !aloneOf(candidate, sheet) : !effect) {
+    const { phase, unbounded_by_alone } = candidate.terms.kind
+    // What gives nothing alone has dropped out, also where others would leave it dearer units; of most kinds the
+    // effect at its turn says it all.
+    if ((phase || unbounded_by_alone) && !aloneOf(candidate, sheet)) {
+      refused.set(candidate, NOTHING_TO_DISCOUNT)
+      continue
+    }
+    const effect = phase ? undefined : effectOn(candidate, cart, began)
+    if (!phase && !effect) {
       refused.set(candidate, aloneOf(candidate, sheet) ? NOTHING_LEFT : NOTHING_TO_DISCOUNT)
       continue
     }

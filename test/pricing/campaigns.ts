@@ -33,7 +33,7 @@ export const ARBITRARY_KINDS: readonly fc.Arbitrary<KindAndTerms>[] = [
   of("amount_off", fc.record({ amount_minor: amountMinor })),
   of(
     "amount_off",
-    fc.record({ amount_minor: amountMinor, spread: fc.constantFrom("per_line", "per_unit"), max_units: units, max_units_per_line: units, pick }),
+    fc.record({ amount_minor: amountMinor, spread: fc.constantFrom("line", "unit"), max_units: units, max_units_per_line: units, pick }),
   ),
   of(
     "percent_off",

@@ -13,15 +13,13 @@ export const amountOff = kind({
   terms: Type.Object(
     {
       amount_minor: Amount,
-      spread: Type.Optional(Type.Enum(["across", "per_line", "per_unit"])),
+      spread: Type.Optional(Type.Enum(["across", "line", "unit"])),
       ...CHOICE,
     },
     { additionalProperties: false },
   ),
-  faults: ({ spread = "across", max_units, max_units_per_line }) =>
-    spread === "across" && (max_units !== undefined || max_units_per_line !== undefined)
-      ? [{ field: max_units === undefined ? "max_units_per_line" : "max_units", says: "cannot stand with spread: across" }]
-      : [],
+  faults: ({ spread = "across", max_units }) =>
+    spread === "across" && max_units !== undefined ? [{ field: "max_units", says: "cannot stand with spread: across" }] : [],
   boundMinor: ({ amount_minor, spread = "across", max_units }) => {
     if (spread === "across") return amount_minor
     // Chosen units lie in at most as many lines, so the count of units bounds both.
@@ -29,10 +27,10 @@ export const amountOff = kind({
     return amount_minor * max_units
   },
   act: ({ amount_minor, spread = "across", ...choice }) => {
-    if (spread === "per_unit")
+    if (spread === "unit")
       return (scene) =>
         takePerUnit(scene, chosenField(scene.cart, scene.targets, choice, "cheapest"), () => amount_minor)
-    if (spread === "per_line")
+    if (spread === "line")
       return (scene) => {
         const field = chosenField(scene.cart, scene.targets, choice, "cheapest")
         return takePerLine(

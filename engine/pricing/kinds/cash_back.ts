@@ -1,4 +1,5 @@
-// cash_back: a share of what the eligible lines cost after all discounts comes back, `days` after the confirm.
+// cash_back: a share of what the eligible lines cost after all discounts comes back, `days` after the confirm
+// (none: at once).
 
 import { Type } from "typebox"
 import { benefit } from "../benefit.ts"
@@ -13,7 +14,7 @@ export const cashBack = kind({
   items_only: true,
   takes_nothing: true,
   terms: Type.Object(
-    { rate_bp: PercentBp, cap_minor: Type.Optional(Amount), days: Days },
+    { rate_bp: PercentBp, cap_minor: Type.Optional(Amount), days: Type.Optional(Days) },
     { additionalProperties: false },
   ),
   boundMinor: ({ rate_bp, cap_minor }) => (cap_minor === undefined ? undefined : mulDivHalfUp(cap_minor, rate_bp, 10000)),
