@@ -43,6 +43,7 @@ if held_out == 1 then
   if found[3] ~= HELD_OUT_MARK then
     write_act(journal, book, ACT.held_out, user, { counts = { { campaign, HELD_OUT_MARK } } }, payload)
     redis.call("HSET", wallet, count_name(campaign), HELD_OUT_MARK)
+    redis.call("ZADD", due, "LT", terms.ends_ms + age_ms, "u" .. user)
   end
   return { HELD_OUT }
 end
