@@ -2,29 +2,42 @@
 //
 // A line's discount lies evenly on its units, the first ones carry what is left over; a refund takes units from the
 // last to the first. What must stay true: any split of a return into refunds, in any order, adds up to the discount,
-// because each refund is the difference of two sums over the line's first units.
+// because each refund is the difference of two sums over the units that are kept.
 
 /** A bought line as the redemption holds it: how much of it has gone back and what each applied coupon took off it. */
 export type RefundLine = {
   readonly line_id: string
   readonly quantity: number
   readonly refunded: number
+  readonly unit_price_minor?: number
   /** One amount for each applied coupon, in the redemption's order. */
   readonly discounts: readonly number[]
+  /** What of them still lies on the kept units, where a refund has withheld some of it. */
+  readonly left?: readonly number[] | undefined
 }
 
 /** What is returned: everything that is left, or units of lines. */
 export type RefundAsk = "all" | readonly { readonly line_id: string; readonly quantity: number }[]
+
+/** A line after a refund. */
+export type KeptLine = {
+  readonly line_id: string
+  readonly refunded: number
+  /** What still lies on the kept units, for each applied coupon. */
+  readonly left: readonly number[]
+}
 
 /** A refund's effect on the lines and coupons, or the line that has not so many units left. */
 export type TakenBack =
   | { outcome: "refund_exceeds"; line_id: string; left: number }
   | {
       outcome: "ok"
-      lines: { line_id: string; refunded: number }[]
-      /** What goes back, for each applied coupon. */
+      lines: KeptLine[]
+      /** What goes back to the budgets, for each applied coupon. */
       taken: number[]
       discount_minor: number
+      /** What the customer paid for the returned units, where the lines say their prices. */
+      refund_minor: number
       /** Every unit of every line has now gone back. */
       full: boolean
     }
@@ -34,9 +47,10 @@ export type TakenBack =
  * The order of the lines in an ask does not matter, and a line may be named twice.
  */
 export function takeBack(lines: readonly RefundLine[], ask: RefundAsk, shipping: readonly number[] = []): TakenBack {
-  const refunded = lines.map((line) => line.refunded)
   const coupons = Math.max(shipping.length, ...lines.map((line) => line.discounts.length))
   const taken = new Array<number>(coupons).fill(0)
+  const now = lines.map((line) => ({ refunded: line.refunded, left: leftOn(line).slice() }))
+  let refund_minor = 0
 
   const wanted =
     ask === "all" ? lines.map((line) => ({ line_id: line.line_id, quantity: line.quantity - line.refunded })) : ask
@@ -47,28 +61,38 @@ export function takeBack(lines: readonly RefundLine[], ask: RefundAsk, shipping:
     const i = lines.findIndex((line) => line.line_id === want.line_id)
     const line = lines[i]
     if (!line) return { outcome: "refund_exceeds", line_id: want.line_id, left: 0 }
-    const kept = line.quantity - refunded[i]!
+    const { refunded, left } = now[i]!
+    const kept = line.quantity - refunded
     if (want.quantity > kept) return { outcome: "refund_exceeds", line_id: line.line_id, left: kept }
-    refunded[i]! += want.quantity
-    line.discounts.forEach((discount, coupon) => {
-      taken[coupon]! +=
-        onFirstUnits(discount, line.quantity, kept) - onFirstUnits(discount, line.quantity, kept - want.quantity)
+    now[i]!.refunded += want.quantity
+    refund_minor += (line.unit_price_minor ?? 0) * want.quantity
+    left.forEach((discount, coupon) => {
+      const stays = onFirstUnits(discount, kept, kept - want.quantity)
+      taken[coupon]! += discount - stays
+      refund_minor -= discount - stays
+      left[coupon] = stays
     })
   }
 
-  const full = lines.every((line, i) => refunded[i] === line.quantity)
+  const full = lines.every((line, i) => now[i]!.refunded === line.quantity)
   if (full) shipping.forEach((discount, coupon) => (taken[coupon]! += discount))
   return {
     outcome: "ok",
-    lines: lines.map((line, i) => ({ line_id: line.line_id, refunded: refunded[i]! })),
+    lines: lines.map((line, i) => ({ line_id: line.line_id, ...now[i]! })),
     taken,
     discount_minor: taken.reduce((sum, amount) => sum + amount, 0),
+    refund_minor: Math.max(0, refund_minor),
     full,
   }
 }
 
-/** What of a discount lies on a line's first units. */
+/** What of a line's discounts lies on the units that are kept. */
+const leftOn = (line: RefundLine): readonly number[] =>
+  line.left ?? line.discounts.map((discount) => onFirstUnits(discount, line.quantity, line.quantity - line.refunded))
+
+/** What of a discount lies on the first units of so many. */
 function onFirstUnits(discount_minor: number, quantity: number, units: number): number {
+  if (quantity === 0) return 0
   const each = Math.floor(discount_minor / quantity)
   return each * units + Math.min(units, discount_minor - each * quantity)
 }
