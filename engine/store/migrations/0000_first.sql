@@ -8,15 +8,6 @@ CREATE TABLE "api_keys" (
 	"revoked_ms" bigint
 );
 --> statement-breakpoint
-CREATE TABLE "budget_additions" (
-	"budget_no" integer NOT NULL,
-	"addition_id" text collate "C" NOT NULL,
-	"amount_minor" bigint NOT NULL,
-	"fingerprint" text NOT NULL,
-	"at_ms" bigint NOT NULL,
-	CONSTRAINT "budget_additions_budget_no_addition_id_pk" PRIMARY KEY("budget_no","addition_id")
-);
---> statement-breakpoint
 CREATE TABLE "budget_entries" (
 	"budget_no" integer NOT NULL,
 	"at_ms" bigint NOT NULL,
@@ -74,6 +65,8 @@ CREATE TABLE "campaigns" (
 	"stock" bigint NOT NULL,
 	"fingerprint" text NOT NULL,
 	"created_ms" bigint NOT NULL,
+	"changed_ms" bigint NOT NULL,
+	"pushed_version" integer DEFAULT 0 NOT NULL,
 	CONSTRAINT "campaigns_campaign_id_unique" UNIQUE("campaign_id")
 );
 --> statement-breakpoint
@@ -125,7 +118,7 @@ CREATE TABLE "coupons" (
 	"fingerprint" text NOT NULL,
 	"redemption" text,
 	"since_ms" bigint,
-	"holds" jsonb,
+	"holds" json,
 	"version" integer,
 	"request_id" text,
 	"channel" text,
@@ -150,8 +143,8 @@ CREATE TABLE "events" (
 	"act" text NOT NULL,
 	"at_ms" bigint NOT NULL,
 	"user_no" integer,
-	"moves" jsonb,
-	"payload" jsonb,
+	"moves" json,
+	"payload" json,
 	CONSTRAINT "events_cell_epoch_n_pk" PRIMARY KEY("cell","epoch","n")
 );
 --> statement-breakpoint
@@ -173,7 +166,7 @@ CREATE TABLE "redemptions" (
 	"order_id" text,
 	"request_id" text,
 	"state" smallint NOT NULL,
-	"head" jsonb NOT NULL,
+	"head" json NOT NULL,
 	"body" text NOT NULL,
 	"reserved_ms" bigint NOT NULL,
 	"since_ms" bigint NOT NULL,
@@ -186,7 +179,7 @@ CREATE TABLE "refunds" (
 	"refund_id" text NOT NULL,
 	"at_ms" bigint NOT NULL,
 	"discount_minor" bigint NOT NULL,
-	"payload" jsonb NOT NULL,
+	"payload" json NOT NULL,
 	CONSTRAINT "refunds_redemption_id_refund_id_pk" PRIMARY KEY("redemption_id","refund_id")
 );
 --> statement-breakpoint
@@ -210,8 +203,9 @@ CREATE TABLE "wallet_counts" (
 	CONSTRAINT "wallet_counts_user_no_campaign_no_pk" PRIMARY KEY("user_no","campaign_no")
 );
 --> statement-breakpoint
-ALTER TABLE "budget_additions" ADD CONSTRAINT "budget_additions_budget_no_budgets_budget_no_fk" FOREIGN KEY ("budget_no") REFERENCES "public"."budgets"("budget_no") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "campaign_versions" ADD CONSTRAINT "campaign_versions_campaign_no_campaigns_campaign_no_fk" FOREIGN KEY ("campaign_no") REFERENCES "public"."campaigns"("campaign_no") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "campaigns_changed_ms" ON "campaigns" USING btree ("changed_ms");--> statement-breakpoint
+CREATE INDEX "campaigns_unpushed" ON "campaigns" USING btree ("campaign_no") WHERE "campaigns"."pushed_version" < "campaigns"."version" and "campaigns"."state" <> 'draft';--> statement-breakpoint
 CREATE INDEX "events_at_ms" ON "events" USING brin ("at_ms");--> statement-breakpoint
 -- Room on each page, so that a row which changes stays on it and no index is touched.
 ALTER TABLE "coupons" SET (fillfactor = 80);--> statement-breakpoint
