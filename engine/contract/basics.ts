@@ -3,7 +3,7 @@
  *
  * What must stay true: a value that passes here can be stored and hashed everywhere. Text has no control character and no half of
  * a surrogate pair (jsonb takes neither), a number is whole and at most 2^53-1 (Lua's numbers are doubles), and an instant is one
- * that exists. A pattern says in its schema what it means, so that a refusal and the docs use the same sentence.
+ * that exists. What a pattern means stands in MEANINGS, so that a refusal is a sentence.
  */
 import { Type } from "typebox"
 
@@ -42,8 +42,10 @@ export const CountFromOne = Type.Integer({ minimum: 1, maximum: WHOLE_MAX, descr
 export const Bp = Type.Integer({ minimum: 0, maximum: 10_000, description: "basis points, 0 to 10000" })
 export const BpFromOne = Type.Integer({ minimum: 1, maximum: 10_000, description: "basis points, 1 to 10000" })
 
-export const Currency = Type.String({ pattern: "^[A-Z]{3}$", description: "three capital letters, as in CNY" })
-export const Month = Type.String({ pattern: "^[0-9]{4}-(0[1-9]|1[0-2])$", description: "a month as YYYY-MM" })
+const CURRENCY = "^[A-Z]{3}$"
+const MONTH = "^[0-9]{4}-(0[1-9]|1[0-2])$"
+export const Currency = Type.String({ pattern: CURRENCY, description: "three capital letters, as in CNY" })
+export const Month = Type.String({ pattern: MONTH, description: "a month as YYYY-MM" })
 
 const INSTANT = /^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?([Zz]|[+]00:00)$/
 
@@ -60,6 +62,22 @@ export const Instant = Type.Refine(
   Type.String({ format: "date-time", description: "an instant of RFC 3339 in UTC, as in 2026-11-22T00:00:00Z" }),
   (text) => instantMs(text) !== undefined,
 )
+
+/** What a pattern or a format asks for, as the end of a sentence that begins with "must". */
+export const MEANINGS: ReadonlyMap<string, string> = new Map([
+  [PRINTABLE, "have only printable characters"],
+  [CURRENCY, "be three capital letters, as in CNY"],
+  [MONTH, "be a month as YYYY-MM"],
+  ["date-time", "be an instant of RFC 3339 in UTC, as in 2026-11-22T00:00:00Z"],
+])
+
+const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u
+/** Is every text in a value printable, names and values alike? The value is JSON that a schema has passed, so it is not deep. */
+export const isPrintable = (value: unknown): boolean => {
+  if (typeof value === "string") return !UNPRINTABLE.test(value)
+  if (typeof value !== "object" || value === null) return true
+  return Object.entries(value).every(([name, each]) => !UNPRINTABLE.test(name) && isPrintable(each))
+}
 
 /** What an answer says of an instant: the same text, not checked again. */
 export const InstantOut = Type.String({ format: "date-time" })

@@ -5,8 +5,11 @@
  */
 import { Type, type Static } from "typebox"
 import { boundMinor, PRICING_FIELDS, termsFaults } from "../pricing/compile.ts"
-import { Bp, BpFromOne, closed, Count, CountFromOne, Currency, FUNDING_MAX, Id, Instant, instantMs, InstantOut, Text, VALID_S_MAX } from "./basics.ts"
-import { fieldName, type RequestFault } from "./check.ts"
+import { KINDS } from "../pricing/kinds/index.ts"
+import {
+  Bp, BpFromOne, closed, Count, CountFromOne, Currency, FUNDING_MAX, Id, Instant, instantMs, InstantOut, isPrintable, Text, VALID_S_MAX,
+} from "./basics.ts"
+import { check, type Check, fieldName, type RequestFault } from "./check.ts"
 import { type AskOf, operation } from "./operation.ts"
 
 const CampaignPath = Type.Object({ campaign_id: Id }, closed)
@@ -46,8 +49,14 @@ const fundingFault = (funding: CampaignBody["funding"]): RequestFault | undefine
   return sum === 10_000 ? undefined : fault("funding", `must have shares that sum to 10000, not ${sum}`)
 }
 
+/** The terms of each kind, checked as `terms.…`. */
+const TERMS: ReadonlyMap<string, Check> = new Map(KINDS.map((each) => [each.name, check(Type.Object({ terms: each.terms }))]))
+
 /** What the schema of a campaign cannot say. */
 export const campaignFault = (body: CampaignBody): RequestFault | undefined => {
+  const unfit = TERMS.get(body.kind)!({ terms: body.terms })
+  if (unfit) return unfit
+  for (const [field, value] of Object.entries(body)) if (!isPrintable(value)) return fault(field, "must have only printable characters")
   const [wrong] = termsFaults(body)
   if (wrong) return fault(fieldName(body, wrong.field.split(".")), wrong.says.replace(/\.$/, ""))
   if (instantMs(body.ends_at)! <= instantMs(body.starts_at)!) return fault("ends_at", "must be after starts_at")

@@ -6,6 +6,7 @@
  */
 import type { Static, TSchema } from "typebox"
 import { Compile } from "typebox/compile"
+import { MEANINGS } from "./basics.ts"
 
 /** What is wrong with a request: one field, and why. */
 export interface RequestFault {
@@ -50,10 +51,11 @@ const TYPES: Readonly<Record<string, string>> = {
 
 interface SchemaError { readonly keyword: string; readonly schemaPath: string; readonly instancePath: string; readonly params: object; readonly message: string }
 
-const sentence = (error: SchemaError, described: string | undefined): string => {
+/** Why a value is refused, as a sentence goes on after the field's name. `choice` says what a choice between several shapes is. */
+const says = (error: SchemaError, choice: string | undefined): string => {
   const params = error.params as Record<string, unknown>
   switch (error.keyword) {
-    case "type": return described ? `must be ${described}` : `must be ${[params["type"]].flat().map((type) => TYPES[String(type)] ?? String(type)).join(" or ")}`
+    case "type": return `must be ${[params["type"]].flat().map((type) => TYPES[String(type)] ?? String(type)).join(" or ")}`
     case "minimum": return `must be at least ${params["limit"]}`
     case "maximum": return `must be at most ${params["limit"]}`
     case "minLength": return params["limit"] === 1 ? "must not be empty" : `must have at least ${params["limit"]} characters`
@@ -63,7 +65,14 @@ const sentence = (error: SchemaError, described: string | undefined): string => 
     case "uniqueItems": return "must not have an item twice"
     case "enum": return `must be one of ${(params["allowedValues"] as unknown[]).join(", ")}`
     case "const": return `must be ${JSON.stringify(params["allowedValue"])}`
-    default: return described ? `must be ${described}` : error.message
+    case "pattern":
+    case "format":
+    case "~refine": {
+      const meaning = MEANINGS.get(String(params["pattern"] ?? params["format"] ?? "date-time"))
+      return meaning ? `must ${meaning}` : error.message
+    }
+    case "anyOf": return choice ? `must be ${choice}` : "must have one of the shapes that are allowed"
+    default: return error.message
   }
 }
 
@@ -93,7 +102,7 @@ const faultOf = (schema: TSchema, value: unknown, all: readonly SchemaError[]): 
   }
   const field = fieldName(value, keys)
   const { description } = schemaAt(schema, error.schemaPath)
-  return { field, detail: `${field || "The body"} ${sentence(error, typeof description === "string" ? description : undefined)}.` }
+  return { field, detail: `${field || "The body"} ${says(error, typeof description === "string" ? description : undefined)}.` }
 }
 
 /** Compile the contract of one value. */

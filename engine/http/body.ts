@@ -11,12 +11,7 @@ export const BODY_BYTES_MAX = 1024 * 1024
 const tooLarge: No = { outcome: "request_too_large", bytes_max: BODY_BYTES_MAX }
 const invalid = (detail: string): No => ({ outcome: "request_invalid", field: "", detail })
 const cutOff = invalid("The body ended before it was complete.")
-const notUtf8 = invalid("The body is not UTF-8.")
-
-const utf8 = new TextDecoder("utf-8", { fatal: true })
-const decode = (bytes: Uint8Array): string | No => {
-  try { return utf8.decode(bytes) } catch { return notUtf8 }
-}
+const notUtf8 = invalid("The body is not UTF-8, or has the character that stands for what was not.")
 
 /** Read a body whose length nobody announced, and stop where it becomes too large. */
 const readCounting = async (body: ReadableStream<Uint8Array>): Promise<Uint8Array | No> => {
@@ -40,31 +35,29 @@ export type Read = { readonly value: unknown } | No
 
 const EMPTY: Read = { value: undefined }
 
+/** What decoding puts in the place of bytes that are not UTF-8: two different ids would become the same. */
+const REPLACEMENT = "\uFFFD"
+
 const parse = (text: string): Read => {
-  if (text.trim() === "") return EMPTY
+  if (text.includes(REPLACEMENT)) return notUtf8
   try {
     return { value: JSON.parse(text) as unknown }
   } catch (error) {
-    return invalid(`The body is not JSON: ${error instanceof Error ? error.message : "it cannot be read"}.`)
+    return text.trim() === "" ? EMPTY : invalid(`The body is not JSON: ${error instanceof Error ? error.message : "it cannot be read"}.`)
   }
 }
 
 /** Read and parse the body of a request; an empty one is `{ value: undefined }`. */
 export const readBody = async (request: Request): Promise<Read> => {
-  const { body } = request
-  if (body === null) return EMPTY
   try {
     const announced = request.headers.get("content-length")
-    let bytes: Uint8Array | No
-    if (announced !== null && /^[0-9]+$/.test(announced)) {
-      if (Number(announced) > BODY_BYTES_MAX) return tooLarge
-      bytes = await request.bytes()
-    } else {
-      bytes = await readCounting(body)
-    }
-    if (!(bytes instanceof Uint8Array)) return bytes
-    const text = decode(bytes)
-    return typeof text === "string" ? parse(text) : text
+    if (announced === "0") return EMPTY
+    if (announced !== null && /^[0-9]+$/.test(announced)) return Number(announced) > BODY_BYTES_MAX ? tooLarge : parse(await request.text())
+    // To touch `body` makes a stream of it, which costs as much as the rest of reading it.
+    const { body } = request
+    if (body === null) return EMPTY
+    const bytes = await readCounting(body)
+    return bytes instanceof Uint8Array ? parse(new TextDecoder().decode(bytes)) : bytes
   } catch {
     return cutOff
   }
