@@ -8,7 +8,7 @@
  *   cell       = (first 4 of those bytes as a big-endian integer) mod cells
  *   coupon_id  = user hash, then the wallet's field: 14 characters of SHA-256(campaign number NUL request_id), then the
  *                campaign's number in base 36
- *   redemption_id = user hash, then 12 characters of SHA-256(order_id NUL request_id)
+ *   redemption_id = user hash, then 12 characters of SHA-256(user hash NUL order_id NUL request_id)
  *   hold-out   = first 4 bytes of SHA-256(campaign_id NUL user_id) mod 10000 < holdout_bp
  */
 import { createHash } from "node:crypto"
@@ -49,8 +49,12 @@ export const readCouponId = (coupon_id: string): { user: string; field: string; 
 /** The campaign's number that a wallet field carries. */
 export const campaignOfField = (field: string): number => parseInt(field.slice(COUPON_HASH_CHARS), 36)
 
-export const redemptionHash = (order_id: string, request_id: string): string =>
-  hashText(`${order_id}\0${request_id}`, REDEMPTION_HASH_CHARS)
+/**
+ * The name of a redemption in its cell, where all users' open ones lie in one hash: order ids need be unique per user only, so the
+ * user is part of it.
+ */
+export const redemptionHash = (user: string, order_id: string, request_id: string): string =>
+  hashText(`${user}\0${order_id}\0${request_id}`, REDEMPTION_HASH_CHARS)
 export const orderHash = (order_id: string): string => hashText(order_id, ORDER_HASH_CHARS)
 /** The hash under which an id of a caller (a refund, an addition) is kept. */
 export const idHash = (id: string): string => hashText(id, ID_HASH_CHARS)

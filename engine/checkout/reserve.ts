@@ -88,7 +88,7 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
   const { now_ms } = caller
   const request_id = ask.request_id ?? ask.order_id
   const user = userHash(ask.user_id)
-  const redemption = redemptionHash(ask.order_id, request_id)
+  const redemption = redemptionHash(user, ask.order_id, request_id)
   const order = orderHash(ask.order_id)
   const redemption_id = user + redemption
   const fingerprint = fingerprintOf(ask)
