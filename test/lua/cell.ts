@@ -81,7 +81,8 @@ export interface Ordered { user?: string; order?: string; request?: string }
 export interface Use { request?: string; campaign?: number; version?: number; discount_minor?: number; at_issue?: number; shares?: [number, number][] }
 
 const fieldOf = ({ request = "first", campaign = SPRING }: Named): string => couponField(campaign, request)
-const redemptionOf = ({ order = "order 1", request = order }: Ordered): string => redemptionHash(order, request)
+/** The hash of a redemption. */
+export const redemptionOf = ({ user = "ann", order = "order 1", request = order }: Ordered = {}): string => redemptionHash(userHash(user), order, request)
 
 /** A coupon as `reserve` takes it. */
 export const use = ({ request, campaign = SPRING, version = 1, discount_minor = 100, at_issue = 0, shares }: Use = {}): unknown[] =>
@@ -102,13 +103,8 @@ export interface Entry {
   readonly payload: string
 }
 
-const readEntry = ([id, fields]: [Buffer, Buffer[]]): Entry => {
-  const named = new Map<string, Buffer>()
-  for (let i = 0; i < fields.length; i += 2) named.set(fields[i]!.toString(), fields[i + 1]!)
-  const [moves, coupons, redemptions, counts] = decode(named.get("e")!) as [Move[], Entry["coupons"], Entry["redemptions"], Entry["counts"]]
-  const text = (name: string) => named.get(name)!.toString()
-  return { id: id.toString(), act: text("a"), at_ms: Number(text("t")), user: text("u"), moves, coupons, redemptions, counts, payload: text("p") }
-}
+const readEntry = ([id, [, packed]]: [Buffer, Buffer[]]): Entry =>
+  ({ id: id.toString(), ...unpack("entry", packed!) } as unknown as Entry)
 
 let client: Promise<Redis> | undefined
 /** The tests' connection to the shared Redis. */
@@ -206,39 +202,39 @@ const makeCell = async (on: Redis, no: number) => {
         args: { now_ms, user: userHash(user), fields: coupons.map((named) => [fieldOf(named), named.campaign ?? SPRING]) },
       }),
     peek: ({ user = "ann", order = "order 1", request = order, fields = [] }: Ordered & { fields?: readonly string[] } = {}) =>
-      run(on, peek, { keys: keysFor(user), args: { now_ms, redemption: redemptionHash(order, request), order: orderHash(order), fields } }),
+      run(on, peek, { keys: keysFor(user), args: { now_ms, redemption: redemptionOf({ user, order, request }), order: orderHash(order), fields } }),
 
     // --- checkout
     reserve: ({ user = "ann", order = "order 1", request = order, ...args }: Partial<ArgsOf<typeof reserve>> & Ordered = {}) =>
       run(on, reserve, {
         keys: keysFor(user),
         args: {
-          now_ms, order: orderHash(order), redemption: redemptionHash(order, request), fingerprint: "as-sent", hold_ms: HOLD_MS,
+          now_ms, order: orderHash(order), redemption: redemptionOf({ user, order, request }), fingerprint: "as-sent", hold_ms: HOLD_MS,
           remember_ms: REMEMBER_MS, hour: hour(), coupons: [use()], is_new: 0, body: `allocation of ${order}`, payload: "{}", ...args, user: userHash(user),
         },
       }),
     find: async ({ user = "ann", ...of }: Ordered & { hour?: string } = {}) => {
       const then = of.hour ?? (await mark({ user, ...of }))?.slice(1) ?? ""
-      return run(on, find, { keys: { ...keysFor(user), settled: settledKey(no, Number(then)) }, args: { now_ms, redemption: redemptionOf(of), hour: then } })
+      return run(on, find, { keys: { ...keysFor(user), settled: settledKey(no, Number(then)) }, args: { now_ms, redemption: redemptionOf({ user, ...of }), hour: then } })
     },
     extend: ({ user = "ann", expires_ms = NOON + 2 * HOLD_MS, longest_ms = 7 * DAY_MS, ...of }: Ordered & { expires_ms?: number; longest_ms?: number } = {}) =>
-      run(on, extend, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf(of), expires_ms, longest_ms } }),
+      run(on, extend, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), expires_ms, longest_ms } }),
     confirm: ({ user = "ann", late = 0, ...of }: Ordered & { late?: number } = {}) =>
-      run(on, confirm, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf(of), late, hour: hour() } }),
+      run(on, confirm, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), late, hour: hour() } }),
     confirmLate: async ({ user = "ann", ...of }: Ordered & { from?: string } = {}) =>
       run(on, confirm_late, {
         keys: { ...keysFor(user), from: of.from ?? await settledIn({ user, ...of }) },
-        args: { now_ms, user: userHash(user), redemption: redemptionOf(of), hour: hour() },
+        args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), hour: hour() },
       }),
     cancel: ({ user = "ann", ...of }: Ordered = {}) =>
-      run(on, cancel, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf(of), hour: hour() } }),
+      run(on, cancel, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), hour: hour() } }),
     expire: ({ user = "ann", ...of }: Ordered = {}) =>
-      run(on, expire, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf(of), hour: hour() } }),
+      run(on, expire, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), hour: hour() } }),
     refund: async ({ user = "ann", order = "order 1", request = order, from, ...args }: Partial<ArgsOf<typeof refund>> & Ordered & { from?: string } = {}) =>
       run(on, refund, {
         keys: { ...keysFor(user), from: from ?? await settledIn({ user, order, request }) },
         args: {
-          now_ms, redemption: redemptionHash(order, request), hour: hour(), revision: 1, fingerprint: "as-sent", full: 1,
+          now_ms, redemption: redemptionOf({ user, order, request }), hour: hour(), revision: 1, fingerprint: "as-sent", full: 1,
           backs: [[1, [100], 0]], body: `refunded ${order}`, answer: "the answer", payload: "{}", ...args,
           refund_id: idHash(args.refund_id ?? "refund 1"), user: userHash(user),
         },
@@ -261,7 +257,7 @@ const makeCell = async (on: Redis, no: number) => {
         keys: keysFor(user),
         args: {
           now_ms, hour: hour(), mark_then: "", cursor_epoch: 2 ** 40, cursor_n: 0, body: "from the ledger", ...args,
-          redemption: redemptionOf(args), head: valuesOf("redemption", head),
+          redemption: redemptionOf({ user, ...args }), head: valuesOf("redemption", head),
           coupons: Object.entries(coupons).map(([field, coupon]) => [field, valuesOf("coupon", coupon)]),
         },
       }),
@@ -497,4 +493,4 @@ export const markOf = (named: Named = {}): string => `m${fieldOf(named).slice(0,
 /** The wallet's fields that a test speaks of, by name. */
 export const walletField = { coupon: (named: Named = {}) => fieldOf(named), redemption: (of: Ordered = {}) => `r${redemptionOf(of)}`, order: (order = "order 1") => `o${orderHash(order)}` }
 /** The deadlines that a test speaks of, by name. */
-export const deadline = { user: (user = "ann") => `u${userHash(user)}`, hold: ({ user = "ann", ...of }: Ordered = {}) => `r${userHash(user)}${redemptionOf(of)}` }
+export const deadline = { user: (user = "ann") => `u${userHash(user)}`, hold: (of: Ordered = {}) => `r${userHash(of.user ?? "ann")}${redemptionOf(of)}` }
