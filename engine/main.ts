@@ -24,7 +24,7 @@ const DRAIN_MS_MAX = 4_000
 const WORKER_STOP_MS_MAX = 2_000
 const EXIT_MS = 500
 /** How long a server that is named may take to answer at the start. */
-const SERVER_WAIT_MS_MAX = 10_000
+const SERVER_WAIT_MS_MAX = 5_000
 const POSTGRES_CONNECTIONS_MAX = 10
 /** The most that any request may carry: bulk streams are bounded per line, and routes bound the others much lower. */
 const REQUEST_BYTES_MAX = 256 * 1024 * 1024
@@ -91,8 +91,9 @@ export const startApi = ({ config, log }: Pick<Parts, "config" | "log">, app: Ap
   }
   const isShared = role === "api" || apiProcesses > 1
   try {
-    // With a shared port the system would let strangers in silently: the first of us looks whether it is free.
-    if (isShared && role === "all") void Bun.serve({ ...options, port }).stop(true)
+    // With a shared port the system would let strangers in silently: the first of us looks whether it is free. `false` is
+    // said and not left out: where it is left out, Bun 1.4.5 shares the port.
+    if (isShared && role === "all") void Bun.serve({ ...options, port, reusePort: false }).stop(true)
     const server = Bun.serve({ ...options, port, reusePort: isShared })
     return { name: "api", port: server.port ?? port, stop: () => server.stop() }
   } catch (fault) {
@@ -168,10 +169,10 @@ const openServers = async (config: Config, log: Log, redisUrl: string, databaseU
 }
 
 /** Start the private servers that are wanted: a role of a larger installation, or a part of one, has none. */
-const startServers = async (config: Config, log: Log): Promise<PrivateServers | undefined> => {
+const startServers = async (config: Config, log: Log, signal: AbortSignal): Promise<PrivateServers | undefined> => {
   const { role, childOf, redisUrl, databaseUrl, dataDir } = config
   if (role !== "all" || childOf !== undefined || (redisUrl !== undefined && databaseUrl !== undefined)) return undefined
-  return startPrivate({ dataDir, log, redis: redisUrl === undefined, postgres: databaseUrl === undefined })
+  return startPrivate({ dataDir, log, signal, redis: redisUrl === undefined, postgres: databaseUrl === undefined })
 }
 
 const PROMISES: Readonly<Record<Durability | AcceptedDurability, string>> = {
@@ -193,7 +194,8 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
   const log = makeLog({ users: config.logUsers, write: (line) => console.error(line), now_ms: () => Date.now() })
   const environment: Env = Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
 
-  let draining = false
+  const ending = new AbortController()
+  const isDraining = () => ending.signal.aborted
   let servers: PrivateServers | undefined
   let opened: Awaited<ReturnType<typeof openServers>> | undefined
   let api: ReturnType<typeof startApi> | undefined
@@ -205,7 +207,7 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
   let stopping: Promise<never> | undefined
   const stop = (exit_code: number): Promise<never> => (stopping ??= (async () => {
     const began = performance.now()
-    draining = true
+    ending.abort()
     setTimeout(() => {
       log.error("the stop has taken too long", { wait_ms: STOP_MS_MAX })
       process.exit(1)
@@ -225,30 +227,30 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
       if (process.ppid !== config.childOf) throw new StartFault("SCRIP_CHILD_OF is set by Scrip itself: leave it out.")
       void stopWithParent(() => void stop(0))
     }
-    servers = await startServers(config, log)
-    if (draining) return
+    servers = await startServers(config, log, ending.signal)
+    if (isDraining()) return
     const redisUrl = servers?.redisUrl ?? config.redisUrl
     const databaseUrl = servers?.databaseUrl ?? config.databaseUrl
     if (redisUrl === undefined || databaseUrl === undefined) throw new Error("a role without servers has passed the settings")
     opened = await openServers(config, log, redisUrl, databaseUrl)
-    if (draining) return
+    if (isDraining()) return
     const { redis, postgres, judgement } = opened
     if (judgement.outcome === "unsafe") throw new StartFault(["the servers do not keep what they answer.", ...judgement.reasons].join("\n- "))
     const accepted = judgement.outcome === "accepted" ? judgement.reasons : []
     if (accepted.length > 0) log.warn("the servers are less than safe, and the operator has accepted it", { durability: judgement.durability, reasons: accepted })
     if (config.childOf === undefined) await migrate(databaseUrl)
-    if (draining) return
+    if (isDraining()) return
 
     const parts: Parts = {
       config, log, redisUrl, databaseUrl, redis, postgres,
-      readiness: { durability: judgement.durability, accepted, isDraining: () => draining },
+      readiness: { durability: judgement.durability, accepted, isDraining },
       serverRestarts: () => servers?.restarts() ?? {},
     }
     if (wiring.worker && (role === "all" || role === "worker")) loops.push(...(await wiring.worker(parts)))
-    if (draining) return
+    if (isDraining()) return
     if (wiring.app && (role === "all" || role === "api")) {
       const app = await wiring.app(parts)
-      if (draining) return
+      if (isDraining()) return
       api = startApi(parts, app)
       apiProcesses.push(...startApiProcesses(parts, environment))
     }
@@ -272,6 +274,7 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
   try {
     await starting
   } catch (fault) {
+    if (isDraining()) return
     if (fault instanceof StartFault) console.error(`Scrip does not start: ${fault.message}`)
     else log.error("the start has failed", faultFields(fault))
     await stop(1)

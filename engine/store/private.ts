@@ -53,6 +53,8 @@ export interface PrivateParts {
   /** Leave one out when a real server takes its place. */
   readonly redis?: boolean
   readonly postgres?: boolean
+  /** Raised when the start is to be given up: it then ends what it has begun, and throws. */
+  readonly signal?: AbortSignal
 }
 
 export interface PrivateServers {
@@ -238,7 +240,7 @@ const redisServes = (port: number, password: string): Promise<boolean> =>
     socket.catch(() => settle(false))
   })
 
-const startRedis = async (dataDir: string, memory: Memory, log: Log): Promise<Child> => {
+const startRedis = async (dataDir: string, memory: Memory, log: Log, signal: AbortSignal): Promise<Child> => {
   const binary = findRedisServer()
   if (binary === undefined) {
     throw new StartFault("There is no redis-server or valkey-server of version 7.0 or newer on the PATH. Install one, or name one in REDIS_URL.")
@@ -258,7 +260,7 @@ const startRedis = async (dataDir: string, memory: Memory, log: Log): Promise<Ch
     stopWait_ms: STOP_MS,
     log,
   })
-  await untilReady(child, () => redisServes(memory.redis_port, memory.redis_password), join(dataDir, "redis.log"))
+  await untilReady(child, () => redisServes(memory.redis_port, memory.redis_password), join(dataDir, "redis.log"), signal)
   return child
 }
 
@@ -360,7 +362,7 @@ const POSTGRES_SETTINGS: Readonly<Record<string, string>> = {
 }
 
 /** Make a fresh data folder beside its place and move it there whole: a kill in between leaves nothing to mistake for data. */
-const initPostgres = async (dir: string, binaries: PostgresBinaries, person: Person | undefined, password: string): Promise<void> => {
+const initPostgres = async (dir: string, binaries: PostgresBinaries, person: Person | undefined, password: string, signal: AbortSignal): Promise<void> => {
   const fresh = `${dir}.new`
   const passwordFile = `${dir}.password`
   rmSync(fresh, { recursive: true, force: true })
@@ -370,23 +372,24 @@ const initPostgres = async (dir: string, binaries: PostgresBinaries, person: Per
     chownSync(fresh, person.uid, person.gid)
     chownSync(passwordFile, person.uid, person.gid)
   }
-  const init = Bun.spawn([
+  const init = Bun.spawn(withDeathSignal("SIGTERM", [
     ...runAs(person, [join(fresh, "PG_VERSION"), binaries.initdb]), binaries.initdb, "-D", fresh, "-U", "postgres", `--pwfile=${passwordFile}`,
     "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
-  ], { env: childEnv(), cwd: person ? "/" : dirname(dir), stdin: "ignore", stdout: "pipe", stderr: "pipe" })
+  ]), { env: childEnv(), cwd: person ? "/" : dirname(dir), stdin: "ignore", stdout: "pipe", stderr: "pipe", detached: true, signal })
   const [said, complained, exit_code] = await Promise.all([init.stdout.text(), init.stderr.text(), init.exited])
   rmSync(passwordFile, { force: true })
+  signal.throwIfAborted()
   if (exit_code !== 0) throw new StartFault(`initdb ended with ${exit_code}: ${`${complained}\n${said}`.trim()}`)
   renameSync(fresh, dir)
 }
 
-const startPostgres = async (dataDir: string, memory: Memory, log: Log): Promise<Child> => {
+const startPostgres = async (dataDir: string, memory: Memory, log: Log, signal: AbortSignal): Promise<Child> => {
   const dir = join(dataDir, "postgres")
   const logFile = join(dataDir, "postgres.log")
   const binaries = await postgresBinaries()
   const person = postgresPerson(dir)
   if (!existsSync(dir)) {
-    await initPostgres(dir, binaries, person, memory.postgres_password)
+    await initPostgres(dir, binaries, person, memory.postgres_password, signal)
   } else {
     const major = readFileSync(join(dir, "PG_VERSION"), "utf8").trim()
     if (major !== POSTGRES_MAJOR) throw new StartFault(`${dir} was written by Postgres ${major}; this Scrip brings Postgres ${POSTGRES_MAJOR}.`)
@@ -405,7 +408,7 @@ const startPostgres = async (dataDir: string, memory: Memory, log: Log): Promise
     stopWait_ms: STOP_MS,
     log,
   })
-  await untilReady(child, () => postgresServes(memory), logFile)
+  await untilReady(child, () => postgresServes(memory), logFile, signal)
   return child
 }
 
@@ -439,10 +442,11 @@ const tailOf = (file: string): string =>
   existsSync(file) ? readFileSync(file, "utf8").trimEnd().split("\n").slice(-8).join("\n") : ""
 
 /** Wait until a server serves. It may load for long, so only its death, or a wait beyond any load, gives it up. */
-const untilReady = async (child: Child, serves: () => Promise<boolean>, logFile: string): Promise<void> => {
+const untilReady = async (child: Child, serves: () => Promise<boolean>, logFile: string, signal: AbortSignal): Promise<void> => {
   const until = performance.now() + READY_MS_MAX
   try {
     while (!(await serves())) {
+      signal.throwIfAborted()
       if (child.restarts() > 2) throw new StartFault(`The private ${child.name} does not stay up. Its log ends:\n${tailOf(logFile)}`)
       if (performance.now() > until) throw new StartFault(`The private ${child.name} does not answer. Its log ends:\n${tailOf(logFile)}`)
       await Bun.sleep(READY_POLL_MS)
@@ -454,7 +458,9 @@ const untilReady = async (child: Child, serves: () => Promise<boolean>, logFile:
 }
 
 /** Start the private servers of a folder and say where they are. They are kept alive until `stop`. */
-export const startPrivate = async ({ dataDir, log, redis = true, postgres: wanted = true }: PrivateParts): Promise<PrivateServers> => {
+export const startPrivate = async (
+  { dataDir, log, redis = true, postgres: wanted = true, signal = new AbortController().signal }: PrivateParts,
+): Promise<PrivateServers> => {
   const root = resolve(dataDir)
   // Others may walk through to what is theirs below, and see nothing of what is here.
   if (!existsSync(root)) {
@@ -477,8 +483,8 @@ export const startPrivate = async ({ dataDir, log, redis = true, postgres: wante
     ])
     const memory = await remember(join(root, "servers.json"))
     const started = await Promise.allSettled([
-      ...(redis ? [startRedis(root, memory, log)] : []),
-      ...(wanted ? [startPostgres(root, memory, log)] : []),
+      ...(redis ? [startRedis(root, memory, log, signal)] : []),
+      ...(wanted ? [startPostgres(root, memory, log, signal)] : []),
     ])
     for (const each of started) if (each.status === "fulfilled") children.push(each.value)
     const failed = started.find((each) => each.status === "rejected")

@@ -4,7 +4,7 @@
  * What must stay true: a test shares the servers and nothing else. It takes a fresh database, or ids and cells that no
  * other test uses, so the order of tests means nothing and the suite passes twice in a row.
  */
-import { afterAll, setDefaultTimeout } from "bun:test"
+import { afterAll } from "bun:test"
 import { randomBytes } from "node:crypto"
 import { chmodSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -88,10 +88,6 @@ export const endStack = async (): Promise<void> => {
   await Promise.all(servers.splice(0).map((each) => each.stop()))
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 }
-
-/** A test that waits for a server may wait for its first start on a busy machine. */
-const TEST_MS_MAX = 30_000
-setDefaultTimeout(TEST_MS_MAX)
 
 // As a preload this file's hook closes the run, not one file of it.
 afterAll(endStack)

@@ -1,0 +1,142 @@
+/** Start and stop, with real processes: what is in flight finishes, nothing is left, and a start that cannot be says why. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { join } from "node:path"
+import { isAlive } from "../../engine/child.ts"
+import { allEnded, descendantsOf, runEngineProcess, until } from "../support/run_engine.ts"
+import { scratchFolder, stack } from "../support/stack.ts"
+
+/** Each of these starts an engine or two, on a machine that may be busy. */
+setDefaultTimeout(60_000)
+
+const servers = async () => {
+  const { redisUrl, freshDatabase } = await stack()
+  return { REDIS_URL: redisUrl, DATABASE_URL: await freshDatabase() }
+}
+const freePort = () => {
+  const server = Bun.serve({ port: 0, fetch: () => new Response() })
+  const { port } = server
+  void server.stop(true)
+  return String(port)
+}
+
+describe("stop", () => {
+  test("SIGTERM: the request in flight is answered, new ones are refused, exit 0, no child left", async () => {
+    const engine = runEngineProcess()
+    const url = await engine.url()
+    const children = descendantsOf(engine.pid)
+    expect(children.length).toBeGreaterThan(3) // Redis, the scheduler, Postgres and its own children
+    const slow = fetch(`${url}/slow?ms=700`)
+    await Bun.sleep(100) // The request must be in the server before the signal is.
+    engine.kill("SIGTERM")
+    await until("new connections are refused", async () => fetch(url).then(() => false, () => true))
+    expect(await (await slow).json()).toMatchObject({ draining: true })
+    expect(await engine.exited).toBe(0)
+    expect(children.filter(isAlive)).toEqual([])
+    expect(engine.said()).toContain("flushed")
+  })
+  test("SIGINT twice, as a terminal and npm send it, is one stop", async () => {
+    const engine = runEngineProcess(await servers())
+    await engine.url()
+    engine.kill("SIGINT")
+    engine.kill("SIGINT")
+    expect(await engine.exited).toBe(0)
+  })
+  test("a signal in the middle of the start: exit 0, no child left", async () => {
+    const engine = runEngineProcess()
+    await until("a child has been started", () => descendantsOf(engine.pid).length > 0)
+    const children = descendantsOf(engine.pid)
+    engine.kill("SIGTERM")
+    expect(await engine.exited).toBe(0)
+    expect(children.filter(isAlive)).toEqual([])
+    expect(engine.said()).not.toContain("listens")
+  })
+  test("a loop that never stops is left after its time, and the others are not", async () => {
+    const engine = runEngineProcess({ ...(await servers()), STUCK: "yes" })
+    await engine.url()
+    const began = performance.now()
+    engine.kill("SIGTERM")
+    expect(await engine.exited).toBe(0)
+    expect(performance.now() - began).toBeLessThan(10_000)
+    expect(engine.said()).toContain("flushed")
+  })
+})
+
+describe("several API processes", () => {
+  test("share the port, and end with the engine, also when it is killed", async () => {
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      const engine = runEngineProcess({ ...(await servers()), PORT: freePort(), SCRIP_API_PROCESSES: "2" })
+      const url = await engine.url()
+      const pids = new Set<number>()
+      await until("both processes have answered", async () => {
+        const { pid } = (await (await fetch(url, { keepalive: false, headers: { connection: "close" } })).json()) as { pid: number }
+        pids.add(pid)
+        return pids.size === 2
+      })
+      const children = descendantsOf(engine.pid)
+      engine.kill(signal)
+      await engine.exited
+      await allEnded(children)
+      await until("nobody listens", async () => fetch(url).then(() => false, () => true))
+    }
+  })
+  test("a port that a stranger has is not shared", async () => {
+    const stranger = Bun.serve({ port: 0, hostname: "127.0.0.1", reusePort: true, fetch: () => new Response("stranger") })
+    for (const processes of ["1", "2"]) {
+      const engine = runEngineProcess({ ...(await servers()), PORT: String(stranger.port), SCRIP_API_PROCESSES: processes })
+      expect(await engine.exited).toBe(1)
+      expect(engine.said()).toContain(`Port ${stranger.port} of 127.0.0.1 is taken`)
+    }
+    await stranger.stop(true)
+  })
+})
+
+describe("start", () => {
+  test("a wrong setting: exit 1 and every mistake", async () => {
+    const engine = runEngineProcess({ PORT: "x", SCRIP_CELLS: "0" })
+    expect(await engine.exited).toBe(1)
+    expect(engine.said()).toContain("PORT")
+    expect(engine.said()).toContain("SCRIP_CELLS")
+  })
+  test("an unsafe Redis: exit 1 with the reason, or the lower level by name", async () => {
+    const { ownRedis, freshDatabase } = await stack()
+    const { redisUrl } = await ownRedis()
+    const redis = new Bun.RedisClient(redisUrl)
+    await redis.send("CONFIG", ["SET", "appendfsync", "everysec"])
+    redis.close()
+    const env = { REDIS_URL: redisUrl, DATABASE_URL: await freshDatabase() }
+    const refused = runEngineProcess(env)
+    expect(await refused.exited).toBe(1)
+    expect(refused.said()).toContain('appendfsync is "everysec"')
+    expect(refused.said()).toContain("SCRIP_ACCEPT_DURABILITY=memory")
+
+    const accepted = runEngineProcess({ ...env, SCRIP_ACCEPT_DURABILITY: "memory" })
+    expect(await (await fetch(await accepted.url())).json()).toMatchObject({ durability: "memory" })
+    accepted.kill("SIGTERM")
+    expect(await accepted.exited).toBe(0)
+  })
+  test("a server that is not there: exit 1, its place, no password", async () => {
+    const { databaseUrl } = await stack()
+    const engine = runEngineProcess({ REDIS_URL: `redis://:secretword@127.0.0.1:${freePort()}`, DATABASE_URL: databaseUrl })
+    expect(await engine.exited).toBe(1)
+    expect(engine.said()).toContain("Redis at 127.0.0.1")
+    expect(engine.said()).not.toContain("secretword")
+  })
+  test("a folder that another engine has: exit 1 and who has it", async () => {
+    const SCRIP_DATA_DIR = join(scratchFolder(), "data")
+    const first = runEngineProcess({ SCRIP_DATA_DIR })
+    await first.url()
+    const second = runEngineProcess({ SCRIP_DATA_DIR })
+    expect(await second.exited).toBe(1)
+    expect(second.said()).toContain(`pid ${first.pid}`)
+    first.kill("SIGTERM")
+    expect(await first.exited).toBe(0)
+  })
+  test("an app that breaks tells the caller nothing", async () => {
+    const engine = runEngineProcess(await servers())
+    const broken = await fetch(`${await engine.url()}/break`)
+    expect(broken.status).toBe(500)
+    expect(await broken.text()).not.toContain("purpose")
+    engine.kill("SIGTERM")
+    await engine.exited
+  })
+})
