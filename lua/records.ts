@@ -46,8 +46,9 @@ interface Places { readonly always: readonly string[]; readonly optional: readon
  * held at issue.
  * redemption: coupons held for an order. `coupons` is [[field, campaign, discount, at_issue, [[budget, held, spent, back]…]]…],
  * `refunds` [[refund, fingerprint, answer]…].
- * effects: what one journal entry changed. `moves` [[quota, delta…]…]; `coupons` [[field, coupon]…];
- * `redemptions` [[redemption, head, body]…], body "" where it is as before; `counts` [[campaign, count]…].
+ * entry: one of the journal, the only field of its stream's entry, under the format as its name. `user` is a hash, "" for an
+ * operator's act; `moves` [[quota, delta…]…]; `coupons` [[field, coupon]…]; `redemptions` [[redemption, head, body]…], body ""
+ * where it is as before; `counts` [[campaign, count]…]; `payload` the facts as JSON, "" for none.
  */
 export const RECORDS = {
   cell: { always: ["format", "epoch", "at_ms", "full", "rebuilding", "evicted"], optional: [] },
@@ -62,7 +63,7 @@ export const RECORDS = {
     always: ["format", "state", "order", "fingerprint", "reserved_ms", "expires_ms", "since_ms", "revision", "coupons"],
     optional: ["confirmed_ms", "refunds"],
   },
-  effects: { always: ["moves", "coupons", "redemptions", "counts"], optional: [] },
+  entry: { always: ["act", "at_ms", "user", "moves", "coupons", "redemptions", "counts", "payload"], optional: [] },
 } as const satisfies Record<string, Places>
 
 export type RecordName = keyof typeof RECORDS
@@ -91,11 +92,15 @@ export interface RedemptionRecord {
  * reserved, redeemed]; idle money of a campaign in a budget ["i12", budget, held].
  */
 export type Move = [quota: string, ...deltas: number[]]
-export interface EffectsRecord {
+export interface EntryRecord {
+  act: Act
+  at_ms: number
+  user: string
   moves: Move[]
   coupons: [field: string, coupon: Values][]
   redemptions: [redemption: string, head: Values, body: string][]
   counts: [campaign: number, count: string][]
+  payload: string
 }
 
 /** A record's values in the order of its places, as the array that is packed. */
@@ -103,7 +108,7 @@ export type Values = readonly unknown[]
 
 interface Types {
   cell: CellRecord; budget: BudgetRecord; campaign: CampaignRecord; bank: BankRecord
-  coupon: CouponRecord; redemption: RedemptionRecord; effects: EffectsRecord
+  coupon: CouponRecord; redemption: RedemptionRecord; entry: EntryRecord
 }
 
 const isEmpty = (value: unknown): boolean => value === undefined || value === "" || value === 0 || (Array.isArray(value) && value.length === 0)

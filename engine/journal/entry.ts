@@ -5,7 +5,7 @@
  * cannot be read is told as such with its raw bytes, because an entry that is skipped in silence is money that is lost.
  */
 import { decode, encode } from "@msgpack/msgpack"
-import { ACTS, FORMAT, type Act, type Move, type Values } from "../../lua/records.ts"
+import { ACTS, FORMAT, fromValues, RECORDS, type Act, type Move, type Values } from "../../lua/records.ts"
 
 /** The place of an entry in its cell's journal. */
 export interface EntryId { readonly epoch: number; readonly n: number }
@@ -81,7 +81,7 @@ const ENTRY_OVERHEAD_BYTES = 40
 const isList = (value: unknown): value is unknown[] => Array.isArray(value)
 
 const listOf = (value: unknown, name: string, holds: (item: unknown[]) => boolean): unknown[][] => {
-  if (!isList(value) || !value.every((item) => isList(item) && holds(item))) throw new Error(`effects: ${name} are not as declared`)
+  if (!isList(value) || !value.every((item) => isList(item) && holds(item))) throw new Error(`the ${name} are not as declared`)
   return value as unknown[][]
 }
 
@@ -109,22 +109,20 @@ const withoutUser = (payload: string, facts: Facts): string => {
     : payload.slice(0, from) + payload.slice(to)
 }
 
-const decodeFields = (id: EntryId, bytes: number, values: Readonly<Record<string, Buffer | undefined>>): Entry => {
-  const act = values["a"]?.toString("latin1") ?? ""
-  if (!ACT_NAMES.has(act)) throw new Error(`the act ${JSON.stringify(act)} is unknown`)
-  const at = values["t"]?.toString("latin1") ?? ""
-  if (!/^\d{1,16}$/.test(at)) throw new Error(`the instant ${JSON.stringify(at)} is not a whole number`)
-  const user = values["u"]?.toString("latin1") ?? ""
-  if (user !== "" && !/^[A-Za-z0-9_-]{22}$/.test(user)) throw new Error("the user is not a hash")
-  const effects = decode(values["e"] ?? new Uint8Array())
-  if (!isList(effects) || effects.length !== 4) throw new Error("the effects are not as declared")
-  const moves = listOf(effects[0], "moves", isMove) as Move[]
-  const coupons = listOf(effects[1], "coupons", ([field, coupon]) => typeof field === "string" && isList(coupon) && coupon.length >= 3)
-  const redemptions = listOf(effects[2], "redemptions", ([redemption, head, body]) =>
+const decodeEntry = (id: EntryId, bytes: number, packed: Buffer): Entry => {
+  const values = decode(packed)
+  if (!isList(values) || values.length !== RECORDS.entry.always.length) throw new Error("the entry is not as declared")
+  const { act, at_ms, user, payload, ...lists } = fromValues("entry", values)
+  if (typeof act !== "string" || !ACT_NAMES.has(act)) throw new Error(`the act ${JSON.stringify(act)} is unknown`)
+  if (!Number.isSafeInteger(at_ms) || at_ms < 0) throw new Error("the instant is not a whole number")
+  if (typeof user !== "string" || (user !== "" && !/^[A-Za-z0-9_-]{22}$/.test(user))) throw new Error("the user is not a hash")
+  const moves = listOf(lists.moves, "moves", isMove) as Move[]
+  const coupons = listOf(lists.coupons, "coupons", ([field, coupon]) => typeof field === "string" && isList(coupon) && coupon.length >= 3)
+  const redemptions = listOf(lists.redemptions, "redemptions", ([redemption, head, body]) =>
     typeof redemption === "string" && isList(head) && head.length >= 9 && typeof body === "string")
-  const counts = listOf(effects[3], "counts", ([campaign, count]) => Number.isSafeInteger(campaign) && typeof count === "string")
+  const counts = listOf(lists.counts, "counts", ([campaign, count]) => Number.isSafeInteger(campaign) && typeof count === "string")
   if (user === "" && coupons.length + redemptions.length + counts.length > 0) throw new Error("a user's act names no user")
-  const payload = values["p"]?.toString("utf8") ?? ""
+  if (typeof payload !== "string") throw new Error("the payload is not text")
   let facts = NO_FACTS
   if (payload !== "" && act !== "opened") {
     const parsed: unknown = JSON.parse(payload)
@@ -132,7 +130,7 @@ const decodeFields = (id: EntryId, bytes: number, values: Readonly<Record<string
     facts = parsed as Facts
   }
   return {
-    id, bytes, act: act as Act, at_ms: Number(at), user, moves,
+    id, bytes, act, at_ms, user, moves,
     coupons: coupons as [string, Values][],
     redemptions: redemptions as [string, Values, string][],
     counts: counts as [number, string][],
@@ -145,19 +143,14 @@ export const rawOf = ([, fields]: RawEntry): Buffer => Buffer.from(encode(fields
 
 /** Read one entry, or say why it cannot be read. Never throws on what the entry holds. */
 export const readEntry = (rawEntry: RawEntry): Read => {
-  const [rawId, fields] = rawEntry
+  const [rawId, [name, packed]] = rawEntry
   const id = idOf(rawId.toString("latin1"))
-  let bytes = ENTRY_OVERHEAD_BYTES
-  const values: Record<string, Buffer | undefined> = {}
-  for (let i = 0; i + 1 < fields.length; i += 2) {
-    values[fields[i]!.toString("latin1")] = fields[i + 1]!
-    bytes += fields[i + 1]!.length
-  }
-  const format = Number(values["f"]?.toString("latin1"))
+  const bytes = ENTRY_OVERHEAD_BYTES + (packed?.length ?? 0)
+  const format = Number(name?.toString("latin1"))
   if (format > FORMAT) return { newer: { id, format } }
   try {
-    if (format !== FORMAT) throw new Error(`the format ${String(values["f"])} is unknown`)
-    return { entry: decodeFields(id, bytes, values) }
+    if (format !== FORMAT || !packed) throw new Error(`the format ${String(name)} is unknown`)
+    return { entry: decodeEntry(id, bytes, packed) }
   } catch (fault) {
     return { unreadable: { id, bytes, raw: rawOf(rawEntry), reason: fault instanceof Error ? fault.message : String(fault) } }
   }
