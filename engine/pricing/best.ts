@@ -6,13 +6,13 @@
 // What must stay true: an answer is `proved` only if no branch was given up; a tie falls to the fewest coupons, then
 // to those that end first, then to the smallest coupon_ids; the search stops after `steps_max` steps.
 
-import { aloneOf, effectOn, type Candidate } from "./candidate.ts"
-import { cartAfter, cartOf, roomOf } from "./cart.ts"
-import { firstRunningLack } from "./conditions.ts"
+import type { Candidate } from "./candidate.ts"
+import { cartOf, roomOf } from "./cart.ts"
 import { mulDivHalfUp } from "./money.ts"
-import { conflictOf, stretchOf } from "./stacking.ts"
+import { stretchOf } from "./stacking.ts"
+import { aloneOf, isTurn, takeTurn } from "./turn.ts"
 import type { Cart, Effect, Sheet } from "./types.ts"
-import { stepsOf, walk } from "./walk.ts"
+import { inTheWay, stepsOf, walk, withFinance, type Provisional } from "./walk.ts"
 
 /**
  * Steps in a millisecond, to turn a budget of time into a count before pricing, which has no clock.
@@ -42,14 +42,14 @@ export function bestOf(
   spare: ReadonlySet<string> | undefined,
 ): Best {
   // A coupon that gives nothing alone gives nothing beside others.
-  const ranked = usable.filter((candidate) => aloneOf(candidate, sheet))
+  const ranked = usable.filter((candidate) => isTurn(aloneOf(candidate, sheet)))
   let best: Found = { gives: 0, costs: 0, chosen: [] }
   const offer = (found: Found): void => {
     if (isBetter(found, best)) best = found
   }
 
   for (const candidate of ranked) {
-    if (candidate.terms.exclusive) offer(foundOf([{ candidate, effect: aloneOf(candidate, sheet)! }], spare))
+    if (candidate.terms.exclusive) offer(foundOf(walk(sheet, [candidate]).taken, spare))
   }
   const open = ranked.filter((candidate) => !candidate.terms.exclusive)
   let steps = stepsMax
@@ -64,11 +64,12 @@ export function bestOf(
 
   const most = open.map((candidate) => mostOf(candidate, sheet))
   const bounds = boundsOf(open, most)
-  const taken: Candidate[] = []
+  const taken: Provisional[] = []
+  const beside: Candidate[] = []
   let givenUp = 0
 
   /** Everything below one choice: coupons from `turn` on, on a cart that the taken ones have left. */
-  const search = (turn: number, cart: Cart, began: Cart, stretch: number, gives: number, costs: number, later: number): void => {
+  const search = (turn: number, { cart, began, stretch, gives, costs, later }: Branch): void => {
     if (turn === open.length) return
     const reach = gives + later + bounds[turn]!
     if (!mayWin(reach, costs, taken.length + 1, best)) return
@@ -78,53 +79,58 @@ export function bestOf(
     }
     const candidate = open[turn]!
     const start = stretchOf(candidate) === stretch ? began : cart
-    const finance = candidate.terms.kind.phase === "finance"
-    if (!conflictOf(candidate, taken) && !firstRunningLack(candidate, sheet, cart)) {
+    const left: Branch = { cart, began: start, stretch: stretchOf(candidate), gives, costs, later }
+    if (!inTheWay(candidate, sheet, cart, beside)) {
       steps -= stepsOf(sheet, 1)
-      const effect = finance ? undefined : effectOn(candidate, cart, start)
-      if (finance || effect) {
-        const next = effect ? cartAfter(cart, effect) : cart
-        const nextGives = gives + (effect ? effect.totalMinor + effect.benefitMinor : 0)
-        const nextCosts = costs + (effect ? costOf(candidate, effect, spare) : 0)
-        const nextLater = later + (finance ? most[turn]! : 0)
-        taken.push(candidate)
-        const known = withFinance(taken, next, nextGives, nextCosts, spare)
-        if (known) {
-          offer(known)
-          search(turn + 1, next, start, stretchOf(candidate), nextGives, nextCosts, nextLater)
+      const taking = branchWith(candidate, left, most[turn]!, spare)
+      if (taking) {
+        taken.push(taking.taken)
+        beside.push(candidate)
+        const whole = withFinance(taken, taking.branch.cart)
+        if (whole.outcome === "whole") {
+          offer(foundOf(whole.taken, spare))
+          search(turn + 1, taking.branch)
         }
         taken.pop()
+        beside.pop()
       }
     }
-    search(turn + 1, cart, start, stretchOf(candidate), gives, costs, later)
+    search(turn + 1, left)
   }
   const untouched = cartOf(sheet)
-  search(0, untouched, untouched, -1, 0, 0, 0)
+  search(0, { cart: untouched, began: untouched, stretch: -1, gives: 0, costs: 0, later: 0 })
 
   const gapMinor = Math.max(0, givenUp - best.gives)
   return { chosen: best.chosen, proved: givenUp === 0, gapMinor }
 }
 
-/** Adds what finance coupons give on what is left now; undefined where one of them gives nothing any more. */
-function withFinance(
-  taken: readonly Candidate[],
-  cart: Cart,
-  gives: number,
-  costs: number,
+/** Where a search stands: what the taken coupons have left, given and cost, and what finance coupons may still give. */
+type Branch = {
+  readonly cart: Cart
+  readonly began: Cart
+  readonly stretch: number
+  readonly gives: number
+  readonly costs: number
+  readonly later: number
+}
+
+/** The branch in which a coupon is taken; undefined where it finds nothing to take. */
+function branchWith(
+  candidate: Candidate,
+  left: Branch,
+  mostMinor: number,
   spare: ReadonlySet<string> | undefined,
-): Found | undefined {
-  let found: Found = { gives, costs, chosen: taken.slice() }
-  for (const candidate of taken) {
-    if (candidate.terms.kind.phase !== "finance") continue
-    const effect = effectOn(candidate, cart, cart)
-    if (!effect) return undefined
-    found = {
-      ...found,
-      gives: found.gives + effect.benefitMinor,
-      costs: found.costs + costOf(candidate, effect, spare),
-    }
+): { taken: Provisional; branch: Branch } | undefined {
+  if (candidate.terms.kind.phase === "finance")
+    return { taken: { candidate, effect: undefined }, branch: { ...left, later: left.later + mostMinor } }
+  const turn = takeTurn(candidate, left.cart, left.began)
+  if (!isTurn(turn)) return undefined
+  const { effect, cart } = turn
+  const gives = left.gives + effect.totalMinor + effect.benefitMinor
+  return {
+    taken: { candidate, effect },
+    branch: { ...left, cart, gives, costs: left.costs + costOf(candidate, effect, spare) },
   }
-  return found
 }
 
 /** Takes what adds most, as long as something adds and there are steps left. */
@@ -174,7 +180,9 @@ function costOf({ terms }: Candidate, effect: Effect, spare: ReadonlySet<string>
 
 /** The most that a coupon can give in any cart. */
 function mostOf(candidate: Candidate, sheet: Sheet): number {
-  const alone = aloneOf(candidate, sheet)!
+  const turn = aloneOf(candidate, sheet)
+  if (!isTurn(turn)) return 0
+  const alone = turn.effect
   if (!candidate.terms.kind.unbounded_by_alone) return alone.totalMinor + alone.benefitMinor
   const untouched = cartOf(sheet)
   const room = candidate.targets.reduce((sum, place) => sum + roomOf(untouched, place), 0)

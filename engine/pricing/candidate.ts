@@ -2,8 +2,8 @@
 //
 // What must stay true: a candidate is the same whatever other coupons are asked for beside it.
 
-import { cartOf } from "./cart.ts"
 import { axesOf, policyOf, type Policy, type Profile } from "./policy.ts"
+import type { Refusal, Turn } from "./turn.ts"
 import type { Cart, Effect, HeldCoupon, Scene, Sheet, Terms } from "./types.ts"
 
 export type Candidate = {
@@ -15,8 +15,8 @@ export type Candidate = {
   readonly targets: readonly number[]
   readonly policy: Policy
   readonly thresholdSees: "running" | "original"
-  /** What it takes off the untouched order; computed when first asked for. */
-  alone: Effect | undefined | "unknown"
+  /** Its turn on the untouched order; computed when first asked for. */
+  alone?: Turn | Refusal
 }
 
 /** Lays coupons against an order. */
@@ -36,7 +36,6 @@ export function candidatesOf(sheet: Sheet, coupons: readonly HeldCoupon[], profi
       targets: targetsOf(sheet, terms, lines),
       policy,
       thresholdSees: terms.thresholdSees ?? policy.threshold_sees,
-      alone: "unknown",
     }
   })
 }
@@ -58,25 +57,18 @@ function targetsOf(sheet: Sheet, terms: Terms, lines: readonly number[]): readon
   return terms.target === "shipping" ? [sheet.shipping] : [...lines, sheet.shipping]
 }
 
-/** What the coupon's kind would do to a cart. */
-export function effectOn(candidate: Candidate, cart: Cart, began: Cart): Effect | undefined {
-  const scene: Scene = {
-    cart,
-    began,
-    lines: candidate.lines,
-    targets: candidate.targets,
-    policy: candidate.policy,
-    thresholdSees: candidate.thresholdSees,
-    maxMinor: candidate.terms.maxMinor,
-  }
-  return candidate.terms.act(scene)
+/** What the coupon's kind would do to a cart, taking at most so much. */
+export function effectOn(candidate: Candidate, cart: Cart, began: Cart, maxMinor: number): Effect | undefined {
+  return candidate.terms.act(sceneOf(candidate, cart, began, maxMinor))
 }
 
-/** What it would do to the untouched order. */
-export function aloneOf(candidate: Candidate, sheet: Sheet): Effect | undefined {
-  if (candidate.alone === "unknown") {
-    const cart = cartOf(sheet)
-    candidate.alone = effectOn(candidate, cart, cart)
-  }
-  return candidate.alone
-}
+/** What a kind sees. */
+export const sceneOf = (candidate: Candidate, cart: Cart, began: Cart, maxMinor: number): Scene => ({
+  cart,
+  began,
+  lines: candidate.lines,
+  targets: candidate.targets,
+  policy: candidate.policy,
+  thresholdSees: candidate.thresholdSees,
+  maxMinor,
+})

@@ -6,7 +6,7 @@
 // to what is left of it; nothing falls below 0.
 
 import { MONEY_MAX } from "./money.ts"
-import type { Cart, Effect, Order, Piece, Run, Sheet } from "./types.ts"
+import type { Cart, Effect, Funds, Order, Piece, Run, Sheet } from "./types.ts"
 
 /** An order that cannot be counted in MONEY_MAX, by the field that is too large; undefined when all fits. */
 export function orderFault(order: Order): { field: string; says: string } | undefined {
@@ -22,7 +22,7 @@ export function orderFault(order: Order): { field: string; says: string } | unde
 }
 
 /** Lays an order out for pricing. */
-export function sheetOf(order: Order, nowMs: number): Sheet {
+export function sheetOf(order: Order, nowMs: number, funds?: Funds): Sheet {
   const count = order.lines.length
   const all = new Array<number>(count)
   const prices = new Array<number>(count + 1)
@@ -41,11 +41,11 @@ export function sheetOf(order: Order, nowMs: number): Sheet {
   prices[count] = amounts[count] = order.shipping_minor ?? 0
   quantities[count] = 1
   floors[count] = 0
-  return { order, nowMs, shipping: count, all, prices, quantities, floors, amounts }
+  return { order, nowMs, funds, shipping: count, all, prices, quantities, floors, amounts }
 }
 
 /** The cart before any coupon. */
-export const cartOf = (sheet: Sheet): Cart => ({ sheet, left: sheet.amounts, runs: NO_RUNS })
+export const cartOf = (sheet: Sheet): Cart => ({ sheet, left: sheet.amounts, runs: NO_RUNS, funds: sheet.funds })
 
 /** Shared by all carts whose units are all alike: reading past its end is undefined, which says just that. */
 const NO_RUNS: readonly undefined[] = []
@@ -78,17 +78,17 @@ export function splitRun(run: Run, units: number): [Run, Run] {
   ]
 }
 
-/** The cart after a coupon. */
-export function cartAfter(cart: Cart, effect: Effect): Cart {
+/** The cart after a coupon, with the money that is left. */
+export function cartAfter(cart: Cart, effect: Effect, funds: Funds | undefined): Cart {
   const left = cart.left.slice()
   for (let i = 0; i < left.length; i++) left[i]! -= effect.off[i]!
-  if (!effect.pieces) return { sheet: cart.sheet, left, runs: cart.runs }
+  if (!effect.pieces) return { sheet: cart.sheet, left, runs: cart.runs, funds }
   const runs = cart.runs.slice()
   for (let i = 0; i < left.length; i++) {
     const pieces = effect.pieces[i]
     if (pieces) runs[i] = pieces.map(runAfter)
   }
-  return { sheet: cart.sheet, left, runs }
+  return { sheet: cart.sheet, left, runs, funds }
 }
 
 const runAfter = ({ quantity, leftMinor, offMinor, spent }: Piece): Run => ({

@@ -135,6 +135,7 @@ export function compileTerms(body: CampaignBody): Terms {
     currency: body.currency,
     kind,
     act: kind.act(body.terms),
+    lacks: kind.lacks(body.terms),
     target: kind.takes ?? body.target ?? "items",
     maxMinor: body.max_minor ?? Infinity,
     thresholdMinor: body.threshold_minor ?? 0,

@@ -4,7 +4,7 @@
 // the cart and returns an effect: it writes nothing, reads no clock, and knows no other coupon.
 
 import type { Static, TSchema } from "typebox"
-import type { Act } from "./types.ts"
+import type { Act, Lacks } from "./types.ts"
 
 /** What is wrong with terms, by field. */
 export type TermsFault = { readonly field: string; readonly says: string }
@@ -18,6 +18,8 @@ type Definition<Schema extends TSchema> = {
   readonly boundMinor: (terms: Static<Schema>) => number | undefined
   /** Terms to a function of the cart; what can be prepared once is prepared here. */
   readonly act: (terms: Static<Schema>) => Act
+  /** What the shopper could add to an untouched order in which the kind finds nothing to do. */
+  readonly lacks?: (terms: Static<Schema>) => Lacks
   /** Percentages come first where the policy says `percent_first`. */
   readonly percent?: true
   /** `shipping`: takes from the shipping, whatever the campaign's target, and comes last of all. */
@@ -33,11 +35,14 @@ type Definition<Schema extends TSchema> = {
 }
 
 /** A kind as the house lists it: its schema's type is closed in, so that all kinds fit one list. */
-export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act"> & {
+export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "lacks"> & {
   readonly faults: (terms: unknown) => TermsFault[]
   readonly boundMinor: (terms: unknown) => number | undefined
   readonly act: (terms: unknown) => Act
+  readonly lacks: (terms: unknown) => Lacks
 }
+
+const NO_LACKS: Lacks = () => undefined
 
 /** Makes a kind. Its functions see terms that its schema has passed; compileTerms and termsFaults keep to that. */
 export function kind<Schema extends TSchema>(definition: Definition<Schema>): Kind {
@@ -46,5 +51,6 @@ export function kind<Schema extends TSchema>(definition: Definition<Schema>): Ki
     faults: (terms) => definition.faults?.(terms as Static<Schema>) ?? [],
     boundMinor: (terms) => definition.boundMinor(terms as Static<Schema>),
     act: (terms) => definition.act(terms as Static<Schema>),
+    lacks: (terms) => definition.lacks?.(terms as Static<Schema>) ?? NO_LACKS,
   }
 }

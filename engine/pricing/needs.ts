@@ -4,11 +4,12 @@
 // again, with the change made. Where several single changes would do, the first in the order payment_method, without,
 // spend_more_minor, quantity_more, from_at is named. Where nothing the shopper does would help, nothing is named.
 
-import { aloneOf, candidatesOf, type Candidate } from "./candidate.ts"
+import { candidatesOf, sceneOf, type Candidate } from "./candidate.ts"
 import { cartOf, sheetOf } from "./cart.ts"
 import { CONDITIONS, firstLack, type Lack } from "./conditions.ts"
 import { kindOrderOf } from "./policy.ts"
 import { inOrder } from "./stacking.ts"
+import { aloneOf, isTurn, NOTHING_TO_DISCOUNT } from "./turn.ts"
 import type { Needs, Setting, Sheet } from "./types.ts"
 import { meet, stepsOf, walk } from "./walk.ts"
 
@@ -50,8 +51,12 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
       ...(quantity_more === undefined ? {} : { quantity_more }),
     })
   }
-  // Its own conditions hold, so alone it either stands or has nothing to take off, whatever leaves.
-  if (!aloneOf(target, table.sheet)) return undefined
+  // Its own conditions hold, so alone it either stands or has nothing to do, whatever leaves.
+  const alone = aloneOf(target, table.sheet)
+  if (!isTurn(alone)) {
+    const more = alone === NOTHING_TO_DISCOUNT ? moreFor(target, table.sheet) : undefined
+    return more && { ...needs, ...named(without), ...more }
+  }
 
   const stands = (others: readonly Candidate[]): boolean => {
     purse.steps -= stepsOf(table.sheet, others.length)
@@ -69,6 +74,12 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
     if (stands(ranked())) return settled({ ...needs, ...named(without) })
   }
   return undefined
+}
+
+/** What its kind would need more of. */
+function moreFor(target: Candidate, sheet: Sheet): Needs | undefined {
+  const cart = cartOf(sheet)
+  return target.terms.lacks(sceneOf(target, cart, cart, target.terms.maxMinor))
 }
 
 /** Every condition that fails on the untouched order, not the first alone: all of them must be helped. */
@@ -96,7 +107,7 @@ function changeOfOrder(lacks: readonly Lack[]): Change | undefined {
 /** The same coupons laid against the changed order: those beside it may come and go by the change. */
 function changedTable({ sheet, ranked, setting }: Table, change: Change, target: Candidate): Table {
   const order = change.payment_method === undefined ? sheet.order : { ...sheet.order, payment_method: change.payment_method }
-  const changed = sheetOf(order, change.from_at === undefined ? sheet.nowMs : Date.parse(change.from_at))
+  const changed = sheetOf(order, change.from_at === undefined ? sheet.nowMs : Date.parse(change.from_at), sheet.funds)
   const byPlace = ranked.toSorted((a, b) => a.place - b.place)
   const candidates = candidatesOf(changed, byPlace.map(({ coupon }) => coupon), setting.profile)
   const cart = cartOf(changed)

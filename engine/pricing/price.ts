@@ -12,7 +12,8 @@ import { firstLack } from "./conditions.ts"
 import { needsOf, NEEDS_STEPS_MAX, type Purse } from "./needs.ts"
 import { kindOrderOf } from "./policy.ts"
 import { inOrder } from "./stacking.ts"
-import { NOTHING_TO_DISCOUNT, walk, type Refusal, type Taken } from "./walk.ts"
+import { NOTHING_TO_DISCOUNT, type Refusal } from "./turn.ts"
+import { walk, type Taken } from "./walk.ts"
 import type {
   AppliedCoupon,
   AppliedLine,
@@ -32,7 +33,7 @@ export type Wish = "named" | "best"
 
 /** Prices an order. The order has no fault (`orderFault`), the terms are compiled, each coupon comes once. */
 export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, setting: Setting = {}): Quote {
-  const sheet = sheetOf(order, setting.now_ms ?? 0)
+  const sheet = sheetOf(order, setting.now_ms ?? 0, setting.funds)
   const asked = wish === "best" ? coupons.toSorted(byId) : coupons
   const candidates = candidatesOf(sheet, asked, setting.profile)
   const refused = new Map<Candidate, Refusal>()
@@ -73,8 +74,9 @@ function leftOut(sheet: Sheet, chosen: readonly Candidate[], left: Candidate, us
   )
   const own = refused.get(left)
   if (own) return own
-  // It would stand and push a chosen one aside: the same rule, seen from the other side.
+  // It would stand and push a chosen one aside, by a rule or out of its money: the same, seen from the other side.
   for (const [candidate, refusal] of refused) {
+    if (refusal.code === "budget_exhausted") return refusal
     if (refusal.code === "not_stackable" && refusal.other === left) return { ...refusal, other: candidate }
   }
   return chosen.length === 0 ? NOTHING_TO_DISCOUNT : NO_BETTER
@@ -136,17 +138,24 @@ function answer({ sheet, setting, candidates, beside, taken, refused, proved, ga
 }
 
 function rejectedCoupon({ coupon, terms }: Candidate, refusal: Refusal, needs: RejectedCoupon["needs"]): RejectedCoupon {
-  const why =
-    refusal.code === "terms_not_met"
-      ? { reason: refusal.reason }
-      : { rule: refusal.rule, other_coupon_id: refusal.other.coupon.coupon_id }
   return {
     coupon_id: coupon.coupon_id,
     campaign_id: terms.campaign_id,
     code: refusal.code,
     detail: refusal.detail,
-    ...why,
+    ...whyOf(refusal),
     ...(needs && { needs }),
+  }
+}
+
+function whyOf(refusal: Refusal): Pick<RejectedCoupon, "reason" | "rule" | "other_coupon_id" | "budget_id"> {
+  switch (refusal.code) {
+    case "terms_not_met":
+      return { reason: refusal.reason }
+    case "not_stackable":
+      return { rule: refusal.rule, other_coupon_id: refusal.other.coupon.coupon_id }
+    case "budget_exhausted":
+      return { budget_id: refusal.budget_id }
   }
 }
 

@@ -115,6 +115,7 @@ export type Terms = {
   readonly currency: string | undefined
   readonly kind: Kind
   readonly act: Act
+  readonly lacks: Lacks
   readonly target: Target
   readonly maxMinor: number
   readonly thresholdMinor: number
@@ -162,7 +163,12 @@ export type HeldCoupon = {
   readonly coupon_id: string
   readonly ends_at_ms: number
   readonly terms: Terms
+  /** Its money was held when it was issued, so no budget is asked again. */
+  readonly is_paid?: boolean | undefined
 }
+
+/** What budgets have, by the budget_id that a campaign's funding names. */
+export type Funds = ReadonlyMap<string, number>
 
 /** What a pricing may be told beside order and coupons. */
 export type Setting = {
@@ -171,6 +177,8 @@ export type Setting = {
   readonly profile?: Profile | undefined
   /** How many steps (one coupon on one line) `"best"` may take before it answers with what it has; see `STEPS_PER_MS`. */
   readonly steps_max?: number | undefined
+  /** What the budgets have; one that is not named has enough. */
+  readonly funds?: Funds | undefined
   /** Budgets to spare: among the best sets, the one that costs these least. */
   readonly minimise?: ReadonlySet<string> | undefined
 }
@@ -187,6 +195,7 @@ export type Run = {
 export type Sheet = {
   readonly order: Order
   readonly nowMs: number
+  readonly funds: Funds | undefined
   /** The place of the shipping: a line of its own, one unit at the shipping's price. */
   readonly shipping: number
   /** The places of all lines, without the shipping. */
@@ -203,6 +212,8 @@ export type Cart = {
   readonly left: readonly number[]
   /** Where units of a line differ: its units in order. Undefined: all alike. */
   readonly runs: readonly (readonly Run[] | undefined)[]
+  /** The money that is left to pay discounts with. */
+  readonly funds: Funds | undefined
 }
 
 /** What a kind sees. */
@@ -237,6 +248,9 @@ export type Effect = {
 
 /** A kind bound to its terms. Undefined: it would change nothing. */
 export type Act = (scene: Scene) => Effect | undefined
+
+/** What more of the order would give the kind something to do. */
+export type Lacks = (scene: Scene) => Pick<Needs, "spend_more_minor" | "quantity_more"> | undefined
 
 export type Gift = { readonly sku: string; readonly unit_price_minor: number; readonly quantity: number }
 export type Instalment = { readonly period: number; readonly principal_minor: number; readonly interest_minor: number }
@@ -294,11 +308,12 @@ export type AppliedCoupon = {
 export type RejectedCoupon = {
   readonly coupon_id: string
   readonly campaign_id: string
-  readonly code: "terms_not_met" | "not_stackable"
+  readonly code: "terms_not_met" | "not_stackable" | "budget_exhausted"
   readonly detail: string
   readonly reason?: Reason
   readonly rule?: RuleName
   readonly other_coupon_id?: string
+  readonly budget_id?: string
   readonly needs?: Needs
 }
 

@@ -5,34 +5,18 @@
 // they have left of the order is no longer enough for it.
 // What must stay true: every candidate ends up taken or refused, never both, and none is taken that changes nothing.
 
-import { aloneOf, effectOn, type Candidate } from "./candidate.ts"
+import type { Candidate } from "./candidate.ts"
 import { cartAfter, cartOf } from "./cart.ts"
 import { firstRunningLack, spendMissing } from "./conditions.ts"
 import { conflictOf, EXCLUSIVE_DETAIL, stretchOf } from "./stacking.ts"
-import type { Cart, Effect, Reason, RuleName, Sheet } from "./types.ts"
+import { aloneOf, isTurn, ownOr, takeTurn, type Refusal } from "./turn.ts"
+import type { Cart, Effect, Sheet } from "./types.ts"
 
 export type Taken = { readonly candidate: Candidate; readonly effect: Effect }
-
-/** Why a coupon was not taken. */
-export type Refusal =
-  | { readonly code: "terms_not_met"; readonly reason: Reason; readonly detail: string }
-  | { readonly code: "not_stackable"; readonly rule: RuleName; readonly other: Candidate; readonly detail: string }
 
 export type Walk = {
   readonly taken: readonly Taken[]
   readonly refused: ReadonlyMap<Candidate, Refusal>
-}
-
-export const NOTHING_TO_DISCOUNT: Refusal = {
-  code: "terms_not_met",
-  reason: "nothing_to_discount",
-  detail: "There is nothing in the order that the coupon could take off.",
-}
-
-const NOTHING_LEFT: Refusal = {
-  code: "terms_not_met",
-  reason: "nothing_to_discount",
-  detail: "The coupons applied before it leave nothing that the coupon could take off.",
 }
 
 /** What looking at so many coupons once costs, in steps: a step is one coupon on one line, and some lines' worth of its own. */
@@ -42,43 +26,35 @@ const COUPON_STEPS = 8
 
 /** Walks through candidates that stand in their order of application and pass their own conditions. */
 export function walk(sheet: Sheet, ranked: readonly Candidate[]): Walk {
-  const alone = standsAlone(sheet, ranked)
-  if (alone) {
+  const lone = standsAlone(sheet, ranked)
+  if (lone) {
     const refused = new Map<Candidate, Refusal>()
-    const effect = aloneOf(alone, sheet)!
     for (const candidate of ranked) {
-      if (candidate === alone) continue
-      refused.set(
-        candidate,
-        aloneOf(candidate, sheet)
-          ? { code: "not_stackable", rule: "exclusive", other: alone, detail: EXCLUSIVE_DETAIL }
-          : NOTHING_TO_DISCOUNT,
-      )
+      if (candidate === lone.candidate) continue
+      const caused: Refusal = { code: "not_stackable", rule: "exclusive", other: lone.candidate, detail: EXCLUSIVE_DETAIL }
+      refused.set(candidate, ownOr(candidate, sheet, caused))
     }
-    return { taken: [{ candidate: alone, effect }], refused }
+    return { taken: [lone], refused }
   }
 
   // A finance coupon is judged when all discounts are known; one that then gives nothing was never there for the
   // others, so the walk is taken again without it. Each turn drops one, so there are no more turns than coupons.
-  const dropped = new Set<Candidate>()
+  const dropped = new Map<Candidate, Refusal>()
   for (;;) {
     const { taken, refused, cart } = takeInTurn(sheet, ranked, dropped)
-    const whole: Taken[] = []
-    for (const { candidate, effect } of taken) {
-      const known = effect ?? effectOn(candidate, cart, cart)
-      if (known) whole.push({ candidate, effect: known })
-      else dropped.add(candidate)
-    }
-    if (whole.length === taken.length) return { taken: whole, refused }
+    const whole = withFinance(taken, cart)
+    if (whole.outcome === "whole") return { taken: whole.taken, refused }
+    dropped.set(whole.candidate, ownOr(whole.candidate, sheet, whole.refusal))
   }
 }
 
 /** The usable exclusive coupon of highest priority, then first in the list. */
-function standsAlone(sheet: Sheet, ranked: readonly Candidate[]): Candidate | undefined {
-  let best: Candidate | undefined
+function standsAlone(sheet: Sheet, ranked: readonly Candidate[]): Taken | undefined {
+  let best: Taken | undefined
   for (const candidate of ranked) {
-    if (!candidate.terms.exclusive || !aloneOf(candidate, sheet)) continue
-    if (!best || standsBefore(candidate, best)) best = candidate
+    if (!candidate.terms.exclusive) continue
+    const alone = aloneOf(candidate, sheet)
+    if (isTurn(alone) && (!best || standsBefore(candidate, best.candidate))) best = { candidate, effect: alone.effect }
   }
   return best
 }
@@ -86,15 +62,15 @@ function standsAlone(sheet: Sheet, ranked: readonly Candidate[]): Candidate | un
 const standsBefore = (a: Candidate, b: Candidate): boolean =>
   a.terms.priority > b.terms.priority || (a.terms.priority === b.terms.priority && a.place < b.place)
 
-/** A coupon taken for now; a finance coupon's effect is computed at the end. */
-type Provisional = { readonly candidate: Candidate; readonly effect: Effect | undefined }
+/** A coupon taken for now; what a finance coupon gives is known at the end. */
+export type Provisional = { readonly candidate: Candidate; readonly effect: Effect | undefined }
 
 function takeInTurn(
   sheet: Sheet,
   ranked: readonly Candidate[],
-  dropped: ReadonlySet<Candidate>,
+  dropped: ReadonlyMap<Candidate, Refusal>,
 ): { taken: Provisional[]; refused: Map<Candidate, Refusal>; cart: Cart } {
-  const refused = new Map<Candidate, Refusal>()
+  const refused = new Map<Candidate, Refusal>(dropped)
   const taken: Provisional[] = []
   const beside: Candidate[] = []
   let cart = cartOf(sheet)
@@ -105,38 +81,63 @@ function takeInTurn(
       stretch = stretchOf(candidate)
       began = cart
     }
-    if (dropped.has(candidate)) {
-      refused.set(candidate, NOTHING_LEFT)
-      continue
-    }
-    const conflict = conflictOf(candidate, beside)
-    if (conflict) {
+    if (dropped.has(candidate)) continue
+    const refusal = inTheWay(candidate, sheet, cart, beside)
+    if (refusal) {
       // A coupon that would change nothing even alone has dropped out before any rule is looked at.
-      refused.set(candidate, aloneOf(candidate, sheet) ? { code: "not_stackable", ...conflict } : NOTHING_TO_DISCOUNT)
+      refused.set(candidate, ownOr(candidate, sheet, refusal))
       continue
     }
-    const lack = firstRunningLack(candidate, sheet, cart)
-    if (lack) {
-      refused.set(candidate, aloneOf(candidate, sheet) ? { code: "terms_not_met", ...lack } : NOTHING_TO_DISCOUNT)
+    if (candidate.terms.kind.phase === "finance") {
+      taken.push({ candidate, effect: undefined })
+      beside.push(candidate)
       continue
     }
-    const { phase, unbounded_by_alone } = candidate.terms.kind
-    // What gives nothing alone has dropped out, also where others would leave it dearer units; of most kinds the
-    // effect at its turn says it all.
-    if ((phase || unbounded_by_alone) && !aloneOf(candidate, sheet)) {
-      refused.set(candidate, NOTHING_TO_DISCOUNT)
+    const turn = takeTurn(candidate, cart, began)
+    if (!isTurn(turn)) {
+      refused.set(candidate, ownOr(candidate, sheet, turn))
       continue
     }
-    const effect = phase ? undefined : effectOn(candidate, cart, began)
-    if (!phase && !effect) {
-      refused.set(candidate, aloneOf(candidate, sheet) ? NOTHING_LEFT : NOTHING_TO_DISCOUNT)
-      continue
-    }
-    taken.push({ candidate, effect })
+    taken.push({ candidate, effect: turn.effect })
     beside.push(candidate)
-    if (effect) cart = cartAfter(cart, effect)
+    cart = turn.cart
   }
   return { taken, refused, cart }
+}
+
+/** What keeps a coupon from its turn: another coupon, what the cart has become, or that it gives nothing even alone. */
+export function inTheWay(candidate: Candidate, sheet: Sheet, cart: Cart, beside: readonly Candidate[]): Refusal | undefined {
+  const conflict = conflictOf(candidate, beside)
+  if (conflict) return { code: "not_stackable", ...conflict }
+  const lack = firstRunningLack(candidate, sheet, cart)
+  if (lack) return { code: "terms_not_met", ...lack }
+  // Of most kinds the effect at their turn says it all; these could find dearer units beside others, or find out later.
+  const { phase, unbounded_by_alone } = candidate.terms.kind
+  if (!phase && !unbounded_by_alone) return undefined
+  const alone = aloneOf(candidate, sheet)
+  return isTurn(alone) ? undefined : alone
+}
+
+/** Adds what finance coupons give on what is left at the end, or says which of them gives nothing any more. */
+export function withFinance(
+  taken: readonly Provisional[],
+  end: Cart,
+):
+  | { readonly outcome: "whole"; readonly taken: readonly Taken[] }
+  | { readonly outcome: "refused"; readonly candidate: Candidate; readonly refusal: Refusal } {
+  let cart = end
+  const whole: Taken[] = []
+  for (const { candidate, effect } of taken) {
+    if (effect) {
+      whole.push({ candidate, effect })
+      continue
+    }
+    const turn = takeTurn(candidate, cart, cart)
+    if (!isTurn(turn)) return { outcome: "refused", candidate, refusal: turn }
+    cart = turn.cart
+    whole.push({ candidate, effect: turn.effect })
+  }
+  return { outcome: "whole", taken: whole }
 }
 
 /** What a coupon meets at its turn, its own conditions set aside. */
@@ -164,9 +165,6 @@ export function meet(sheet: Sheet, ranked: readonly Candidate[], target: Candida
   }
   const earlier = taken.filter(({ candidate }) => ranked.indexOf(candidate) < turn)
   const before = earlier.map(({ candidate }) => candidate)
-  const cart = earlier.reduce(
-    (left, { candidate, effect }) => (candidate.terms.kind.phase === "finance" ? left : cartAfter(left, effect)),
-    untouched,
-  )
+  const cart = earlier.reduce((left, { effect }) => cartAfter(left, effect, left.funds), untouched)
   return { other: conflictOf(target, before)?.other, missing: spendMissing(target, sheet, cart), before }
 }

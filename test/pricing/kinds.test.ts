@@ -225,3 +225,17 @@ test("boundMinor: every kind says whether its terms bound the cost", () => {
   expect(bound("rate_uplift", { rate_bp: 100, days: 30, cap_minor: 250000 })).toBe(205)
   expect(bound("interest_free", { periods: 3, rate_bp: 50 })).toBeUndefined()
 })
+
+test("nothing_to_discount: a kind that counts says what more would help", () => {
+  const asked = order([{ price: 100, quantity: 2, category: "c" }, 300])
+  const needs = (kind: string, terms: object) => rejected(quote(asked, [coupon("a", kind, terms)]), "a").needs
+  expect(needs("tiered_off", { tiers: [{ from: 800, amount_minor: 10 }] })).toEqual({ spend_more_minor: 300 })
+  expect(needs("tiered_off", { by: "quantity", tiers: [{ from: 5, percent_bp: 10 }] })).toEqual({ quantity_more: 2 })
+  expect(needs("tiered_off", { by: "unit", tiers: [{ from: 3, percent_bp: 1000 }] })).toEqual({ quantity_more: 1 })
+  expect(needs("buy_x_get_y", buyGet(2, 2))).toEqual({ quantity_more: 1 })
+  const hats = { applies_to: { categories: ["hats"] } }
+  expect(needs("buy_x_get_y", { buy: { quantity: 2 }, get: { quantity: 2, ...hats } })).toEqual({ quantity_more: 2 })
+  expect(needs("bundle", { entries: [{ quantity: 1, ...hats }, { quantity: 4 }], percent_bp: 100 })).toEqual({ quantity_more: 2 })
+  expect(needs("gift", { sku: "m", unit_price_minor: 1, quantity: 1, for_each: { quantity: 5 } })).toEqual({ quantity_more: 2 })
+  expect(needs("interest_free", { periods: 3, rate_bp: 50 })).toBeUndefined()
+})

@@ -45,6 +45,16 @@ export const bundle = kind({
       : [{ field: "price_minor", says: "stands for one of price_minor, amount_minor and percent_bp: exactly one is needed" }],
   boundMinor: ({ amount_minor, times }) =>
     amount_minor === undefined || times === undefined || amount_minor * times > MONEY_MAX ? undefined : amount_minor * times,
+  lacks: (terms) => {
+    const tests = terms.entries.map(({ applies_to }) => lineTest(applies_to))
+    return ({ cart, lines }) => {
+      const left = freeUnits(cart, lines)
+      const orders = turnsOf(cart, lines, terms, tests)
+      let quantity_more = 0
+      terms.entries.forEach(({ quantity }, e) => (quantity_more += takeUnits(left, orders[e]!, quantity).missing))
+      return quantity_more > 0 ? { quantity_more } : undefined
+    }
+  },
   act: (terms) => {
     const tests = terms.entries.map(({ applies_to }) => lineTest(applies_to))
     return (scene) => {

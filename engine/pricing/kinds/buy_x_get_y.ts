@@ -10,7 +10,7 @@ import { lineTest } from "../applies_to.ts"
 import { byPrice, fieldOfSlices, takePercent, takePerUnit, type Field } from "../field.ts"
 import { kind } from "../kind.ts"
 import { MONEY_MAX } from "../money.ts"
-import type { Effect, Scene } from "../types.ts"
+import type { Effect, LineTest, Scene } from "../types.ts"
 import { cutFree, freeUnits, takeUnits } from "../units.ts"
 import { Amount, AmountOrZero, AppliesToSchema, PercentBp, Pick, Units } from "./terms.ts"
 
@@ -47,29 +47,35 @@ export const buyXGetY = kind({
     const bound = get.amount_minor * get.quantity * times
     return bound > MONEY_MAX ? undefined : bound
   },
+  lacks: (terms) => {
+    const tests = testsOf(terms)
+    return (scene) => {
+      const { canBuy, canGet, either } = countsOf(scene, tests)
+      const { buy, get } = terms
+      const quantity_more = Math.max(
+        buy.quantity - canBuy,
+        get.quantity - canGet,
+        buy.quantity + get.quantity - either,
+      )
+      return quantity_more > 0 ? { quantity_more } : undefined
+    }
+  },
   act: (terms) => {
-    const canBuy = lineTest(terms.buy.applies_to)
-    const canGet = lineTest(terms.get.applies_to)
+    const tests = testsOf(terms)
+    const { buy, get } = terms
     return (scene) => {
       const { cart, lines } = scene
-      const bought = lines.map((place) => !canBuy || canBuy(cart.sheet.order.lines[place]!))
-      const gotten = lines.map((place) => !canGet || canGet(cart.sheet.order.lines[place]!))
-      const free = freeUnits(cart, lines)
-      const count = (counts: (k: number) => boolean): number =>
-        free.reduce((sum, units, k) => sum + (counts(k) ? units : 0), 0)
-
-      const { buy, get } = terms
-      const gettable = count((k) => gotten[k]!)
+      const { free, bought, gotten, canBuy, canGet, either } = countsOf(scene, tests)
       const rounds = Math.min(
         terms.times ?? Infinity,
-        Math.floor(count((k) => bought[k]!) / buy.quantity),
-        Math.floor(gettable / get.quantity),
-        Math.floor(count((k) => bought[k]! || gotten[k]!) / (buy.quantity + get.quantity)),
+        Math.floor(canBuy / buy.quantity),
+        Math.floor(canGet / get.quantity),
+        Math.floor(either / (buy.quantity + get.quantity)),
       )
       if (rounds === 0) return undefined
 
       const dearest = byPrice(cart, lines, "dearest").filter((k) => bought[k])
-      const buys = takeBuys(free, dearest, gotten, rounds * buy.quantity, gettable - rounds * get.quantity)
+      const buys = takeBuys(free, dearest, gotten, rounds * buy.quantity, canGet - rounds * get.quantity)
       const wanted = byPrice(cart, lines, terms.pick ?? "cheapest").filter((k) => gotten[k])
       const gets = takeUnits(free, wanted, rounds * get.quantity).taken
 
@@ -88,6 +94,31 @@ export const buyXGetY = kind({
     }
   },
 })
+
+type Tests = { readonly buy: LineTest | undefined; readonly get: LineTest | undefined }
+
+const testsOf = ({ buy, get }: Static<typeof Terms>): Tests => ({
+  buy: lineTest(buy.applies_to),
+  get: lineTest(get.applies_to),
+})
+
+/** Which lines can be bought and got, and how many free units they have. */
+function countsOf({ cart, lines }: Scene, tests: Tests) {
+  const { order } = cart.sheet
+  const bought = lines.map((place) => !tests.buy || tests.buy(order.lines[place]!))
+  const gotten = lines.map((place) => !tests.get || tests.get(order.lines[place]!))
+  const free = freeUnits(cart, lines)
+  const count = (counts: (k: number) => boolean): number =>
+    free.reduce((sum, units, k) => sum + (counts(k) ? units : 0), 0)
+  return {
+    free,
+    bought,
+    gotten,
+    canBuy: count((k) => bought[k]!),
+    canGet: count((k) => gotten[k]!),
+    either: count((k) => bought[k]! || gotten[k]!),
+  }
+}
 
 /** The dearest units, but of those that can be got no more than the rounds' gets leave over. */
 function takeBuys(free: number[], dearest: readonly number[], gotten: readonly boolean[], wanted: number, spare: number): number[] {

@@ -47,11 +47,20 @@ export const tieredOff = kind({
     const amounts = tiers.map((tier) => tier.amount_minor)
     return amounts.includes(undefined) ? undefined : Math.max(...amounts.map((amount) => amount ?? 0))
   },
+  lacks: ({ by = "amount", tiers }) => {
+    const first = tiers.find((tier) => tier.amount_minor !== 0)
+    return (scene) => {
+      if (!first) return undefined
+      const { quantities } = scene.cart.sheet
+      const reached = by === "unit" ? Math.max(0, ...scene.targets.map((place) => quantities[place]!)) : reachedBy(by, scene)
+      if (reached >= first.from) return undefined
+      return by === "amount" ? { spend_more_minor: first.from - reached } : { quantity_more: first.from - reached }
+    }
+  },
   act: ({ by = "amount", tiers, repeat = false, per }) => {
     if (by === "unit") return (scene) => unitByUnit(scene, tiers)
     return (scene) => {
-      const amounts = scene.thresholdSees === "original" ? scene.cart.sheet.amounts : scene.cart.left
-      const reached = sumAt(by === "amount" ? amounts : scene.cart.sheet.quantities, scene.lines)
+      const reached = reachedBy(by, scene)
       const tier = tierAt(tiers, reached)
       if (!tier) return undefined
       const field = fieldOf(scene.cart, scene.targets)
@@ -65,6 +74,12 @@ export const tieredOff = kind({
     }
   },
 })
+
+/** What the eligible lines come to, in money or in units. */
+function reachedBy(by: "amount" | "quantity", { cart, lines, thresholdSees }: Scene): number {
+  if (by === "quantity") return sumAt(cart.sheet.quantities, lines)
+  return sumAt(thresholdSees === "original" ? cart.sheet.amounts : cart.left, lines)
+}
 
 const tierAt = (tiers: readonly Tier[], reached: number): Tier | undefined =>
   tiers.findLast((tier) => tier.from <= reached)
