@@ -3,6 +3,7 @@
  */
 import { createHmac, randomBytes } from "node:crypto"
 import type { Redis } from "ioredis"
+import type { Hono } from "hono"
 import { cancelWith } from "./checkout/cancel.ts"
 import { confirmWith } from "./checkout/confirm.ts"
 import { extendWith } from "./checkout/extend.ts"
@@ -15,9 +16,15 @@ import { listCouponsWith } from "./coupons/list.ts"
 import { revokeWith } from "./coupons/revoke.ts"
 import { addToBudgetWith, closeBudgetWith, getBudgetWith, listBudgetEntriesWith, putBudgetWith } from "./operate/budgets.ts"
 import { activateCampaignWith, getCampaignWith, pauseCampaignWith, putCampaignWith, stopCampaignWith } from "./operate/campaigns.ts"
+import { createApp } from "./http/app.ts"
+import type { Readiness } from "./http/routes/house.ts"
+import { makeMetrics, type Metrics } from "./http/metrics.ts"
+import type { HttpConfig } from "./http/serve.ts"
+import type { Log } from "./log.ts"
 import { openCatalogue } from "./operate/catalogue.ts"
-import { createKeyWith, revokeKeyWith } from "./operate/keys.ts"
+import { createKeyWith, openKeys, revokeKeyWith } from "./operate/keys.ts"
 import { AGE_MS, REMEMBER_MS, type Parts } from "./parts.ts"
+import type { Clock } from "./store/clock.ts"
 import type { Postgres, Sql } from "./store/postgres.ts"
 import type { Uses } from "./uses.ts"
 
@@ -57,3 +64,12 @@ export const usesOf = (parts: Parts): Uses => ({
   },
   keys: { create: createKeyWith(parts), revoke: revokeKeyWith(parts) },
 })
+
+export interface Api { readonly app: Hono; readonly metrics: Metrics }
+
+/** The API over these parts. */
+export const apiOf = (parts: Parts, clock: Clock, ready: () => Promise<Readiness>, log: Log, config: HttpConfig): Api => {
+  const metrics = makeMetrics()
+  const app = createApp({ uses: usesOf(parts), findKey: openKeys(parts.postgres.sql), ready, metrics, log, clock, config })
+  return { app, metrics }
+}

@@ -23,7 +23,7 @@ export interface AppParts {
   readonly ready: () => Promise<Readiness> | Readiness
   readonly metrics: Metrics
   readonly log: Log
-  readonly clock: { now_ms(): number }
+  readonly clock: Http["clock"]
   readonly config: HttpConfig
 }
 

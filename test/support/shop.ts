@@ -1,0 +1,77 @@
+/**
+ * One whole engine in this process: the API on the shared servers, with a flusher and a clock that a test sets.
+ *
+ * What must stay true: everything is real but the socket and the clock. One shop serves all tests of a run, because Redis and Postgres
+ * must agree; a test takes ids of its own. Time only moves forward, as a cell's does.
+ */
+import { randomBytes } from "node:crypto"
+import type { Hono } from "hono"
+import type { Parts } from "../../engine/parts.ts"
+import { quietLog } from "../../engine/log.ts"
+import { bootstrapKey } from "../../engine/operate/keys.ts"
+import { replayClock, type Clock } from "../../engine/store/clock.ts"
+import { openPostgres } from "../../engine/store/postgres.ts"
+import { connectRedis, redisReady } from "../../engine/store/redis.ts"
+import { openCells, startWorker } from "../../engine/worker.ts"
+import { apiOf, openParts } from "../../engine/wire.ts"
+import { stack } from "./stack.ts"
+
+/** Noon of a month's middle, far from every edge. */
+export const NOON = Date.UTC(2026, 5, 15, 12)
+const CONNECTIONS_MAX = 8
+const REDIS_WAIT_MS = 5_000
+
+export interface Answer { readonly status: number; readonly body: any; readonly headers: Headers } // eslint-disable-line -- a test looks at whatever came
+
+export interface Call { readonly now_ms?: number; readonly key?: string; readonly headers?: Record<string, string> }
+
+export interface Shop {
+  readonly app: Hono
+  readonly parts: Parts
+  readonly clock: Clock
+  /** A key with every scope and line. */
+  readonly key: string
+  /** Call the API; the time is the shop's unless told, and telling moves the shop's forward. */
+  call(method: string, path: string, body?: unknown, call?: Call): Promise<Answer>
+  close(): Promise<void>
+}
+
+/** Open an engine with its own Redis and database, or (by default) on those of the run. */
+const open = async (cells: number): Promise<Shop> => {
+  const servers = await stack()
+  const own = cells === 1 ? undefined : await servers.ownRedis()
+  const redis = connectRedis(own?.redisUrl ?? servers.redisUrl, () => undefined)
+  await redisReady(redis, REDIS_WAIT_MS)
+  const postgres = openPostgres(own ? await servers.freshDatabase() : servers.databaseUrl, CONNECTIONS_MAX)
+  const clock = replayClock()
+  clock.told(NOON)
+  const parts = await openParts(redis, postgres, { cells, zone: "UTC" })
+  await openCells(parts, clock.now_ms())
+  const loops = startWorker(parts, clock, quietLog)
+  const key = `test_${randomBytes(16).toString("hex")}`
+  await bootstrapKey(postgres.sql, key, clock.now_ms())
+  const { app } = apiOf(parts, clock, async () => ({ missing: [], durability: "local", clock: "replay", cells }), quietLog, { clock: "replay", log_requests: "faults" })
+  return {
+    app, parts, clock, key,
+    call: async (method, path, body, { now_ms, key: asked = key, headers = {} } = {}) => {
+      const answer = await app.request(path, {
+        method,
+        headers: { "scrip-now": String(now_ms ?? clock.now_ms()), ...(asked === "" ? {} : { authorization: `Bearer ${asked}` }), "content-type": "application/json", ...headers },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      })
+      const text = await answer.text()
+      return { status: answer.status, body: text === "" ? undefined : JSON.parse(text), headers: answer.headers }
+    },
+    close: async () => {
+      for (const loop of loops.toReversed()) await loop.stop()
+      redis.disconnect()
+      await postgres.close()
+      await own?.stop()
+    },
+  }
+}
+
+let shared: Promise<Shop> | undefined
+
+/** The shop of this run, or one with more cells and servers of its own. */
+export const openShop = ({ cells = 1 }: { cells?: number } = {}): Promise<Shop> => cells === 1 ? (shared ??= open(1)) : open(cells)
