@@ -40,6 +40,7 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
   }
   const metrics = makeMetrics()
   const missing: string[] = []
+  const told: number[] = []
   const app = createApp({
     uses, metrics, log,
     findKey: async (bearer) => {
@@ -47,7 +48,7 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
       return scopes && { key_id: `key_${bearer}`, scopes, lines: ["*"] }
     },
     ready: () => ({ missing, durability: "local", clock: "system", cells: 1 }),
-    clock: { now_ms: () => NOON_MS },
+    clock: { now_ms: () => NOON_MS, told: (at_ms) => told.push(at_ms) },
     config: { clock: "system", log_requests: "faults", ...config },
   })
   /** Ask with the key that may do everything, or with another. */
@@ -57,7 +58,7 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
       headers: { authorization: `Bearer ${key}`, ...headers },
       ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
     })
-  return { app, ask, calls, metrics, missing }
+  return { app, ask, calls, metrics, missing, told }
 }
 
 /** A reserve of three lines, as a checkout would send it. */

@@ -1,6 +1,6 @@
 /** What runs a house: does it live, can it serve, what does it count, what does it answer. No key is needed. */
 import type { Hono } from "hono"
-import type { Metrics } from "../metrics.ts"
+import { type Metrics, METRICS_TYPE } from "../metrics.ts"
 
 /** Whether this process can serve, and what it promises. */
 export interface Readiness {
@@ -29,10 +29,7 @@ export const routeHouse = (app: Hono, { ready, metrics, document, page }: HouseP
     const isReady = readiness.missing.length === 0
     return Response.json({ ready: isReady, ...readiness }, { status: isReady ? 200 : 503, headers: isReady ? {} : { "retry-after": "1" } })
   })
-  app.get("/metrics", async () => {
-    const { text, type } = await metrics.page()
-    return new Response(text, { headers: { "content-type": type } })
-  })
+  app.get("/metrics", async () => new Response(await metrics.page(), { headers: { "content-type": METRICS_TYPE } }))
   app.get("/openapi.json", () => new Response(document, { headers: { "content-type": "application/json" } }))
   app.get("/docs", () => new Response(page, { headers: { "content-type": "text/html; charset=utf-8" } }))
 }
