@@ -11,7 +11,7 @@
  * Measured on 2 cores shared with Redis and Postgres: see FLUSH_BATCH_MAX.
  */
 import type { Redis } from "ioredis"
-import type { Log } from "../log.ts"
+import { faultFields, type Log } from "../log.ts"
 import { journalKey } from "../../lua/keys.ts"
 import { ask } from "../store/redis.ts"
 import type { Sql } from "../store/postgres.ts"
@@ -77,6 +77,8 @@ export interface Flushed {
   readonly entries: number
   readonly bytes: number
   readonly quarantined: number
+  /** The instant of the oldest entry that was flushed: the lag was as old as it. 0 when nothing was. */
+  readonly oldest_ms: number
   /** Whether there was more than one batch takes. */
   readonly is_full: boolean
   /** Cells that are stopped, and why. */
@@ -240,9 +242,9 @@ export const flushOnce = async (parts: FlushParts, states: readonly CellFlush[])
     if (newer && entries.length === 0) faults.push(new JournalFault(cell, { fault: "newer_format", expected: `${textOf(newer.id)} in our format`, found: `format ${newer.format}` }))
   }
   const busy = readings.filter(({ entries }) => entries.length > 0)
-  if (busy.length === 0) return { entries: 0, bytes: 0, quarantined: 0, is_full: false, faults }
+  if (busy.length === 0) return { entries: 0, bytes: 0, quarantined: 0, oldest_ms: 0, is_full: false, faults }
 
-  let entries = 0, bytes = 0, quarantined = 0
+  let entries = 0, bytes = 0, quarantined = 0, oldest_ms = 0
   for (const { runs, batch, numbers } of await writeReadings(parts, busy)) {
     if (known.size + numbers.size > USERS_KNOWN_MAX) known.clear()
     for (const [hash, number] of numbers) known.set(hash, batch.users.get(hash) == null ? -number : number)
@@ -253,6 +255,8 @@ export const flushOnce = async (parts: FlushParts, states: readonly CellFlush[])
     for (const { cell, id, at_ms } of batch.cursors) {
       const { reading: { state, entries: read }, count } = runs.find(({ locked }) => locked.cell === cell)!
       const run_bytes = read.slice(0, count).reduce((sum, each) => sum + bytesOf(each), 0)
+      const first = read[0]!
+      if ("entry" in first && (oldest_ms === 0 || first.entry.at_ms < oldest_ms)) oldest_ms = first.entry.at_ms
       state.cursor = id
       state.at_ms = at_ms
       // A mean that follows what entries weigh now, a tenth at a time.
@@ -267,5 +271,66 @@ export const flushOnce = async (parts: FlushParts, states: readonly CellFlush[])
     }
   }
   for (const state of states) if (state.flushed_since_trim >= TRIM_EVERY_ENTRIES) await trim(parts, state)
-  return { entries, bytes, quarantined, is_full: busy.some(({ is_full }) => is_full), faults }
+  return { entries, bytes, quarantined, oldest_ms, is_full: busy.some(({ is_full }) => is_full), faults }
+}
+
+/** How the loop paces itself. */
+export interface Pace {
+  /** Pause after a batch that left nothing behind, so that the next is worth a commit. */
+  readonly gather_ms: number
+  /** Longest pause while nothing comes. */
+  readonly idle_ms_max: number
+}
+
+/** Answers do not wait for Postgres: batches may gather, and a commit serves more of them. */
+export const PACE: Pace = { gather_ms: 10, idle_ms_max: 20 }
+/** Each answer waits for its commit (`ledger`). */
+export const PACE_LEDGER: Pace = { gather_ms: 0, idle_ms_max: 2 }
+const IDLE_MS_MIN = 2
+/** A stopped cell is looked at again after this long. */
+const STOPPED_MS = 5_000
+/** Postgres or Redis away: the pause doubles up to here. */
+const AWAY_MS_MAX = 1_000
+const AWAY_MS_MIN = 20
+/** An ordered stop flushes what is there for so long at most. */
+const DRAIN_MS_MAX = 5_000
+
+export interface FlushLoop extends FlushParts {
+  readonly states: readonly CellFlush[]
+  readonly pace: Pace
+  readonly signal: AbortSignal
+  /** Hears of every flush that moved something, and how long it took. */
+  readonly onFlushed?: (flushed: Flushed, took_ms: number) => void
+}
+
+/** Flush until the signal is aborted, and then what is left. Faults of a cell stop that cell, faults of a server pause all. */
+export const flushForever = async (loop: FlushLoop): Promise<void> => {
+  const { states, pace, signal, log, onFlushed } = loop
+  const stopped = new Map<number, { until: number; said: string }>()
+  let idle_ms = IDLE_MS_MIN, away_ms = 0, drain_until = Infinity
+  while (performance.now() < drain_until) {
+    if (signal.aborted && drain_until === Infinity) drain_until = performance.now() + DRAIN_MS_MAX
+    const began = performance.now()
+    let wait_ms: number
+    try {
+      const flushed = await flushOnce(loop, states.filter(({ cell }) => (stopped.get(cell)?.until ?? 0) <= began))
+      if (away_ms > 0) log.info("the journals are flushed again")
+      away_ms = 0
+      for (const fault of flushed.faults) {
+        if (stopped.get(fault.cell)?.said !== fault.message) log.error("a cell's journal cannot be flushed", { cell: fault.cell, error: fault.message })
+        stopped.set(fault.cell, { until: began + STOPPED_MS, said: fault.message })
+      }
+      if (flushed.entries > 0) onFlushed?.(flushed, performance.now() - began)
+      if (signal.aborted && flushed.entries === 0) return
+      idle_ms = flushed.entries > 0 ? IDLE_MS_MIN : Math.min(idle_ms * 2, pace.idle_ms_max)
+      wait_ms = flushed.is_full || signal.aborted ? 0 : flushed.entries > 0 ? pace.gather_ms : idle_ms
+    } catch (fault) {
+      // Whether the commit came through is unknown: the cursors tell.
+      for (const state of states) state.cursor = undefined
+      if (away_ms === 0) log.error("the journals cannot be flushed now", faultFields(fault))
+      away_ms = Math.min(Math.max(away_ms * 2, AWAY_MS_MIN), AWAY_MS_MAX)
+      wait_ms = away_ms
+    }
+    if (wait_ms > 0) await Bun.sleep(wait_ms)
+  }
 }

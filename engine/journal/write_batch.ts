@@ -98,7 +98,7 @@ export const writeBatch = async (tx: Tx, batch: Batch, relearned: readonly { cel
 
   if (events.length > 0) sent.push(tx`
     insert into events (cell, epoch, n, act, at_ms, user_no, moves, payload)
-    select cell, epoch, n, act, at_ms, user_no, moves::jsonb, payload::jsonb from unnest(
+    select cell, epoch, n, act, at_ms, user_no, moves::json, payload::json from unnest(
       ${numbers(events, (row) => row.cell)}::integer[], ${numbers(events, (row) => row.id.epoch)}::integer[], ${numbers(events, (row) => row.id.n)}::bigint[],
       string_to_array(${textColumn(events, (row) => row.act)}, ${BETWEEN}), ${numbers(events, (row) => row.at_ms)}::bigint[],
       ${numbers(events, (row) => row.user === "" ? null : userNo(row.user))}::integer[],
@@ -118,7 +118,7 @@ export const writeBatch = async (tx: Tx, batch: Batch, relearned: readonly { cel
     const column = (value: (record: (typeof records)[number]) => number | null): string => numbers(records, value)
     sent.push(tx`
     insert into coupons as c (coupon_id, user_no, campaign_no, cell, state, ends_at_ms, fingerprint, redemption, since_ms, holds, version, request_id, channel, device, issued_ms, epoch, n)
-    select coupon_id, user_no, campaign_no, cell, state, ends_at_ms, fingerprint, redemption, since_ms, holds::jsonb, version, request_id, channel, device, issued_ms, epoch, n from unnest(
+    select coupon_id, user_no, campaign_no, cell, state, ends_at_ms, fingerprint, redemption, since_ms, holds::json, version, request_id, channel, device, issued_ms, epoch, n from unnest(
       string_to_array(${textColumn(coupons, (row) => row.coupon_id)}, ${BETWEEN}), ${numbers(coupons, (row) => userNo(row.user))}::integer[],
       ${numbers(coupons, (row) => row.campaign_no)}::integer[], ${numbers(coupons, (row) => row.cell)}::integer[],
       ${column((record) => record.state)}::smallint[], ${column((record) => record.ends_at_ms)}::bigint[],
@@ -138,7 +138,7 @@ export const writeBatch = async (tx: Tx, batch: Batch, relearned: readonly { cel
 
   if (redemptions.length > 0) sent.push(tx`
     insert into redemptions as d (redemption_id, user_no, cell, order_id, request_id, state, head, body, reserved_ms, since_ms, epoch, n)
-    select redemption_id, user_no, cell, order_id, request_id, state, head::jsonb, coalesce(body, ''), reserved_ms, since_ms, epoch, n from unnest(
+    select redemption_id, user_no, cell, order_id, request_id, state, head::json, coalesce(body, ''), reserved_ms, since_ms, epoch, n from unnest(
       string_to_array(${textColumn(redemptions, (row) => row.redemption_id)}, ${BETWEEN}), ${numbers(redemptions, (row) => userNo(row.user))}::integer[],
       ${numbers(redemptions, (row) => row.cell)}::integer[], string_to_array(${textColumn(redemptions, (row) => row.order_id)}, ${BETWEEN}, ${NULL}),
       string_to_array(${textColumn(redemptions, (row) => row.request_id)}, ${BETWEEN}, ${NULL}), ${numbers(redemptions, (row) => Number(row.head[1]))}::smallint[],
@@ -159,7 +159,7 @@ export const writeBatch = async (tx: Tx, batch: Batch, relearned: readonly { cel
 
   if (refunds.length > 0) sent.push(tx`
     insert into refunds (redemption_id, refund_id, at_ms, discount_minor, payload)
-    select redemption_id, refund_id, at_ms, discount_minor, payload::jsonb from unnest(
+    select redemption_id, refund_id, at_ms, discount_minor, payload::json from unnest(
       string_to_array(${textColumn(refunds, (row) => row.redemption_id)}, ${BETWEEN}), string_to_array(${textColumn(refunds, (row) => row.refund_id)}, ${BETWEEN}),
       ${numbers(refunds, (row) => row.at_ms)}::bigint[], ${numbers(refunds, (row) => row.discount_minor)}::bigint[], string_to_array(${textColumn(refunds, (row) => row.payload)}, ${BETWEEN})
     ) as r(redemption_id, refund_id, at_ms, discount_minor, payload)
