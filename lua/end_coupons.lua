@@ -8,10 +8,11 @@ for i, pair in ipairs(fields) do names[i] = campaign_name(pair[2]) end
 local book = open_book(quota, names, now_ms)
 if not book then return { GATE_CLOSED } end
 
-local effects, packed = {}, {}
+local effects, packed, seen = {}, {}, {}
 for _, pair in ipairs(fields) do
   local field, campaign = unpack(pair)
-  local raw = redis.call("HGET", wallet, field)
+  local raw = not seen[field] and redis.call("HGET", wallet, field)
+  seen[field] = true -- what is named twice is there only once
   local coupon, terms = raw and unpack_coupon(raw), book.records[campaign_name(campaign)]
   if coupon and terms and coupon.holds and coupon.state == COUPON.issued and is_over(coupon, terms, book.at_ms) then
     give_back_holds(book, campaign, coupon)

@@ -13,29 +13,28 @@ if earlier then
   if print_then ~= fingerprint then return { REQUEST_CONFLICT } end
   return { REPLAYED, limit_then }
 end
-if is_cut == 0 and bank.total + amount_minor > WHOLE_MAX then return { LIMIT_TOO_LARGE } end
-
 local record = book.records[name] or { opens_ms = opens_ms, closes_ms = closes_ms, granted = 0, returned = 0, held = 0, spent = 0 }
+-- A lease only grows, so what was ever granted reaches the end of exact numbers before a limit that was cut in between does.
+if is_cut == 0 and math.max(bank.total, record.granted) + amount_minor > WHOLE_MAX then return { LIMIT_TOO_LARGE } end
+
 local free_minor = is_alone == 1 and available(record) or free_of(bank)
 if is_cut == 1 and free_minor < amount_minor then return { BUDGET_IN_USE, free_minor } end
 
-local lease = lease_of(bank, 0)
-if is_cut == 0 then
-  bank.total = bank.total + amount_minor
-  if is_alone == 1 then
-    lease[2] = lease[2] + amount_minor
-    record.granted = record.granted + amount_minor
-  end
-else
-  bank.total = bank.total - amount_minor
-  if is_alone == 1 then
+local change_minor = is_cut == 1 and -amount_minor or amount_minor
+bank.total = bank.total + change_minor
+if is_alone == 1 then
+  local lease = lease_of(bank, 0)
+  if is_cut == 1 then
     lease[3] = lease[3] + amount_minor
     record.returned = record.returned + amount_minor
+  else
+    lease[2] = lease[2] + amount_minor
+    record.granted = record.granted + amount_minor
   end
 end
 book.records[name], book.records["v" .. name] = record, bank
 touch(book, "v" .. name)
-note_move(book, name, { name, is_cut == 1 and -amount_minor or amount_minor, 0, 0 })
+note_move(book, name, { name, change_minor, 0, 0 })
 
 -- Below this line nothing may refuse.
 write_act(journal, book, ACT.funded, "", {}, payload)

@@ -29,7 +29,7 @@ for _, back in ipairs(backs) do
     move_budget(book, share[1], 0, -amount_minor)
   end
   if returned == 1 then
-    local raw = redis.call("HGET", wallet, field)
+    local raw = not coupons[field] and redis.call("HGET", wallet, field)
     local coupon = raw and unpack_coupon(raw)
     if coupon and coupon.state == COUPON.redeemed then
       local over = is_over(coupon, book.records[campaign_name(campaign)], book.at_ms)
