@@ -35,7 +35,7 @@ import { open_gate } from "../../lua/open_gate.ts"
 import { peek } from "../../lua/peek.ts"
 import { publish } from "../../lua/publish.ts"
 import {
-  CAMPAIGN_STATES, COUPON_STATES, fromValues, type Move, pack, REDEMPTION_STATES, unpack, valuesOf, type CampaignState, type CellRecord,
+  CAMPAIGN_STATES, COUPON_STATES, type EntryRecord, FORMAT, fromValues, pack, REDEMPTION_STATES, unpack, valuesOf, type CampaignState, type CellRecord,
   type CouponRecord, type RedemptionRecord, type Values,
 } from "../../lua/records.ts"
 import { refund } from "../../lua/refund.ts"
@@ -91,20 +91,13 @@ export const use = ({ request, campaign = SPRING, version = 1, discount_minor = 
 /** An argument that is not of its declared type, as a broken caller would send it. */
 export const hostile = (text: string): number => text as unknown as number
 
-export interface Entry {
-  readonly id: string
-  readonly act: string
-  readonly at_ms: number
-  readonly user: string
-  readonly moves: Move[]
-  readonly coupons: [field: string, values: Values][]
-  readonly redemptions: [redemption: string, head: Values, body: string][]
-  readonly counts: [campaign: number, count: string][]
-  readonly payload: string
-}
+/** A journal's entry and its id. */
+export interface Entry extends EntryRecord { readonly id: string }
 
-const readEntry = ([id, [, packed]]: [Buffer, Buffer[]]): Entry =>
-  ({ id: id.toString(), ...unpack("entry", packed!) } as unknown as Entry)
+const readEntry = ([id, fields]: [Buffer, Buffer[]]): Entry => {
+  expect([fields.length, fields[0]!.toString()]).toEqual([2, String(FORMAT)])
+  return { id: id.toString(), ...unpack("entry", fields[1]!) }
+}
 
 let client: Promise<Redis> | undefined
 /** The tests' connection to the shared Redis. */

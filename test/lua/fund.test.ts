@@ -1,0 +1,69 @@
+// Fund: one test an outcome, in the order of precedence.
+
+import { expect } from "bun:test"
+import { inEmptyCell, inShop, LIMIT_MINOR, MONEY, MONTH_ENDS, MONTH_STARTS, refused, use } from "./cell.ts"
+
+const MOST = Number.MAX_SAFE_INTEGER
+const cut = (amount_minor: number, addition = "cut") => ({ addition, amount_minor, is_cut: 1 })
+
+inShop("request_conflict: the same addition with other content", async (cell) => {
+  expect(await refused(cell, () => cell.fund({ fingerprint: "other", amount_minor: MOST }))).toEqual({ outcome: "request_conflict" })
+})
+
+inShop("replayed: the same addition again adds nothing and is told the limit of then", async (cell) => {
+  await cell.fund({ addition: "more", amount_minor: 500 })
+  expect(await refused(cell, () => cell.fund())).toEqual({ outcome: "replayed", limit_minor: LIMIT_MINOR })
+  expect(await refused(cell, () => cell.fund({ addition: "more", amount_minor: 500 }))).toEqual({ outcome: "replayed", limit_minor: LIMIT_MINOR + 500 })
+})
+
+inShop("replayed: one addition, a hundred callers, one raise", async (cell) => {
+  const replies = await Promise.all(Array.from({ length: 100 }, () => cell.fund({ addition: "more", amount_minor: 1 })))
+  expect(replies.filter(({ outcome }) => outcome === "funded")).toHaveLength(1)
+  expect(await cell.bank()).toMatchObject({ total: LIMIT_MINOR + 1 })
+})
+
+inShop("limit_too_large: no limit beyond 2^53-1, to the cent", async (cell) => {
+  expect(await refused(cell, () => cell.fund({ addition: "more", amount_minor: MOST - LIMIT_MINOR + 1 }))).toEqual({ outcome: "limit_too_large" })
+  expect(await refused(cell, () => cell.fund({ addition: "more", amount_minor: MOST }))).toEqual({ outcome: "limit_too_large" })
+  expect(await cell.fund({ addition: "more", amount_minor: MOST - LIMIT_MINOR })).toEqual({ outcome: "funded", limit_minor: MOST })
+  expect(await cell.money()).toEqual({ held: 0, spent: 0, available: MOST })
+})
+
+inShop("limit_too_large: what was ever added stays exact too, since a lease only grows", async (cell) => {
+  await cell.fund({ addition: "more", amount_minor: MOST - LIMIT_MINOR })
+  await cell.fund(cut(MOST))
+  expect(await refused(cell, () => cell.fund({ addition: "again", amount_minor: 4 }))).toEqual({ outcome: "limit_too_large" })
+})
+
+inShop("budget_in_use: a cut takes what is free, never what is held or spent", async (cell) => {
+  await cell.issue()
+  await cell.reserve({ coupons: [use({ discount_minor: 400 })] })
+  expect(await refused(cell, () => cell.fund(cut(601)))).toEqual({ outcome: "budget_in_use", free_minor: 600 })
+  await cell.confirm()
+  expect(await refused(cell, () => cell.fund(cut(601)))).toEqual({ outcome: "budget_in_use", free_minor: 600 })
+  expect(await cell.fund(cut(600))).toEqual({ outcome: "funded", limit_minor: 400 })
+  expect(await cell.money()).toEqual({ held: 0, spent: 400, available: 0 })
+})
+
+inEmptyCell("budget_in_use: with many cells only what the bank has not lent can be cut", async (cell) => {
+  await cell.fund({ is_alone: 0 })
+  await cell.grant({ cell: 3, want: 900, shares: 1_000 })
+  expect(await refused(cell, () => cell.fund({ ...cut(101), is_alone: 0 }))).toEqual({ outcome: "budget_in_use", free_minor: 100 })
+  expect(await cell.fund({ ...cut(100), is_alone: 0 })).toEqual({ outcome: "funded", limit_minor: 900 })
+  expect(await cell.bank()).toEqual({ total: 900, leases: [[3, 900, 0]] })
+})
+
+inEmptyCell("funded: the limit, the lease of a cell that is alone, and the entry", async (cell) => {
+  expect(await cell.fund({ payload: `{"budget_id":"retail"}` })).toEqual({ outcome: "funded", limit_minor: LIMIT_MINOR })
+  expect(await cell.budgetRecord()).toEqual({ opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS, granted: LIMIT_MINOR, returned: 0, held: 0, spent: 0 })
+  expect(await cell.bank()).toEqual({ total: LIMIT_MINOR, leases: [[0, LIMIT_MINOR, 0]] })
+  expect(await cell.lastEntry()).toMatchObject({ act: "funded", user: "", moves: [[`b${MONEY}`, LIMIT_MINOR, 0, 0]], payload: `{"budget_id":"retail"}` })
+})
+
+inShop("funded: a cut returns what was leased, so both counters only grow", async (cell) => {
+  expect(await cell.fund(cut(300))).toEqual({ outcome: "funded", limit_minor: 700 })
+  expect(await cell.budget()).toEqual({ granted: LIMIT_MINOR, returned: 300, held: 0, spent: 0 })
+  expect(await cell.bank()).toEqual({ total: 700, leases: [[0, LIMIT_MINOR, 300]] })
+  expect(await cell.lastEntry()).toMatchObject({ act: "funded", moves: [[`b${MONEY}`, -300, 0, 0]] })
+  expect(await cell.fund(cut(0, "nothing"))).toEqual({ outcome: "funded", limit_minor: 700 })
+})
