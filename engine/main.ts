@@ -16,6 +16,7 @@ import { migrate, openPostgres, type Postgres } from "./store/postgres.ts"
 import { type PrivateServers, StartFault, startPrivate } from "./store/private.ts"
 import { connectRedis, redisReady } from "./store/redis.ts"
 import { checkServers, type Judgement } from "./store/safety.ts"
+import { wireEngine } from "./wire.ts"
 
 /** From the signal to the exit. Whoever runs us waits ten seconds before he kills. */
 const STOP_MS_MAX = 10_000
@@ -39,8 +40,8 @@ export interface Readiness {
   isDraining(): boolean
 }
 
-/** What every piece is made of. */
-export interface Parts {
+/** What every piece stands on: settings, log, and servers that were looked at. */
+export interface Ground {
   readonly config: Config
   readonly log: Log
   readonly redisUrl: string
@@ -65,17 +66,19 @@ export interface App {
 
 /** What is started for each role. A piece that is not there is not started. */
 export interface Wiring {
-  readonly app?: (parts: Parts) => Promise<App>
+  readonly app?: (ground: Ground) => Promise<App>
   /** The loops beside the API, in the order in which they start; they stop in the opposite order. */
-  readonly worker?: (parts: Parts) => Promise<readonly Piece[]>
+  readonly worker?: (ground: Ground) => Promise<readonly Piece[]>
   /** The scheduler's file. */
   readonly scheduler?: string
+  /** What the operator is told once the API listens at an address. */
+  readonly welcome?: (url: string) => string
 }
 
 const isPortTaken = (fault: unknown): boolean => (fault as NodeJS.ErrnoException).code === "EADDRINUSE"
 
 /** Listen. A port is shared only by processes that were started to share it; anyone else hears that it is taken. */
-export const startApi = ({ config, log }: Pick<Parts, "config" | "log">, app: App): Piece & { readonly port: number } => {
+export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: App): Piece & { readonly port: number } => {
   const { host, port, role, apiProcesses } = config
   const options = {
     hostname: host,
@@ -103,7 +106,7 @@ export const startApi = ({ config, log }: Pick<Parts, "config" | "log">, app: Ap
 }
 
 /** The other API processes: this same program as role `api`, on the same port and servers. */
-const startApiProcesses = ({ config, log, redisUrl, databaseUrl }: Parts, env: Env): Child[] =>
+const startApiProcesses = ({ config, log, redisUrl, databaseUrl }: Ground, env: Env): Child[] =>
   Array.from({ length: config.apiProcesses - 1 }, (_, i) =>
     superviseChild({
       name: `api ${i + 2}`,
@@ -119,7 +122,7 @@ const startApiProcesses = ({ config, log, redisUrl, databaseUrl }: Parts, env: E
     }),
   )
 
-const startScheduler = ({ config, log, databaseUrl }: Parts, file: string, env: Env): Child =>
+const startScheduler = ({ config, log, databaseUrl }: Ground, file: string, env: Env): Child =>
   superviseChild({
     name: "scheduler",
     command: [process.execPath, resolve(import.meta.dir, "..", file)],
@@ -241,24 +244,25 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
     if (config.childOf === undefined) await migrate(databaseUrl)
     if (isDraining()) return
 
-    const parts: Parts = {
+    const ground: Ground = {
       config, log, redisUrl, databaseUrl, redis, postgres,
       readiness: { durability: judgement.durability, accepted, isDraining },
       serverRestarts: () => servers?.restarts() ?? {},
     }
-    if (wiring.worker && (role === "all" || role === "worker")) loops.push(...(await wiring.worker(parts)))
+    if (wiring.worker && (role === "all" || role === "worker")) loops.push(...(await wiring.worker(ground)))
     if (isDraining()) return
     if (wiring.app && (role === "all" || role === "api")) {
-      const app = await wiring.app(parts)
+      const app = await wiring.app(ground)
       if (isDraining()) return
-      api = startApi(parts, app)
-      apiProcesses.push(...startApiProcesses(parts, environment))
+      api = startApi(ground, app)
+      apiProcesses.push(...startApiProcesses(ground, environment))
     }
-    if (wiring.scheduler !== undefined && (role === "all" || role === "jobs")) scheduler = startScheduler(parts, wiring.scheduler, environment)
+    if (wiring.scheduler !== undefined && (role === "all" || role === "jobs")) scheduler = startScheduler(ground, wiring.scheduler, environment)
     log.info("started", { role, pid: process.pid, cells: config.cells, durability: judgement.durability, ...(api ? { port: api.port, host: config.host } : {}) })
     if (config.childOf !== undefined) return
-    const where = api ? `listens on http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${api.port}` : `runs as ${role}`
-    console.log(`Scrip ${where}\nDurability: ${judgement.durability}, ${PROMISES[judgement.durability]}.`)
+    const url = api && `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${api.port}`
+    console.log(`Scrip ${url ? `listens on ${url}` : `runs as ${role}`}\nDurability: ${judgement.durability}, ${PROMISES[judgement.durability]}.`)
+    if (url && wiring.welcome) console.log(wiring.welcome(url))
   }
 
   // A terminal's Ctrl-C comes twice, from the terminal and from npm: the second changes nothing.
@@ -287,4 +291,4 @@ const stopWithParent = async (stop: () => void): Promise<void> => {
   stop()
 }
 
-if (import.meta.main) await runEngine(process.env, { scheduler: "analytics/scheduler.ts" })
+if (import.meta.main) await runEngine(process.env, wireEngine())

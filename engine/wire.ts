@@ -1,5 +1,5 @@
 /**
- * The wiring: how the rooms are put together into one engine. Nothing here decides anything, and nothing is started: main.ts does.
+ * The wiring: how the rooms are put together into one engine. Nothing here decides anything; main.ts says when each piece starts.
  */
 import { createHmac, randomBytes } from "node:crypto"
 import type { Redis } from "ioredis"
@@ -22,11 +22,15 @@ import { makeMetrics, type Metrics } from "./http/metrics.ts"
 import type { HttpConfig } from "./http/serve.ts"
 import type { Log } from "./log.ts"
 import { openCatalogue } from "./operate/catalogue.ts"
-import { createKeyWith, openKeys, revokeKeyWith } from "./operate/keys.ts"
+import { bootstrapKey, createKeyWith, hasKeys, openKeys, revokeKeyWith } from "./operate/keys.ts"
 import { AGE_MS, REMEMBER_MS, type Parts } from "./parts.ts"
-import type { Clock } from "./store/clock.ts"
+import type { Ground, Wiring } from "./main.ts"
+import { isOpen } from "./ready.ts"
+import { openClock, replayClock, type Clock } from "./store/clock.ts"
 import type { Postgres, Sql } from "./store/postgres.ts"
+import { makeDemo, welcome } from "./welcome.ts"
 import type { Uses } from "./uses.ts"
+import { openCells, startWorker } from "./worker.ts"
 
 /** Bytes of the key under which ids of devices, payments and addresses are hashed. */
 const HMAC_KEY_BYTES = 32
@@ -72,4 +76,46 @@ export const apiOf = (parts: Parts, clock: Clock, ready: () => Promise<Readiness
   const metrics = makeMetrics()
   const app = createApp({ uses: usesOf(parts), findKey: openKeys(parts.postgres.sql), ready, metrics, log, clock, config })
   return { app, metrics }
+}
+
+/** Between two looks of a process at what changed in the catalogue. */
+const CATALOGUE_EVERY_MS = 1_000
+
+/** The pieces of one process over the ground that main.ts has made. */
+export const wireEngine = (): Wiring => {
+  let opening: Promise<{ parts: Parts; clock: Clock }> | undefined
+  /** What the first start of an installation has to show. */
+  let first: { key: string | undefined } | undefined
+  const open = ({ config, redis, postgres }: Ground) => (opening ??= (async () => {
+    const clock = config.clock === "replay" ? replayClock() : await openClock(redis)
+    return { clock, parts: await openParts(redis, postgres, { cells: config.cells, zone: config.timeZone }) }
+  })())
+
+  return {
+    worker: async (ground) => {
+      const { parts, clock } = await open(ground)
+      const { config, postgres, log } = ground
+      const isFirst = !(await hasKeys(postgres.sql))
+      const key = await bootstrapKey(postgres.sql, config.bootstrapKey, clock.now_ms())
+      await openCells(parts, clock.now_ms())
+      const isOnPrivate = config.redisUrl === undefined && config.databaseUrl === undefined
+      if (isFirst && isOnPrivate && config.clock === "system") await makeDemo(usesOf(parts), clock.now_ms(), config.timeZone)
+      if (isFirst) first = { key }
+      return startWorker(parts, clock, log)
+    },
+    app: async (ground) => {
+      const { parts, clock } = await open(ground)
+      const { config, readiness, log } = ground
+      const ready = async (): Promise<Readiness> => ({
+        missing: [...(readiness.isDraining() ? ["the process is being stopped"] : []), ...await isOpen(parts)],
+        durability: readiness.durability, accepted: readiness.accepted, clock: config.clock, cells: config.cells,
+      })
+      const { app } = apiOf(parts, clock, ready, log, { clock: config.clock, log_requests: "all" })
+      // It lives as long as the process and holds nothing open.
+      setInterval(() => void parts.catalogue.refresh().catch(() => undefined), CATALOGUE_EVERY_MS).unref()
+      return { fetch: (request) => app.fetch(request) }
+    },
+    scheduler: "analytics/scheduler.ts",
+    welcome: (url) => first === undefined ? "" : welcome(url, first.key),
+  }
 }

@@ -26,7 +26,7 @@ const answerOf = async (parts: Parts, { budget_id, line, month, currency, party,
   ({ budget_id, line, month, currency, party, ...await readBudgetSums(parts, budget_no) })
 
 /** Tell the bank of one addition or cut; the outcome as the contract says it. */
-const tellBank = async (parts: Parts, budget: Budget, addition: string, addition_id: string, fingerprint: string, amount_minor: number, now_ms: number) => {
+const tellBank = async (parts: Parts, budget: Budget, addition: string, addition_id: string | undefined, fingerprint: string, amount_minor: number, now_ms: number) => {
   const name = `b${budget.budget_no}`
   const home = homeOf(name, parts.cells)
   if (amount_minor < 0 && parts.cells > 1) await recall(parts, name, undefined, now_ms)
@@ -35,7 +35,7 @@ const tellBank = async (parts: Parts, budget: Budget, addition: string, addition
     args: {
       now_ms, budget: budget.budget_no, addition, fingerprint, amount_minor: Math.abs(amount_minor), is_cut: amount_minor < 0 ? 1 : 0,
       opens_ms: budget.opens_ms, closes_ms: budget.closes_ms, is_alone: parts.cells === 1 ? 1 : 0,
-      payload: JSON.stringify({ budget_id: budget.budget_id, addition_id, addition, fingerprint, amount_minor }),
+      payload: JSON.stringify({ budget_id: budget.budget_id, ...(addition_id === undefined ? {} : { addition_id }), addition, fingerprint, amount_minor }),
     },
   })
   if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
@@ -59,7 +59,7 @@ export const putBudgetWith = (parts: Parts) => async (ask: PutBudgetAsk, caller:
   if (!row || !budget) throw new Error(`budget ${budget_id} has gone`)
   if (!mayTouch(caller, row.line)) return { outcome: "scope_missing", line: row.line }
   if (row.fingerprint !== fingerprint) return { outcome: "request_conflict" }
-  await tellBank(parts, budget, CREATION + budget.budget_no, "", fingerprint, limit_minor, now_ms)
+  await tellBank(parts, budget, CREATION + budget.budget_no, undefined, fingerprint, limit_minor, now_ms)
   const body = await answerOf(parts, budget)
   return made.count === 1 ? { outcome: "created", body } : { outcome: "found", hit: true, body }
 }

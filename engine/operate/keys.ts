@@ -67,13 +67,15 @@ export const revokeKeyWith = ({ postgres }: Parts) => async ({ key_id }: RevokeK
 /** The key_id of the first key. */
 const BOOTSTRAP = "bootstrap"
 
+/** Whether an installation has any key yet. */
+export const hasKeys = async (sql: Sql): Promise<boolean> => (await sql`select 1 from api_keys limit 1`).length > 0
+
 /**
  * Make the first key, with every scope and line: the named one, or a new one, which is returned to be shown once. Nothing where an
  * installation has keys already, unless the named one is another than before.
  */
 export const bootstrapKey = async (sql: Sql, named: string | undefined, now_ms: number): Promise<string | undefined> => {
-  const [any] = await sql`select 1 from api_keys limit 1`
-  if (named === undefined && any) return undefined
+  if (named === undefined && await hasKeys(sql)) return undefined
   const key = named ?? newKey(BOOTSTRAP)
   await writeKey(sql, BOOTSTRAP, key, BOOTSTRAP, SCOPES, [EVERY_LINE], now_ms)
   return named === undefined ? key : undefined

@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto"
 import type { Hono } from "hono"
 import type { Parts } from "../../engine/parts.ts"
-import { quietLog } from "../../engine/log.ts"
+import { makeLog } from "../../engine/log.ts"
 import { bootstrapKey } from "../../engine/operate/keys.ts"
 import { replayClock, type Clock } from "../../engine/store/clock.ts"
 import { openPostgres } from "../../engine/store/postgres.ts"
@@ -19,6 +19,8 @@ import { stack } from "./stack.ts"
 /** Noon of a month's middle, far from every edge. */
 export const NOON = Date.UTC(2026, 5, 15, 12)
 const CONNECTIONS_MAX = 8
+/** What the engine finds wrong is seen in the run's output. */
+const log = makeLog({ users: "clear", write: (line) => { if (!line.includes('"level":"info"')) console.error(line) }, now_ms: () => Date.now() })
 const REDIS_WAIT_MS = 5_000
 
 export interface Answer { readonly status: number; readonly body: any; readonly headers: Headers } // eslint-disable-line -- a test looks at whatever came
@@ -47,10 +49,10 @@ const open = async (cells: number): Promise<Shop> => {
   clock.told(NOON)
   const parts = await openParts(redis, postgres, { cells, zone: "UTC" })
   await openCells(parts, clock.now_ms())
-  const loops = startWorker(parts, clock, quietLog)
+  const loops = startWorker(parts, clock, log)
   const key = `test_${randomBytes(16).toString("hex")}`
   await bootstrapKey(postgres.sql, key, clock.now_ms())
-  const { app } = apiOf(parts, clock, async () => ({ missing: [], durability: "local", clock: "replay", cells }), quietLog, { clock: "replay", log_requests: "faults" })
+  const { app } = apiOf(parts, clock, async () => ({ missing: [], durability: "local", clock: "replay", cells }), log, { clock: "replay", log_requests: "faults" })
   return {
     app, parts, clock, key,
     call: async (method, path, body, { now_ms, key: asked = key, headers = {} } = {}) => {
