@@ -1,8 +1,9 @@
 // The best set of coupons: the one that gives most, found by looking at every set that could still win.
 //
 // The search goes through the coupons in their order of application and takes or leaves each one, so every set is
-// priced exactly as a named list would be. A branch is left when not even all coupons to come, each at its most and
-// one for each group or campaign that allows only one, could reach what is already known.
+// priced exactly as a named list would be. A branch is left when not even all coupons to come, each at what it would
+// give now and one for each group or campaign that allows only one, could reach what is already known: a cart only
+// loses, so no coupon gives more later than now.
 // What must stay true: an answer is `proved` only if no branch was given up; a tie falls to the fewest coupons, then
 // to those that end first, then to the smallest coupon_ids; the search stops after `steps_max` steps.
 
@@ -62,75 +63,75 @@ export function bestOf(
     steps -= known.steps
   }
 
-  const most = open.map((candidate) => mostOf(candidate, sheet))
-  const bounds = boundsOf(open, most)
   const taken: Provisional[] = []
   const beside: Candidate[] = []
   let givenUp = 0
 
+  /** For each turn the most that the coupons from there on can add to a cart. */
+  const boundsOn = (turn: number, cart: Cart, began: Cart, stretch: number): number[] => {
+    steps -= stepsOf(sheet, open.length - turn)
+    const most = new Array<number>(open.length).fill(0)
+    for (let later = turn; later < open.length; later++) {
+      const candidate = open[later]!
+      if (inTheWay(candidate, sheet, cart, beside)) continue
+      most[later] = mostOf(candidate, cart, stretchOf(candidate) === stretch ? began : cart)
+    }
+    return sumsByClique(open, most)
+  }
+
   /** Everything below one choice: coupons from `turn` on, on a cart that the taken ones have left. */
-  const search = (turn: number, { cart, began, stretch, gives, costs, later }: Branch): void => {
+  const search = (turn: number, branch: Branch): void => {
     if (turn === open.length) return
-    const reach = gives + later + bounds[turn]!
-    if (!mayWin(reach, costs, taken.length + 1, best)) return
+    const reach = branch.gives + branch.bounds[turn]!
+    if (!mayWin(reach, branch.costs, taken.length + 1, best)) return
     if (steps <= 0) {
       givenUp = Math.max(givenUp, reach)
       return
     }
     const candidate = open[turn]!
-    const start = stretchOf(candidate) === stretch ? began : cart
-    const left: Branch = { cart, began: start, stretch: stretchOf(candidate), gives, costs, later }
-    if (!inTheWay(candidate, sheet, cart, beside)) {
-      steps -= stepsOf(sheet, 1)
-      const taking = branchWith(candidate, left, most[turn]!, spare)
-      if (taking) {
-        taken.push(taking.taken)
+    const began = stretchOf(candidate) === branch.stretch ? branch.began : branch.cart
+    const stretch = stretchOf(candidate)
+    steps -= stepsOf(sheet, 1)
+    if (!inTheWay(candidate, sheet, branch.cart, beside)) {
+      const finance = candidate.terms.kind.phase === "finance"
+      const taking = finance ? undefined : takeTurn(candidate, branch.cart, began)
+      if (!taking || isTurn(taking)) {
+        const cart = taking?.cart ?? branch.cart
+        taken.push({ candidate, effect: taking?.effect })
         beside.push(candidate)
-        const whole = withFinance(taken, taking.branch.cart)
+        const whole = withFinance(taken, cart)
         if (whole.outcome === "whole") {
-          offer(foundOf(whole.taken, spare))
-          search(turn + 1, taking.branch)
+          const found = foundOf(whole.taken, spare)
+          offer(found)
+          // What finance coupons give now is the most that they will give when the others are taken too.
+          const { gives } = found
+          const costs = finance ? branch.costs : branch.costs + costOf(candidate, taking!.effect, spare)
+          search(turn + 1, { cart, began, stretch, gives, costs, bounds: boundsOn(turn + 1, cart, began, stretch) })
         }
         taken.pop()
         beside.pop()
       }
     }
-    search(turn + 1, left)
+    search(turn + 1, { ...branch, began, stretch })
   }
   const untouched = cartOf(sheet)
-  search(0, { cart: untouched, began: untouched, stretch: -1, gives: 0, costs: 0, later: 0 })
+  const bounds = boundsOn(0, untouched, untouched, NO_STRETCH)
+  search(0, { cart: untouched, began: untouched, stretch: NO_STRETCH, gives: 0, costs: 0, bounds })
 
   const gapMinor = Math.max(0, givenUp - best.gives)
   return { chosen: best.chosen, proved: givenUp === 0, gapMinor }
 }
 
-/** Where a search stands: what the taken coupons have left, given and cost, and what finance coupons may still give. */
+const NO_STRETCH = -1
+
+/** Where a search stands: what the taken coupons have left, give and cost, and what those to come can add. */
 type Branch = {
   readonly cart: Cart
   readonly began: Cart
   readonly stretch: number
   readonly gives: number
   readonly costs: number
-  readonly later: number
-}
-
-/** The branch in which a coupon is taken; undefined where it finds nothing to take. */
-function branchWith(
-  candidate: Candidate,
-  left: Branch,
-  mostMinor: number,
-  spare: ReadonlySet<string> | undefined,
-): { taken: Provisional; branch: Branch } | undefined {
-  if (candidate.terms.kind.phase === "finance")
-    return { taken: { candidate, effect: undefined }, branch: { ...left, later: left.later + mostMinor } }
-  const turn = takeTurn(candidate, left.cart, left.began)
-  if (!isTurn(turn)) return undefined
-  const { effect, cart } = turn
-  const gives = left.gives + effect.totalMinor + effect.benefitMinor
-  return {
-    taken: { candidate, effect },
-    branch: { ...left, cart, gives, costs: left.costs + costOf(candidate, effect, spare) },
-  }
+  readonly bounds: readonly number[]
 }
 
 /** Takes what adds most, as long as something adds and there are steps left. */
@@ -178,29 +179,28 @@ function costOf({ terms }: Candidate, effect: Effect, spare: ReadonlySet<string>
   return share_bp === 0 ? 0 : mulDivHalfUp(effect.costMinor, share_bp, 10000)
 }
 
-/** The most that a coupon can give in any cart. */
-function mostOf(candidate: Candidate, sheet: Sheet): number {
-  const turn = aloneOf(candidate, sheet)
-  if (!isTurn(turn)) return 0
-  const alone = turn.effect
-  if (!candidate.terms.kind.unbounded_by_alone) return alone.totalMinor + alone.benefitMinor
-  const untouched = cartOf(sheet)
-  const room = candidate.targets.reduce((sum, place) => sum + roomOf(untouched, place), 0)
-  return Math.min(candidate.terms.maxMinor, room) + alone.benefitMinor
+/** The most that a coupon can give from a cart on: carts only lose, so it is what it gives now. */
+function mostOf(candidate: Candidate, cart: Cart, began: Cart): number {
+  const turn = takeTurn(candidate, cart, began)
+  const now = isTurn(turn) ? turn.effect.totalMinor + turn.effect.benefitMinor : 0
+  // Of a kind that counts units, others may take the cheap ones; it never gives more than there is.
+  if (!candidate.terms.kind.unbounded_by_alone) return now
+  const room = candidate.targets.reduce((sum, place) => sum + roomOf(cart, place), 0)
+  return Math.max(now, Math.min(candidate.terms.maxMinor, room))
 }
 
-/** For each turn the most that the coupons from there on can add: of those that exclude each other, the one that gives most. */
-function boundsOf(open: readonly Candidate[], most: readonly number[]): number[] {
-  const bounds = new Array<number>(open.length + 1).fill(0)
+/** From each turn on the sum of what the coupons can add: of those that exclude each other, the one that gives most. */
+function sumsByClique(open: readonly Candidate[], most: readonly number[]): number[] {
+  const sums = new Array<number>(open.length + 1).fill(0)
   const ofClique = new Map<string, number>()
   for (let turn = open.length - 1; turn >= 0; turn--) {
     const clique = cliqueOf(open[turn]!)
     const before = ofClique.get(clique) ?? 0
     const now = Math.max(before, most[turn]!)
     ofClique.set(clique, now)
-    bounds[turn] = bounds[turn + 1]! + now - before
+    sums[turn] = sums[turn + 1]! + now - before
   }
-  return bounds
+  return sums
 }
 
 /** Coupons with the same clique never stand together. */

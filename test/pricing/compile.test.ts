@@ -3,7 +3,10 @@
 import { readdirSync } from "node:fs"
 import { expect, test } from "bun:test"
 import { boundMinor, compileTerms, termsFaults } from "../../engine/pricing/compile.ts"
+import { draftCoupon } from "../../engine/pricing/drafts.ts"
 import { KINDS } from "../../engine/pricing/kinds/index.ts"
+import { price } from "../../engine/pricing/price.ts"
+import { order } from "./shop.ts"
 
 const fields = (body: object): string[] => termsFaults(body as Parameters<typeof termsFaults>[0]).map(({ field }) => field)
 
@@ -42,4 +45,16 @@ test("boundMinor: is known where the terms bound the cost", () => {
   expect(bound("percent_off", { percent_bp: 1000 })).toBeUndefined()
   expect(bound("percent_off", { percent_bp: 1000 }, 900)).toBe(900)
   expect(bound("percent_off", { percent_bp: 1000, max_minor: 500 })).toBe(500)
+})
+
+test("draftCoupon: needs no more than a name, a kind and its terms", () => {
+  const draft = draftCoupon({ campaign_id: "next", kind: "percent_off", terms: { percent_bp: 1000 } })
+  expect(price(order([1000]), [draft], "named").applied).toMatchObject([{ coupon_id: "next", campaign_id: "next", discount_minor: 100 }])
+})
+
+test("pricing: nothing in it knows a runtime, so that it bundles for a browser", async () => {
+  const built = await Bun.build({ entrypoints: [new URL("../../engine/pricing/price.ts", import.meta.url).pathname], target: "browser" })
+  expect(built.success).toBe(true)
+  const text = await built.outputs[0]!.text()
+  for (const word of ["node:", "bun:", "process.env", "Date.now", "Math.random"]) expect(text.includes(word)).toBe(false)
 })

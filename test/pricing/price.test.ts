@@ -88,6 +88,23 @@ test("quote: best gives at least what the whole list gives", () => {
   )
 })
 
+test("quote: of any kinds, no set that stands whole gives more than the best", () => {
+  fc.assert(
+    fc.property(arbitraryOrder, arbitraryCoupons, arbitraryProfile, (asked, coupons, profile) => {
+      const gives = ({ discount_minor, benefit_minor }: Quote) => discount_minor + benefit_minor
+      const best = quote(asked, coupons, "best", { profile })
+      expect(best.proved).toBe(true)
+      let most = 0
+      for (let set = 0; set < 2 ** coupons.length; set++) {
+        const answered = quote(asked, coupons.filter((_, i) => set & (1 << i)), "named", { profile })
+        if (answered.rejected.length === 0) most = Math.max(most, gives(answered))
+      }
+      expect(gives(best)).toBe(most)
+    }),
+    { numRuns: 100 },
+  )
+})
+
 test("quote: the same question has the same answer, and changes nothing it was given", () => {
   const asked = order([999, { price: 333, quantity: 3 }], { shipping_minor: 100 })
   const coupons = [percent("a", 1234), amount("b", 77, { target: "everything" })]
