@@ -39,6 +39,8 @@ export interface Config {
   readonly clock: Clock
   readonly acceptDurability: AcceptedDurability | undefined
   readonly logUsers: "hashed" | "clear"
+  /** Which requests leave a line: those that broke, or all. */
+  readonly logRequests: "faults" | "all"
   readonly apiProcesses: number
   /** The pid of the Scrip that started this process as a part of itself, with servers it has looked at already. */
   readonly childOf: number | undefined
@@ -91,6 +93,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   const clock = word("SCRIP_CLOCK", CLOCKS, "system")
   const acceptDurability = word("SCRIP_ACCEPT_DURABILITY", ACCEPTED_DURABILITIES, undefined)
   const logUsers = word("SCRIP_LOG_USERS", ["hashed", "clear"], "hashed")
+  const logRequests = word("SCRIP_LOG_REQUESTS", ["faults", "all"], "faults")
   const apiProcesses = whole("SCRIP_API_PROCESSES", 1, 1, API_PROCESSES_MAX)
   const childPid = text("SCRIP_CHILD_OF")
   const childOf = childPid !== undefined && /^\d+$/.test(childPid) ? Number(childPid) : undefined
@@ -126,7 +129,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   return {
     config: {
       port, host, dataDir: text("SCRIP_DATA_DIR") ?? ".scrip", redisUrl, databaseUrl, role, cells, durability, bootstrapKey,
-      timeZone, clock, acceptDurability, logUsers, apiProcesses, childOf,
+      timeZone, clock, acceptDurability, logUsers, logRequests, apiProcesses, childOf,
     },
   }
 }

@@ -110,7 +110,7 @@ export const wireEngine = (): Wiring => {
         missing: [...(readiness.isDraining() ? ["the process is being stopped"] : []), ...await isOpen(parts)],
         durability: readiness.durability, accepted: readiness.accepted, clock: config.clock, cells: config.cells,
       })
-      const { app } = apiOf(parts, clock, ready, log, { clock: config.clock, log_requests: "all" })
+      const { app } = apiOf(parts, clock, ready, log, { clock: config.clock, log_requests: config.logRequests })
       // It lives as long as the process and holds nothing open.
       setInterval(() => void parts.catalogue.refresh().catch(() => undefined), CATALOGUE_EVERY_MS).unref()
       return { fetch: (request) => app.fetch(request) }

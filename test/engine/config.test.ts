@@ -18,7 +18,7 @@ describe("defaults: an empty environment starts everything on one machine", () =
     expect(good()).toEqual({
       port: 7070, host: "127.0.0.1", dataDir: ".scrip", redisUrl: undefined, databaseUrl: undefined, role: "all", cells: 1,
       durability: "local", bootstrapKey: undefined, timeZone: "UTC", clock: "system", acceptDurability: undefined,
-      logUsers: "hashed", apiProcesses: 1, childOf: undefined,
+      logUsers: "hashed", logRequests: "faults", apiProcesses: 1, childOf: undefined,
     })
   })
   test("a value that is set but empty counts as not set", () => {
@@ -34,7 +34,7 @@ describe("values: each is read as it is meant", () => {
     })).toEqual({
       port: 80, host: "::1", dataDir: "/d", redisUrl: "redis://r:6379", databaseUrl: "postgres://p/scrip", role: "worker", cells: 64,
       durability: "ledger", bootstrapKey: "k", timeZone: "Asia/Shanghai", clock: "system", acceptDurability: "memory",
-      logUsers: "clear", apiProcesses: 4, childOf: undefined,
+      logUsers: "clear", logRequests: "faults", apiProcesses: 4, childOf: undefined,
     })
   })
   test("a cluster is several addresses; a unix socket is its path", () => {
