@@ -72,19 +72,7 @@ test("quote: the sums agree, nothing is negative and no line gives more than it 
     fc.property(arbitraryOrder, arbitraryCoupons, arbitraryProfile, fc.constantFrom("named", "best"), (asked, coupons, profile, wish) => {
       holds(asked, coupons, quote(asked, coupons, wish, { profile, steps_max: 200 }))
     }),
-    { numRuns: 600 },
-  )
-})
-
-test("quote: best gives at least what the whole list gives", () => {
-  fc.assert(
-    fc.property(arbitraryOrder, arbitraryCoupons, (asked, coupons) => {
-      const gives = ({ discount_minor, benefit_minor }: Quote) => discount_minor + benefit_minor
-      const best = quote(asked, coupons, "best")
-      // A list has an order of its own, the best set that of the ids; here they are the same.
-      if (best.proved) expect(gives(best)).toBeGreaterThanOrEqual(gives(quote(asked, coupons)))
-    }),
-    { numRuns: 300 },
+    { numRuns: 250 },
   )
 })
 
@@ -101,7 +89,7 @@ test("quote: of any kinds, no set that stands whole gives more than the best", (
       }
       expect(gives(best)).toBe(most)
     }),
-    { numRuns: 100 },
+    { numRuns: 60 },
   )
 })
 
@@ -122,7 +110,7 @@ test("quote: needs is enough to make a no a yes", () => {
         expect(again.applied.map((one) => one.coupon_id)).toContain(coupon_id)
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   )
 })
 
