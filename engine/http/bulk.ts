@@ -63,11 +63,11 @@ export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => 
     const began_ms = performance.now()
     try {
       const answered = await issue(ask, caller)
-      settle(http, issueCoupon, answered.outcome, began_ms, caller, ask as unknown as Record<string, unknown>)
+      settle(http, issueCoupon, answered.outcome, began_ms, caller, ask)
       return answered
     } catch (fault) {
       const outcome = outcomeOfFault(fault)
-      settle(http, issueCoupon, outcome, began_ms, caller, ask as unknown as Record<string, unknown>, fault)
+      settle(http, issueCoupon, outcome, began_ms, caller, ask, fault)
       return { outcome }
     }
   }

@@ -23,7 +23,7 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
   log?: Log
 } = {}) => {
   const calls: Call[] = []
-  const use = (name: string): Use<any> => async (ask, caller) => {
+  const use = (name: string): Use<unknown> => async (ask, caller) => {
     const call = { use: name, ask: ask as Record<string, unknown>, caller }
     calls.push(call)
     return answer(call)
