@@ -1,0 +1,396 @@
+/**
+ * The rebuild: it writes a cell anew from Postgres.
+ *
+ * What must stay true:
+ * - The mark comes first and leaves last. While it stands no gate opens, whatever crashes; a rebuild that was cut short is
+ *   begun again from the start.
+ * - Nothing that was answered is thrown away unseen: what is not yet flushed is waited for, or the rebuild refuses, unless the
+ *   operator has it listed and discarded.
+ * - The cell's cursor row is locked from the first read to the last write, so no flush moves what is being read.
+ * - The journal goes on: its last id is the cursor, so that the next epoch's entry 0 repeats it.
+ *
+ * Aged records are left where they are, with their marks: absence means new, so a mark must be where a record was.
+ */
+import type { ChainableCommander, Redis } from "ioredis"
+import {
+  campaignOfField, cellOf, dueKey, homeOf, hourOf, journalKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey,
+} from "../../lua/keys.ts"
+import { FORMAT, pack, unpack, valuesOf, type BankRecord, type BudgetRecord, type CampaignRecord } from "../../lua/records.ts"
+import { encode } from "@msgpack/msgpack"
+import type { Log } from "../log.ts"
+import type { Sql } from "../store/postgres.ts"
+import { ask, loadLibrary } from "../store/redis.ts"
+import { cursorOf, tailOf } from "./caught_up.ts"
+import { compareIds, readEntry, textOf, type EntryId, type RawEntry } from "./entry.ts"
+import {
+  couponDue, couponFrom, couponMark, couponMarkHour, isAged, isCountOver, isHourAged, isHourOver, isMarkForgotten, jsonOf, OPEN, overSince, redemptionFrom,
+  redemptionMark, type Ages, type CampaignFacts, type StoredCoupon, type StoredRedemption,
+} from "./expected.ts"
+import { loadedLibraries } from "./gate.ts"
+
+/** Rows read and commands sent at once. */
+const BATCH_ROWS = 5_000
+const SCAN_COUNT = 10_000
+/** Unflushed entries that are listed before they are discarded. */
+const LISTED_MAX = 1_000
+const FLUSH_POLL_MS = 20
+
+export interface RebuildParts {
+  readonly redis: Redis
+  readonly sql: Sql
+  readonly log: Log
+  /** How many cells there are. */
+  readonly cells: number
+  readonly ages: Ages
+  /** How long the journal is given to be flushed. */
+  readonly wait_ms: number
+  readonly discard_unflushed: boolean
+  readonly onProgress?: (progress: Progress) => void
+}
+
+export interface Progress { readonly cell: number; readonly step: "clearing" | "quotas" | "coupons" | "counts" | "redemptions" | "done"; readonly rows: number }
+export interface Discarded { readonly entry_id: string; readonly act: string; readonly user_hash: string; readonly payload: string }
+
+export type Rebuilt =
+  | { readonly outcome: "rebuilt"; readonly coupons: number; readonly redemptions: number; readonly discarded: readonly Discarded[] }
+  /** Entries lie in quarantine: what they did is in Redis only, until a person has settled them. */
+  | { readonly outcome: "quarantined"; readonly entries: number }
+  /** The journal was not flushed in time; nothing was changed. */
+  | { readonly outcome: "unflushed"; readonly entries: number; readonly cursor: string; readonly tail: string }
+  /** Another rebuild has come between; nothing was changed by this one. */
+  | { readonly outcome: "overtaken" }
+
+type Tx = Parameters<Parameters<Sql["begin"]>[1]>[0]
+
+/** Send a pipeline; the first error of any command is thrown. */
+const send = async (pipeline: ChainableCommander): Promise<unknown[]> => {
+  if (pipeline.length === 0) return []
+  const replies = await ask(pipeline.exec())
+  return (replies ?? []).map(([error, reply]) => { if (error) throw error; return reply })
+}
+
+/** Shut a cell in every library that is loaded, and mark it. */
+const shut = async (redis: Redis, cell: number): Promise<void> => {
+  await loadLibrary(redis)
+  for (const name of await loadedLibraries(redis)) await ask(redis.call("FCALL", `begin_rebuild_${name.slice("scrip_".length)}`, 1, quotaKey(cell)))
+}
+
+const unflushedOf = async (redis: Redis, cell: number, cursor: EntryId): Promise<Discarded[]> => {
+  const raw = await ask(redis.xrangeBuffer(journalKey(cell), `(${textOf(cursor)}`, "+", "COUNT", LISTED_MAX)) as unknown as RawEntry[]
+  return raw.map((each) => {
+    const read = readEntry(each)
+    const entry_id = each[0].toString("latin1")
+    return "entry" in read ? { entry_id, act: read.entry.act, user_hash: read.entry.user, payload: read.entry.payload } : { entry_id, act: "unreadable", user_hash: "", payload: "" }
+  })
+}
+
+/** Make the journal end at the cursor, where it does not; entries beyond it are gone then. */
+const endJournalAt = async (redis: Redis, cell: number, cursor: EntryId): Promise<void> => {
+  const key = journalKey(cell)
+  const replies = cursor.epoch === 0 ? await redis.multi().del(key).exec()
+    : await redis.multi().del(key).xadd(key, textOf(cursor), String(FORMAT), "").xtrim(key, "MAXLEN", 0).exec()
+  for (const [error] of replies ?? []) if (error) throw error
+}
+
+/** Remove what a cell has, but for its own record and its journal. */
+const clear = async ({ redis, onProgress }: RebuildParts, cell: number): Promise<void> => {
+  const quota = quotaKey(cell), journal = journalKey(cell)
+  let at = "0", rows = 0
+  do {
+    const [next, found] = await ask(redis.scan(at, "MATCH", `{c${cell}}*`, "COUNT", SCAN_COUNT))
+    at = next
+    const keys = found.filter((key) => key !== quota && key !== journal)
+    if (keys.length > 0) await ask(redis.unlink(keys))
+    rows += keys.length
+    onProgress?.({ cell, step: "clearing", rows })
+  } while (at !== "0")
+  const fields = (await ask(redis.hkeys(quota))).filter((field) => field !== "cell")
+  for (let i = 0; i < fields.length; i += BATCH_ROWS) await ask(redis.hdel(quota, ...fields.slice(i, i + BATCH_ROWS)))
+}
+
+export interface BudgetSum { cell: number; budget_no: number; limit_minor: number; held_minor: number; spent_minor: number; closed_ms: number | null; opens_ms: number; closes_ms: number }
+export interface CampaignSum {
+  cell: number; campaign_no: number; version: number; state: number; stock: number; issued: number; revoked: number; reserved: number; redeemed: number
+  starts_ms: number | null; ends_ms: number | null; per_user: number | null
+}
+export interface IdleSum { campaign_no: number; budget_no: number; held_minor: number }
+
+/** The sums of every cell at their cursors, with what a cell has to know beside them. */
+export const readSums = async (tx: Tx | Sql, cell: number): Promise<{ budgets: BudgetSum[]; campaigns: CampaignSum[]; idle: IdleSum[] }> => {
+  const budgets = await tx<BudgetSum[]>`
+    select s.cell, s.budget_no, s.limit_minor, s.held_minor, s.spent_minor, s.closed_ms, b.opens_ms, b.closes_ms
+    from cell_budgets s join budgets b on b.budget_no = s.budget_no order by s.budget_no, s.cell`
+  // A cell is given the version that it had; the newer ones are pushed to it once it is open.
+  const campaigns = await tx<CampaignSum[]>`
+    select s.cell, s.campaign_no, s.version, s.state, s.stock, s.issued, s.revoked, s.reserved, s.redeemed, v.starts_ms, v.ends_ms, v.per_user
+    from cell_campaigns s left join campaign_versions v on v.campaign_no = s.campaign_no and v.version = s.version order by s.campaign_no, s.cell`
+  const idle = await tx<IdleSum[]>`select campaign_no, budget_no, held_minor from cell_idle where cell = ${cell} order by campaign_no, budget_no`
+  return { budgets, campaigns, idle }
+}
+
+/** What the marks of additions say: the fingerprint, and the limit that was answered. */
+const readAdditions = async (tx: Tx, cell: number): Promise<{ addition: string; fingerprint: string; limit_minor: number }[]> => {
+  const rows = await tx<{ budget_no: number; payload: unknown; act: string; limit_minor: number }[]>`
+    select l.budget_no, l.limit_minor, l.act, e.payload from budget_entries l join events e on e.cell = l.cell and e.epoch = l.epoch and e.n = l.n
+    where l.cell = ${cell} and l.act in ('funded', 'closed') order by l.budget_no, l.epoch, l.n`
+  const limits = new Map<number, number>()
+  return rows.flatMap(({ budget_no, limit_minor, act, payload }) => {
+    const limit = (limits.get(budget_no) ?? 0) + limit_minor
+    limits.set(budget_no, limit)
+    const { addition, fingerprint } = jsonOf(payload) as { addition?: string; fingerprint?: string }
+    return act === "funded" && addition !== undefined && fingerprint !== undefined ? [{ addition, fingerprint, limit_minor: limit }] : []
+  })
+}
+
+interface Lease { readonly granted: number; readonly returned: number }
+
+/** What a quota's other cells and its bank say of leases, read from those that live. */
+const readNeighbours = async (redis: Redis, name: string, cells: number, cell: number) => {
+  const others = Array.from({ length: cells }, (_, other) => other).filter((other) => other !== cell)
+  const pipeline = redis.pipeline()
+  for (const other of others) pipeline.hgetBuffer(quotaKey(other), name)
+  const home = homeOf(name, cells)
+  pipeline.hgetBuffer(quotaKey(home), `v${name}`)
+  const replies = await send(pipeline) as (Buffer | null)[]
+  const bank = home === cell ? null : replies.at(-1)
+  const leases = new Map<number, Lease>()
+  others.forEach((other, i) => { const raw = replies[i]; if (raw) leases.set(other, name[0] === "b" ? unpack("budget", raw) : unpack("campaign", raw)) })
+  return { leases, bank: bank ? unpack("bank", bank) : undefined }
+}
+
+/**
+ * The lease of the rebuilt cell, and the bank if this is its home. Alone, the cell has all. Otherwise it keeps what its bank says it was
+ * lent, or just what it has used where the bank must be rebuilt too.
+ */
+const leaseAndBank = async (
+  { redis, cells }: RebuildParts, cell: number, name: string, total: number, usedOf: (cell: number) => number,
+): Promise<{ lease: Lease; bank: BankRecord | undefined }> => {
+  if (cells === 1) return { lease: { granted: total, returned: 0 }, bank: { total, leases: [[0, total, 0]] } }
+  const { leases, bank } = await readNeighbours(redis, name, cells, cell)
+  const ours = bank?.leases.find(([of]) => of === cell)
+  const lease = ours && ours[1] - ours[2] >= usedOf(cell) ? { granted: ours[1], returned: ours[2] } : { granted: usedOf(cell), returned: 0 }
+  if (homeOf(name, cells) !== cell) return { lease, bank: undefined }
+  const all: BankRecord["leases"] = []
+  for (let other = 0; other < cells; other += 1) {
+    const known = other === cell ? lease : leases.get(other) ?? { granted: usedOf(other), returned: 0 }
+    if (known.granted > 0) all.push([other, known.granted, known.returned])
+  }
+  return { lease, bank: { total, leases: all } }
+}
+
+const writeQuotas = async (parts: RebuildParts, tx: Tx, cell: number): Promise<Map<number, CampaignFacts>> => {
+  const { redis, onProgress } = parts
+  const { budgets, campaigns, idle } = await readSums(tx, cell)
+  const pipeline = redis.pipeline()
+  const quota = quotaKey(cell)
+  const facts = new Map<number, CampaignFacts>()
+  let rows = 0
+
+  for (const budget_no of new Set(budgets.map((row) => row.budget_no))) {
+    const all = budgets.filter((row) => row.budget_no === budget_no)
+    const ours = all.find((row) => row.cell === cell)
+    const name = `b${budget_no}`
+    if (!ours && homeOf(name, parts.cells) !== cell) continue
+    const usedOf = (of: number): number => { const row = all.find((each) => each.cell === of); return row ? row.held_minor + row.spent_minor : 0 }
+    const { lease, bank } = await leaseAndBank(parts, cell, name, all.reduce((sum, row) => sum + row.limit_minor, 0), usedOf)
+    const record: BudgetRecord = {
+      opens_ms: all[0]!.opens_ms, closes_ms: Math.min(all[0]!.closes_ms, ours?.closed_ms ?? Infinity), ...lease, held: ours?.held_minor ?? 0, spent: ours?.spent_minor ?? 0,
+    }
+    pipeline.hset(quota, name, pack("budget", record))
+    if (bank) pipeline.hset(quota, `v${name}`, pack("bank", bank))
+    rows += 1
+  }
+  for (const campaign_no of new Set(campaigns.map((row) => row.campaign_no))) {
+    const all = campaigns.filter((row) => row.campaign_no === campaign_no)
+    const ours = all.find((row) => row.cell === cell)
+    const name = `k${campaign_no}`
+    if (!ours) continue
+    if (ours.starts_ms === null || ours.ends_ms === null || ours.per_user === null) throw new Error(`campaign ${campaign_no} has no version ${ours.version} in Postgres`)
+    facts.set(campaign_no, { state: ours.state, ends_ms: ours.ends_ms })
+    const usedOf = (of: number): number => { const row = all.find((each) => each.cell === of); return row ? row.issued - row.revoked : 0 }
+    const { lease, bank } = await leaseAndBank(parts, cell, name, all.reduce((sum, row) => sum + row.stock, 0), usedOf)
+    const record: CampaignRecord = {
+      version: ours.version, state: ours.state, starts_ms: ours.starts_ms, ends_ms: ours.ends_ms, per_user: ours.per_user, ...lease,
+      issued: ours.issued, revoked: ours.revoked, reserved: ours.reserved, redeemed: ours.redeemed,
+      idle: idle.filter((row) => row.campaign_no === campaign_no).map((row) => [row.budget_no, row.held_minor]),
+    }
+    pipeline.hset(quota, name, pack("campaign", record))
+    if (bank) pipeline.hset(quota, `v${name}`, pack("bank", bank))
+    rows += 1
+  }
+  for (const { addition, fingerprint, limit_minor } of await readAdditions(tx, cell)) pipeline.hset(quota, `a${addition}`, `${fingerprint} ${limit_minor}`)
+  await send(pipeline)
+  onProgress?.({ cell, step: "quotas", rows })
+  return facts
+}
+
+/** Fields gathered by wallet, sent as one write each. */
+const walletWrites = (pipeline: ChainableCommander, cell: number) => {
+  const fields = new Map<string, (string | Buffer)[]>()
+  const dues = new Map<string, number>()
+  return {
+    put: (user: string, field: string, value: string | Buffer): void => {
+      const list = fields.get(user)
+      if (list) list.push(field, value)
+      else fields.set(user, [field, value])
+    },
+    due: (user: string, at_ms: number): void => { dues.set(user, Math.min(at_ms, dues.get(user) ?? Infinity)) },
+    flush: (): void => {
+      for (const [user, list] of fields) pipeline.hset(walletKey(cell, user), ...list)
+      if (dues.size > 0) pipeline.zadd(dueKey(cell), "LT", ...[...dues].flatMap(([user, at_ms]) => [at_ms, `u${user}`]))
+    },
+  }
+}
+
+const writeCoupons = async ({ redis, ages, onProgress }: RebuildParts, tx: Tx, cell: number, facts: ReadonlyMap<number, CampaignFacts>): Promise<number> => {
+  let rows = 0
+  const found = tx<StoredCoupon[]>`
+    select coupon_id, state, ends_at_ms, fingerprint, redemption, since_ms, holds from coupons where cell = ${cell} order by coupon_id`.cursor(BATCH_ROWS)
+  let sent: Promise<unknown> = Promise.resolve()
+  for await (const batch of found) {
+    const pipeline = redis.pipeline()
+    const writes = walletWrites(pipeline, cell)
+    for (const row of batch) {
+      const user = row.coupon_id.slice(0, USER_HASH_CHARS), field = row.coupon_id.slice(USER_HASH_CHARS)
+      const coupon = couponFrom(row)
+      const campaign = facts.get(campaignOfField(field))
+      if (isAged(coupon, campaign, ages)) {
+        const hour = couponMarkHour(overSince(coupon, campaign, ages)!, ages)
+        if (isHourOver(hour, ages.now_ms)) continue
+        writes.put(user, couponMark(field), String(hour))
+        writes.due(user, ages.now_ms + ages.remember_ms)
+      } else {
+        writes.put(user, field, pack("coupon", coupon))
+        writes.due(user, couponDue(coupon, ages))
+      }
+    }
+    writes.flush()
+    await sent // one batch is on its way while the next is read
+    sent = send(pipeline)
+    rows += batch.length
+    onProgress?.({ cell, step: "coupons", rows })
+  }
+  await sent
+  return rows
+}
+
+const writeCounts = async ({ redis, ages, onProgress }: RebuildParts, tx: Tx, cell: number, facts: ReadonlyMap<number, CampaignFacts>): Promise<void> => {
+  let rows = 0
+  const found = tx<{ user_hash: string; campaign_no: number; count: string }[]>`
+    select u.user_hash, w.campaign_no, w.count from wallet_counts w join users u on u.user_no = w.user_no where w.cell = ${cell}`.cursor(BATCH_ROWS)
+  for await (const batch of found) {
+    const pipeline = redis.pipeline()
+    const writes = walletWrites(pipeline, cell)
+    for (const { user_hash, campaign_no, count } of batch) {
+      const campaign = facts.get(campaign_no)
+      if (isCountOver(campaign, ages)) continue
+      writes.put(user_hash, `n${campaign_no}`, count)
+      writes.due(user_hash, campaign!.ends_ms + ages.age_ms)
+    }
+    writes.flush()
+    await send(pipeline)
+    rows += batch.length
+    onProgress?.({ cell, step: "counts", rows })
+  }
+}
+
+/** Which of two redemptions of an order the order's mark names: the one that stands, else the later. */
+const standsBefore = (a: { state: number; reserved_ms: number }, b: { state: number; reserved_ms: number }): boolean => {
+  const stands = (row: { state: number }): boolean => redemptionMark(row.state, 0)[0] !== "x"
+  return stands(a) !== stands(b) ? stands(a) : a.reserved_ms > b.reserved_ms
+}
+
+const writeRedemptions = async ({ redis, ages, onProgress }: RebuildParts, tx: Tx, cell: number): Promise<number> => {
+  let rows = 0
+  const found = tx<(StoredRedemption & { reserved_ms: number })[]>`
+    select redemption_id, state, head, body, since_ms, reserved_ms from redemptions where cell = ${cell} order by redemption_id`.cursor(BATCH_ROWS)
+  // A user's redemptions come one after the other, so orders are settled user by user.
+  let user_now = ""
+  let orders = new Map<string, { redemption: string; state: number; reserved_ms: number }>()
+  for await (const batch of found) {
+    const pipeline = redis.pipeline()
+    const writes = walletWrites(pipeline, cell)
+    const putOrders = (): void => { for (const [order, { redemption }] of orders) writes.put(user_now, `o${order}`, redemption) }
+    for (const row of batch) {
+      const user = row.redemption_id.slice(0, USER_HASH_CHARS), redemption = row.redemption_id.slice(USER_HASH_CHARS)
+      if (user !== user_now) {
+        putOrders()
+        user_now = user
+        orders = new Map()
+      }
+      const hour = hourOf(row.since_ms)
+      if (row.state !== OPEN && isMarkForgotten(hour, ages)) continue
+      const head = redemptionFrom(row)
+      const packed = Buffer.from(encode(valuesOf("redemption", head)))
+      writes.put(user, `r${redemption}`, redemptionMark(row.state, row.since_ms))
+      writes.due(user, ages.now_ms + ages.remember_ms)
+      const rival = orders.get(head.order)
+      if (!rival || standsBefore(row, rival)) orders.set(head.order, { redemption, state: row.state, reserved_ms: row.reserved_ms })
+      if (row.state === OPEN) {
+        pipeline.hset(openKey(cell), redemption, packed, `${redemption}.body`, row.body)
+        pipeline.zadd(dueKey(cell), head.expires_ms, `r${user}${redemption}`)
+      } else if (!isHourAged(hour, ages)) pipeline.hset(settledKey(cell, hour), redemption, packed, `${redemption}.body`, row.body)
+    }
+    putOrders()
+    writes.flush()
+    await send(pipeline)
+    rows += batch.length
+    onProgress?.({ cell, step: "redemptions", rows })
+  }
+  return rows
+}
+
+const waitForFlush = async ({ redis, sql, wait_ms }: RebuildParts, cell: number): Promise<{ cursor: EntryId; tail: EntryId }> => {
+  const tail = await tailOf(redis, cell)
+  const until = performance.now() + wait_ms
+  for (;;) {
+    const cursor = await cursorOf(sql, cell)
+    if (compareIds(cursor, tail) >= 0 || performance.now() >= until) return { cursor, tail }
+    await Bun.sleep(FLUSH_POLL_MS)
+  }
+}
+
+const ownRecord = async (redis: Redis, cell: number) => {
+  const raw = await ask(redis.hgetBuffer(quotaKey(cell), "cell"))
+  return raw ? unpack("cell", raw) : undefined
+}
+
+/** Write one cell from Postgres. It is shut afterwards; its gate is opened as after any restart. */
+export const rebuildCell = async (parts: RebuildParts, cell: number): Promise<Rebuilt> => {
+  const { redis, sql, log } = parts
+  const [quarantined] = await sql<{ entries: number }[]>`select count(*)::integer as entries from quarantine where cell = ${cell} and settled_ms is null`
+  if (quarantined!.entries > 0) return { outcome: "quarantined", entries: quarantined!.entries }
+
+  const before = await ownRecord(redis, cell)
+  await shut(redis, cell)
+  const { cursor: flushed, tail } = await waitForFlush(parts, cell)
+  const unflushed = compareIds(tail, flushed) > 0 ? await unflushedOf(redis, cell, flushed) : []
+  if (unflushed.length > 0 && !parts.discard_unflushed) {
+    // Nothing was touched, so the mark that was not there before is taken away; the gate stays shut.
+    if (before && before.rebuilding === 0) await ask(redis.hset(quotaKey(cell), "cell", pack("cell", before)))
+    return { outcome: "unflushed", entries: unflushed.length, cursor: textOf(flushed), tail: textOf(tail) }
+  }
+  for (const { entry_id, act, user_hash } of unflushed) log.warn("an entry that Postgres does not have is discarded", { cell, tail: entry_id, act, user_hash })
+
+  return sql.begin("read write", async (tx): Promise<Rebuilt> => {
+    const [row] = await tx<{ epoch: number; n: number; at_ms: number }[]>`select epoch, n, at_ms from cells where cell = ${cell} for update`
+    if (!row) throw new Error(`cell ${cell} is unknown to Postgres`)
+    const cursor: EntryId = { epoch: row.epoch, n: row.n }
+    // Another rebuild may have finished while this one waited for the lock, and the cell may be open again and have gone on.
+    if ((await ownRecord(redis, cell))?.rebuilding !== 1) return { outcome: "overtaken" }
+    const tail_now = await tailOf(redis, cell)
+    if (compareIds(tail_now, tail) !== 0) return { outcome: "overtaken" }
+    // Before all else, so that a crash from here on leaves nothing for the flusher to find.
+    if (compareIds(tail_now, cursor) !== 0) await endJournalAt(redis, cell, cursor)
+    await clear(parts, cell)
+    const facts = await writeQuotas(parts, tx, cell)
+    const coupons = await writeCoupons(parts, tx, cell, facts)
+    await writeCounts(parts, tx, cell, facts)
+    const redemptions = await writeRedemptions(parts, tx, cell)
+    await ask(redis.hset(quotaKey(cell), "cell", pack("cell", {
+      format: FORMAT, epoch: cursor.epoch, at_ms: row.at_ms, full: 0, rebuilding: 0, evicted: textOf(cursor),
+    })))
+    parts.onProgress?.({ cell, step: "done", rows: coupons + redemptions })
+    return { outcome: "rebuilt", coupons, redemptions, discarded: unflushed }
+  }) as Promise<Rebuilt>
+}
