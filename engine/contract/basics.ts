@@ -43,7 +43,8 @@ export const Bp = Type.Integer({ minimum: 0, maximum: 10_000, description: "basi
 export const BpFromOne = Type.Integer({ minimum: 1, maximum: 10_000, description: "basis points, 1 to 10000" })
 
 const CURRENCY = "^[A-Z]{3}$"
-const MONTH = "^[0-9]{4}-(0[1-9]|1[0-2])$"
+/** From 1971 on, so that a month begins after the first instant in every zone. */
+const MONTH = "^(197[1-9]|19[89][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$"
 export const Currency = Type.String({ pattern: CURRENCY, description: "three capital letters, as in CNY" })
 export const Month = Type.String({ pattern: MONTH, description: "a month as YYYY-MM" })
 
