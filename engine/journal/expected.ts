@@ -52,10 +52,10 @@ export const mustEnd = (coupon: CouponRecord, campaign: CampaignFacts | undefine
   coupon.holds !== undefined && coupon.state === ISSUED && campaign !== undefined && isOver(coupon, campaign, now_ms)
 
 /** Since when a coupon is over as `evict` counts it, or nothing while it may still be used or ended. */
-export const overSince = (coupon: CouponRecord, campaign: CampaignFacts | undefined, { now_ms, age_ms }: Ages): number | undefined => {
+export const overSince = (coupon: CouponRecord, campaign: CampaignFacts | undefined, { now_ms }: Ages): number | undefined => {
   const terminal = coupon.state !== ISSUED && coupon.state !== RESERVED_COUPON
   const over = terminal || (coupon.state === ISSUED && coupon.holds === undefined && campaign !== undefined && isOver(coupon, campaign, now_ms))
-  return over ? coupon.since_ms ?? Math.min(coupon.ends_at_ms, now_ms - age_ms) : undefined
+  return over ? coupon.since_ms ?? coupon.ends_at_ms : undefined
 }
 
 /** Whether a coupon may have left Redis. */
