@@ -1,8 +1,9 @@
 -- Let aged coupons and forgotten marks of one wallet leave Redis. Leaving is no event.
 --
 -- `coupons` is [[field, campaign]...] and `marks` the short fields that the sweeper found past their time; each is judged
--- again here. A coupon leaves once it is terminal, flushed (`flushed_ms`: the instant of the cursor) and `age_ms` old, and leaves a
--- mark that says for `remember_ms` that its id is not new. A count leaves when its campaign can issue no more.
+-- again here. A coupon leaves once it is terminal, flushed (`flushed_ms`: the instant of the cursor) and `age_ms` old, counted from
+-- its act or, without one, from its end (a late confirm still needs it), and leaves a mark that says for `remember_ms` that its id is
+-- not new. A count leaves when its campaign can issue no more.
 
 local names = {}
 for i, pair in ipairs(coupons) do names[i] = campaign_name(pair[2]) end
@@ -19,7 +20,7 @@ for _, pair in ipairs(coupons) do
   local coupon, terms = raw and unpack_coupon(raw), book.records[campaign_name(campaign)]
   local over = coupon and (coupon.state ~= COUPON.issued and coupon.state ~= COUPON.reserved
     or coupon.state == COUPON.issued and not coupon.holds and terms and is_over(coupon, terms, book.at_ms))
-  local over_ms = coupon and (coupon.since_ms or math.min(coupon.ends_at_ms, book.at_ms - age_ms))
+  local over_ms = coupon and (coupon.since_ms or coupon.ends_at_ms)
   if over and over_ms + age_ms <= book.at_ms and over_ms < flushed_ms then
     gone[#gone + 1] = field
     kept[#kept + 1] = "m" .. string.sub(field, 1, MARK_CHARS)
