@@ -122,6 +122,10 @@ const makeCell = async (on: Redis, no: number) => {
     const place = await mark(of)
     return settledKey(no, place && place !== "o" ? Number(place.slice(1)) : hourOf(now_ms))
   }
+  const due = async (): Promise<Record<string, number>> => {
+    const pairs = (await on.zrange(fixed.due, "0", "-1", "WITHSCORES") as unknown[]).flat() as string[]
+    return Object.fromEntries(pairs.flatMap((member, i) => i % 2 === 0 ? [[member, Number(pairs[i + 1])] as const] : []))
+  }
   const record = async <N extends "budget" | "campaign" | "bank" | "cell">(name: N, field: string) => {
     const raw = await on.hgetBuffer(fixed.quota, field)
     return raw ? unpack(name, raw) : undefined
@@ -291,17 +295,19 @@ const makeCell = async (on: Redis, no: number) => {
       const { state, ...rest } = unpack("redemption", raw)
       return { state: REDEMPTION_STATES[state - 1]!, ...rest, body: body?.toString() }
     },
-    due: async (): Promise<Record<string, number>> => {
-      const flat = await on.call("ZRANGE", fixed.due, "0", "-1", "WITHSCORES") as unknown[]
-      return Object.fromEntries((flat.flat() as string[]).reduce<[string, number][]>((pairs, member, i, all) => i % 2 ? pairs : [...pairs, [member, Number(all[i + 1])]], []))
-    },
+    due,
     entries: async (): Promise<Entry[]> => ((await on.xrangeBuffer(fixed.journal, "-", "+")) as [Buffer, Buffer[]][]).map(readEntry),
     lastEntry: async (): Promise<Entry> => ((await on.xrevrangeBuffer(fixed.journal, "+", "-", "COUNT", 1)) as [Buffer, Buffer[]][]).map(readEntry)[0]!,
-    /** Every key of the cell, as bytes. */
-    dump: async (): Promise<Record<string, string>> => {
+    /** Everything in every key of the cell; fields sorted, because a large hash is not kept in an order. */
+    dump: async (): Promise<Record<string, string[]>> => {
+      const text = (bytes: Buffer) => bytes.toString("latin1")
+      const contents = async (key: string): Promise<string[]> => {
+        if (key === fixed.due) return Object.entries(await due()).map((pair) => pair.join(" "))
+        if (key === fixed.journal) return (await on.xrangeBuffer(key, "-", "+") as [Buffer, Buffer[]][]).map(([id, fields]) => [id, ...fields].map(text).join(" "))
+        return Object.entries(await on.hgetallBuffer(key)).map(([field, value]) => `${field} ${text(value)}`).sort()
+      }
       const keys = (await on.keys(`{c${no}}*`)).sort()
-      const dumps = await Promise.all(keys.map((key) => on.dumpBuffer(key)))
-      return Object.fromEntries(keys.map((key, i) => [key, dumps[i]!.toString("hex")]))
+      return Object.fromEntries(await Promise.all(keys.map(async (key) => [key, await contents(key)] as const)))
     },
 
     // --- by hand, where no act would make it so
