@@ -11,10 +11,10 @@
  */
 import { randomBytes } from "node:crypto"
 import {
-  chmodSync, chownSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync,
+  chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync,
 } from "node:fs"
 import { createServer } from "node:net"
-import { dirname, join, resolve } from "node:path"
+import { basename, dirname, join, resolve } from "node:path"
 import postgres from "postgres"
 import { type Child, end, type Identity, identityOf, isAlive, readIdentity, type StopSignals, superviseChild, withDeathSignal } from "../child.ts"
 import type { Log } from "../log.ts"
@@ -361,11 +361,26 @@ const POSTGRES_SETTINGS: Readonly<Record<string, string>> = {
   log_min_error_statement: "panic",
 }
 
-/** Make a fresh data folder beside its place and move it there whole: a kill in between leaves nothing to mistake for data. */
+/** Remove what a run that was killed while it made its data folder has left. Its initdb may be dying still, so it is not waited for. */
+const clearUnfinished = (dir: string): void => {
+  for (const name of readdirSync(dirname(dir)).filter((each) => each.startsWith(`${basename(dir)}.new.`))) {
+    try {
+      rmSync(join(dirname(dir), name), { recursive: true, force: true })
+    } catch (fault) {
+      // A dying initdb removes, or still makes, files of its own in there: the next start finds what is left.
+      if (!["ENOTEMPTY", "ENOENT", "EEXIST"].includes((fault as NodeJS.ErrnoException).code ?? "")) throw fault
+    }
+  }
+}
+
+/**
+ * Make a fresh data folder beside its place and move it there whole: a kill in between leaves nothing to mistake for data.
+ * Its name is this process's alone.
+ */
 const initPostgres = async (dir: string, binaries: PostgresBinaries, person: Person | undefined, password: string, signal: AbortSignal): Promise<void> => {
-  const fresh = `${dir}.new`
-  const passwordFile = `${dir}.password`
-  rmSync(fresh, { recursive: true, force: true })
+  const fresh = `${dir}.new.${process.pid}.${randomBytes(4).toString("hex")}`
+  const passwordFile = `${fresh}.password`
+  clearUnfinished(dir)
   mkdirSync(fresh, { mode: 0o700 })
   writeFileSync(passwordFile, password, { mode: 0o600 })
   if (person) {

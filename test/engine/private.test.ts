@@ -1,6 +1,6 @@
 /** The private servers, as real processes: they keep what they answered, come back when they die, and go when we go. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Redis } from "ioredis"
 import postgres from "postgres"
@@ -99,6 +99,17 @@ describe("an engine that is killed", () => {
     expect(await read(servers)).toEqual(["yes", "yes"])
     await servers.stop()
     await allEnded(children)
+  })
+
+  test("in the middle of its first start leaves nothing that stops the next", async () => {
+    const dataDir = join(scratchFolder(), "data")
+    const engine = runEngineProcess({ SCRIP_DATA_DIR: dataDir })
+    await until("Postgres' folder is being made", () => existsSync(dataDir) && readdirSync(dataDir).some((name) => name.startsWith("postgres.new.")))
+    engine.kill("SIGKILL")
+    await engine.exited
+    const servers = await startIn(dataDir)
+    await write(servers)
+    await servers.stop()
   })
 
   test("may leave a server behind: one that is proved ours is stopped, a stranger under its pid is not", async () => {
