@@ -20,14 +20,18 @@ const ISSUED = COUPON_STATES.indexOf("issued") + 1
 const RESERVED = COUPON_STATES.indexOf("reserved") + 1
 
 /** A coupon that may be priced, with its campaign. */
-export interface Choice { readonly coupon_id: string; readonly field: string; readonly campaign: Campaign; readonly held: HeldCoupon }
+export interface Choice {
+  readonly coupon_id: string; readonly field: string; readonly campaign: Campaign; readonly held: HeldCoupon
+  /** The money held since its issue, where the wallet was read. */
+  readonly holds?: CouponRecord["holds"]
+}
 /** A coupon that cannot be used, and why. */
 export interface Left { readonly coupon_id: string; readonly campaign_id?: string; readonly no: No }
 
 export interface Chosen { readonly choices: Choice[]; readonly left: Left[] }
 
-const choice = (coupon_id: string, field: string, campaign: Campaign, ends_at_ms: number): Choice =>
-  ({ coupon_id, field, campaign, held: { coupon_id, ends_at_ms, terms: campaign.terms } })
+const choice = (coupon_id: string, field: string, campaign: Campaign, ends_at_ms: number, holds?: CouponRecord["holds"]): Choice =>
+  ({ coupon_id, field, campaign, held: { coupon_id, ends_at_ms, terms: campaign.terms }, ...(holds ? { holds } : {}) })
 
 /** The named coupons of a user. One that is not his, or of a campaign that the key does not see, is unknown. */
 export const chooseNamed = async (parts: Parts, caller: Caller, user: string, coupon_ids: readonly string[]): Promise<Chosen> => {
@@ -63,6 +67,10 @@ export const whyNotUsable = (coupon_id: string, { state, ends_at_ms }: CouponRec
   return undefined
 }
 
+/** A coupon as it counts for an order whose last redemption is `current`: what that one still holds is free, because it gives way. */
+export const seenFrom = (current: string, record: CouponRecord): CouponRecord =>
+  current !== "" && record.state === RESERVED && record.redemption === current ? { ...record, state: ISSUED } : record
+
 /**
  * All coupons of a wallet that the key sees and that could be used now; what could not be is told. The coupons of the last
  * redemption of `order`, if it still holds them, count as free, because an older hold of an order gives way.
@@ -75,10 +83,9 @@ export const chooseAll = async (parts: Parts, caller: Caller, places: Places, us
     const campaign_no = campaignOfField(field)
     const campaign = parts.catalogue.knownCampaign(campaign_no) ?? await parts.catalogue.campaignByNo(campaign_no)
     if (!campaign || !mayTouch(caller, campaign.line)) continue
-    const seen = current !== "" && record.state === RESERVED && record.redemption === current ? { ...record, state: ISSUED } : record
-    const no = whyNotUsable(coupon_id, seen, campaign, at_ms)
+    const no = whyNotUsable(coupon_id, seenFrom(current, record), campaign, at_ms)
     if (no) left.push({ coupon_id, campaign_id: campaign.campaign_id, no })
-    else choices.push(choice(coupon_id, field, campaign, record.ends_at_ms))
+    else choices.push(choice(coupon_id, field, campaign, record.ends_at_ms, record.holds))
   }
   return { choices, left }
 }

@@ -13,12 +13,13 @@ import { readAgedCoupon } from "../journal/aged.ts"
 import type { Funding } from "../operate/catalogue.ts"
 import type { Parts } from "../parts.ts"
 import { splitFunding } from "../pricing/funding.ts"
+import { share } from "../pricing/money.ts"
 import { price, type Quote } from "../pricing/price.ts"
 import { lease } from "../quota/lease.ts"
 import { NotExecuted, run } from "../store/redis.ts"
 import { encodeAllocation, type Allocation } from "./allocation.ts"
 import { reservedAnswer } from "./answers.ts"
-import { chooseAll, chooseNamed, readWallet, whyNotUsable, type Choice, type Left } from "./choose.ts"
+import { chooseAll, chooseNamed, readWallet, seenFrom, whyNotUsable, type Choice, type Left } from "./choose.ts"
 import { findRedemption, isFound } from "./find.ts"
 import { placesOf, type Places } from "./places.ts"
 import { rejectedOf } from "./quote.ts"
@@ -28,7 +29,9 @@ export const HOLD_S = 900
 /** A reserve is priced anew when a campaign changed, a lease was short or a coupon of "best" was taken meanwhile: so many times. */
 const TRIES_MAX = 12
 
-interface Plan { readonly quote: Quote; readonly choices: Choice[]; readonly fundings: Funding[][] }
+/** What of a discount one budget pays. */
+interface Payment extends Funding { readonly amount_minor: number }
+interface Plan { readonly quote: Quote; readonly choices: Choice[]; readonly payments: Payment[][] }
 
 const allocationOf = (ask: ReserveAsk, request_id: string, quote: Quote, left: readonly Left[]): Allocation => {
   const placeOf = new Map(ask.order.lines.map(({ line_id }, place) => [line_id, place]))
@@ -44,7 +47,7 @@ const allocationOf = (ask: ReserveAsk, request_id: string, quote: Quote, left: r
 }
 
 /** The facts of the entry: what later jobs need and cannot ask for again. Ids of devices, payments and addresses only as keyed hashes. */
-const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, request_id: string, redemption_id: string, { quote, choices, fundings }: Plan): string => {
+const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, request_id: string, redemption_id: string, { quote, choices, payments }: Plan): string => {
   const { device_id, payment_id, address_id, ...order } = ask.order
   return JSON.stringify({
     redemption_id, order_id: ask.order_id, user_id: ask.user_id, request_id,
@@ -57,10 +60,9 @@ const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, request_id: string, redem
     discount_minor: quote.discount_minor, total_minor: quote.total_minor,
     applied: quote.applied.map((applied, i) => {
       const { campaign } = choices[i]!
-      const amounts = splitFunding(applied.discount_minor, campaign.body.funding)
       return {
         ...applied, version: campaign.version,
-        funding: fundings[i]!.map(({ budget, share_bp }, share) => ({ budget_id: budget.budget_id, party: budget.party, share_bp, amount_minor: amounts[share]! })),
+        funding: payments[i]!.map(({ budget, share_bp, amount_minor }) => ({ budget_id: budget.budget_id, party: budget.party, share_bp, amount_minor })),
       }
     }),
   })
@@ -104,13 +106,13 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
     const quote = price(ask.order, choices.map(({ held }) => held), isBest ? "best" : "named")
 
     if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {
-      return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, chosen.left, choices, quote)
+      return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, chosen.left[0]?.no ?? rejection(quote))
     }
 
-    const plan = await planOf(parts, quote, choices, now_ms)
+    const plan = await planOf(parts, places, quote, choices, now_ms)
     if ("no" in plan) {
       if (isBest) { dropped.set(plan.no.coupon_id, plan.no); continue }
-      return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? plan.no.no
+      return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, plan.no.no)
     }
     const left = [...chosen.left.filter(({ no }) => no.outcome === "coupon_reserved" || no.outcome === "campaign_paused"), ...dropped.values()]
     const allocation = allocationOf(ask, request_id, quote, left)
@@ -120,9 +122,8 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
         now_ms, user, order, redemption, fingerprint, hold_ms: allocation.hold_ms, remember_ms: parts.remember_ms, hour: places.hour,
         coupons: plan.choices.map(({ field, campaign }, i) => {
           const { discount_minor } = quote.applied[i]!
-          const amounts = splitFunding(discount_minor, campaign.body.funding)
           return [field, campaign.campaign_no, campaign.version, discount_minor, campaign.body.hold_at === "issue" ? 1 : 0,
-            plan.fundings[i]!.map(({ budget }, share) => [budget.budget_no, amounts[share]!])]
+            plan.payments[i]!.map(({ budget, amount_minor }) => [budget.budget_no, amount_minor])]
         }),
         is_new, body: encodeAllocation(allocation), payload: payloadOf(parts, ask, request_id, redemption_id, plan),
       },
@@ -170,31 +171,66 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
   throw new NotExecuted("the order's coupons kept changing")
 }
 
-/** The coupons of a quote in the order of application with the budgets that pay them, or the first that has none. */
-const planOf = async (parts: Parts, quote: Quote, choices: readonly Choice[], now_ms: number): Promise<Plan | { no: Left }> => {
-  const inOrder: Choice[] = [], fundings: Funding[][] = []
-  for (const { coupon_id } of quote.applied) {
-    const choice = choices.find((each) => each.coupon_id === coupon_id)!
-    const funding = await parts.catalogue.fundingAt(choice.campaign, now_ms)
-    if ("missing" in funding) {
-      return { no: { coupon_id, campaign_id: choice.campaign.campaign_id, no: { outcome: "budget_not_open", coupon_id, budget_id: funding.missing } } }
-    }
-    inOrder.push(choice)
-    fundings.push(funding)
-  }
-  return { quote, choices: inOrder, fundings }
+/** Who pays a discount whose money was held at issue: the budgets that hold it, none of them more than it holds. */
+const heldPayments = async (parts: Parts, { campaign: { body } }: Choice, holds: NonNullable<Choice["holds"]>, discount_minor: number): Promise<Payment[]> => {
+  const amounts = share(discount_minor, body.funding.map(({ share_bp }) => share_bp), holds.map(([, held_minor]) => held_minor))
+  return Promise.all(holds.map(async ([budget_no], i) => {
+    const budget = await parts.catalogue.budgetByNo(budget_no)
+    if (!budget) throw new Error(`budget ${budget_no} has gone`)
+    return { budget, share_bp: body.funding[i]!.share_bp, amount_minor: amounts[i]! }
+  }))
 }
 
-/** The no of a named list that was refused before any act: what the wallet says of a coupon goes before what pricing says. */
-const refusal = async (parts: Parts, places: Places, now_ms: number, left: readonly Left[], choices: readonly Choice[], quote: Quote): Promise<Answered> => {
-  const { coupons, at_ms } = await readWallet(parts, places, now_ms, { fields: choices.length > 0 ? choices.map(({ field }) => field) : ["-"] })
-  for (const { coupon_id, field, campaign } of choices) {
-    const record = coupons.get(field)
-    const no = record ? whyNotUsable(coupon_id, record, campaign, at_ms) : await whyAbsent(parts, coupon_id)
-    if (no) return no
+/**
+ * The coupons of a quote in the order of application with the budgets that pay them, or the first that none pays. A coupon whose money
+ * was held at issue needs no open budget, but its wallet's word for what is held.
+ */
+const planOf = async (parts: Parts, places: Places, quote: Quote, choices: readonly Choice[], now_ms: number): Promise<Plan | { no: Left }> => {
+  const inOrder = quote.applied.map(({ coupon_id }) => choices.find((each) => each.coupon_id === coupon_id)!)
+  const unread = inOrder.filter(({ campaign, holds }) => campaign.body.hold_at === "issue" && !holds).map(({ field }) => field)
+  const read = unread.length > 0 ? (await readWallet(parts, places, now_ms, { fields: unread })).coupons : undefined
+  const payments: Payment[][] = []
+  for (const [i, choice] of inOrder.entries()) {
+    const { coupon_id, field, campaign } = choice
+    const { discount_minor } = quote.applied[i]!
+    if (campaign.body.hold_at === "issue") {
+      const holds = choice.holds ?? read?.get(field)?.holds
+      // One that holds no money has ended, was used, or is not there: `refusal` says which.
+      if (!holds) return { no: { coupon_id, campaign_id: campaign.campaign_id, no: { outcome: "coupon_unknown", coupon_id } } }
+      payments.push(await heldPayments(parts, choice, holds, discount_minor))
+      continue
+    }
+    const funding = await parts.catalogue.fundingAt(campaign, now_ms)
+    if ("missing" in funding) {
+      return { no: { coupon_id, campaign_id: campaign.campaign_id, no: { outcome: "budget_not_open", coupon_id, budget_id: funding.missing } } }
+    }
+    const amounts = splitFunding(discount_minor, funding)
+    payments.push(funding.map((part, place) => ({ ...part, amount_minor: amounts[place]! })))
   }
-  const unknown = left[0]
-  if (unknown) return unknown.no
+  return { quote, choices: inOrder, payments }
+}
+
+const rejection = (quote: Quote): No => {
   const { code, detail, ...why } = quote.rejected[0]!
   return { ...why, outcome: code, detail } as No
+}
+
+/**
+ * The no of a named list that was refused before any act. What the order and the wallet say goes first: the order may have been
+ * confirmed, and a coupon's own no is worth more than what its terms or its budgets would say.
+ */
+const refusal = async (
+  parts: Parts, places: Places, now_ms: number, user: string, order: string, choices: readonly Choice[], no: No,
+): Promise<Answered> => {
+  const { coupons, current, at_ms } = await readWallet(parts, places, now_ms, { fields: choices.length > 0 ? choices.map(({ field }) => field) : ["-"], order })
+  if (current !== "") {
+    const last = await findRedemption(parts, user + current, now_ms, "read")
+    if (isFound(last) && last.head.confirmed_ms !== undefined) return { outcome: "redemption_confirmed" }
+  }
+  for (const { coupon_id, field, campaign } of choices) {
+    const record = coupons.get(field)
+    const its = record ? whyNotUsable(coupon_id, seenFrom(current, record), campaign, at_ms) : await whyAbsent(parts, coupon_id)
+    if (its) return its
+  }
+  return no
 }
