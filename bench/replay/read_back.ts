@@ -7,7 +7,7 @@
  */
 import { Redis } from "ioredis"
 import postgres from "postgres"
-import { homeOf, journalKey, openKey, quotaKey, redemptionHash } from "../../lua/keys.ts"
+import { homeOf, journalKey, openKey, quotaKey, redemptionHash, userHash } from "../../lua/keys.ts"
 import { COUPON_STATES, fromValues, REDEMPTION_STATES, type RedemptionRecord, unpack } from "../../lua/records.ts"
 import type { Caller } from "./caller.ts"
 import type { BudgetCount, CampaignCount, Count, RedemptionCount } from "./count.ts"
@@ -74,7 +74,7 @@ export const openKeepers = async ({ redis_url, database_url }: Servers): Promise
   const fromRedis = async (plan: Plan): Promise<Count> => {
     const { budgets: budgetIds, campaigns: campaignIds } = await numbers(plan)
     const budgets = new Map<string, BudgetCount>(), campaigns = new Map<string, CampaignCount>(), redemptions = new Map<string, RedemptionCount>()
-    const orders = new Map(plan.orders.map(({ order_id }) => [redemptionHash(order_id, order_id), order_id]))
+    const orders = new Map(plan.orders.map(({ order_id, user_id }) => [redemptionHash(userHash(user_id), order_id, order_id), order_id]))
     for (const cell of cells) {
       for (const [name, bytes] of Object.entries(await redis.hgetallBuffer(quotaKey(cell)))) {
         const no = Number(name.slice(1))
