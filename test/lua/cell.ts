@@ -96,7 +96,7 @@ export interface Entry extends EntryRecord { readonly id: string }
 
 const readEntry = ([id, fields]: [Buffer, Buffer[]]): Entry => {
   expect([fields.length, fields[0]!.toString()]).toEqual([2, String(FORMAT)])
-  return { id: id.toString(), ...unpack("entry", fields[1]!) }
+  return { id: id.toString(), ...fromValues("entry", decode(fields[1]!)) }
 }
 
 let client: Promise<Redis> | undefined
@@ -418,7 +418,7 @@ export const agrees = async (cell: Cell): Promise<void> => {
     const fields = await on.hgetallBuffer(name)
     for (const [field, raw] of Object.entries(fields)) {
       if (field.endsWith(".body")) continue
-      redemptions[`${ofUser.get(field)} ${field}`] = { head: decode(raw) as Values, body: fields[`${field}.body`]!.toString() }
+      redemptions[`${ofUser.get(field)} ${field}`] = { head: valuesOf("redemption", unpack("redemption", raw)), body: fields[`${field}.body`]!.toString() }
       heads.push(unpack("redemption", raw))
     }
   }
@@ -426,7 +426,7 @@ export const agrees = async (cell: Cell): Promise<void> => {
   for (const name of names.filter((each) => each.startsWith(`{c${no}}w`))) {
     const user = name.slice(`{c${no}}w`.length)
     for (const [field, raw] of Object.entries(await on.hgetallBuffer(name))) {
-      if (field.length > 14) coupons[`${user} ${field}`] = decode(raw) as Values
+      if (field.length > 14) coupons[`${user} ${field}`] = valuesOf("coupon", unpack("coupon", raw))
       else if (/^n\d+$/.test(field)) counts[`${user} ${field}`] = raw.toString()
       else expect(field).toMatch(/^(r.{12}|o.{12}|m.{8})$/)
     }
