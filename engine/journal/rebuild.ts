@@ -129,7 +129,7 @@ export const readSums = async (tx: Tx | Sql, cell: number): Promise<{ budgets: B
 }
 
 /** What the marks of additions say: the fingerprint, and the limit that was answered. */
-const readAdditions = async (tx: Tx, cell: number): Promise<{ addition: string; fingerprint: string; limit_minor: number }[]> => {
+export const readAdditions = async (tx: Tx, cell: number): Promise<{ addition: string; fingerprint: string; limit_minor: number }[]> => {
   const rows = await tx<{ budget_no: number; payload: unknown; act: string; limit_minor: number }[]>`
     select l.budget_no, l.limit_minor, l.act, e.payload from budget_entries l join events e on e.cell = l.cell and e.epoch = l.epoch and e.n = l.n
     where l.cell = ${cell} and l.act in ('funded', 'closed') order by l.budget_no, l.epoch, l.n`
