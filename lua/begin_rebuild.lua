@@ -5,5 +5,5 @@ local raw = redis.call("HGET", quota, "cell")
 local cell = raw and unpack_cell(raw) or { format = FORMAT, epoch = 0, at_ms = 0, full = 0, evicted = "0-0" }
 cell.rebuilding = 1
 gate[quota] = nil
-redis.call("HSET", quota, "cell", pack_cell(cell))
+redis.call("HSET", quota, "cell", (pack_cell(cell)))
 return { BEGUN }

@@ -8,5 +8,5 @@ if not head then return { NOT_OPEN } end
 if book.at_ms >= head.expires_ms then return { REDEMPTION_EXPIRED, head.expires_ms } end
 
 local at = { journal = journal, open = open, due = due, wallet = wallet, settled = settled }
-close_hold(at, book, ACT.cancelled, REDEMPTION.cancelled, user, redemption, head, found[2], hour)
-return { CANCELLED, pack_redemption(head), found[2] }
+local packed = close_hold(at, book, ACT.cancelled, REDEMPTION.cancelled, user, redemption, head, found[2], hour)
+return { CANCELLED, packed, found[2] }

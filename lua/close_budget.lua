@@ -18,8 +18,8 @@ if is_alone == 1 then
   record.returned = record.returned + released_minor
 end
 touch(book, "v" .. name)
-note_move(book, name, { name, -released_minor, 0, 0 })
+move_limit(book, name, -released_minor)
 
 -- Below this line nothing may refuse.
-write_act(journal, book, ACT.closed, "", {}, payload)
+write_act(journal, book, ACT.closed, "", new_act(), payload)
 return { CLOSED, bank.total, released_minor }

@@ -14,11 +14,12 @@ local coupons = coupons_of(wallet, head)
 redeem(book, head, coupons)
 
 -- Below this line nothing may refuse.
-local effects, fields = {}, { "r" .. redemption, settled_mark(head, hour) }
-put_coupons(head, coupons, effects, fields)
-local packed = pack_redemption(head)
-write_act(journal, book, ACT.confirmed, user, { coupons = effects, redemptions = { { redemption, values_redemption(head), "" } } }, "")
-redis.call("HSET", wallet, unpack(fields))
+local act = new_act()
+put_field(act, "r" .. redemption, settled_mark(head, hour))
+put_coupons(act, head, coupons)
+local packed = put_redemption(act, redemption, head, "")
+write_act(journal, book, ACT.confirmed, user, act, "")
+redis.call("HSET", wallet, unpack(act.fields))
 redis.call("HDEL", open, redemption, redemption .. ".body")
 redis.call("HSET", settled, redemption, packed, redemption .. ".body", found[2])
 redis.call("ZREM", due, "r" .. user .. redemption)

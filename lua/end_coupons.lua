@@ -8,7 +8,7 @@ for i, pair in ipairs(fields) do names[i] = campaign_name(pair[2]) end
 local book = open_book(quota, names, now_ms)
 if not book then return { GATE_CLOSED } end
 
-local effects, packed, seen = {}, {}, {}
+local act, seen = new_act(), {}
 for _, pair in ipairs(fields) do
   local field, campaign = unpack(pair)
   local raw = not seen[field] and redis.call("HGET", wallet, field)
@@ -17,14 +17,12 @@ for _, pair in ipairs(fields) do
   if coupon and terms and coupon.holds and coupon.state == COUPON.issued and is_over(coupon, terms, book.at_ms) then
     give_back_holds(book, campaign, coupon)
     coupon.state, coupon.since_ms = COUPON.ended, book.at_ms
-    effects[#effects + 1] = { field, values_coupon(coupon) }
-    packed[#packed + 1] = field
-    packed[#packed + 1] = pack_coupon(coupon)
+    put_coupon(act, field, coupon)
   end
 end
-if #effects == 0 then return { ENDED, 0 } end
+if #act.coupons == 0 then return { ENDED, 0 } end
 
 -- Below this line nothing may refuse.
-write_act(journal, book, ACT.ended, user, { coupons = effects }, "")
-redis.call("HSET", wallet, unpack(packed))
-return { ENDED, #effects }
+write_act(journal, book, ACT.ended, user, act, "")
+redis.call("HSET", wallet, unpack(act.fields))
+return { ENDED, #act.coupons }

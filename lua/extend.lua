@@ -15,8 +15,9 @@ head.expires_ms = expires_ms
 head.revision = head.revision + 1
 
 -- Below this line nothing may refuse.
-local packed = pack_redemption(head)
-write_act(journal, book, ACT.extended, user, { redemptions = { { redemption, values_redemption(head), "" } } }, "")
+local act = new_act()
+local packed = put_redemption(act, redemption, head, "")
+write_act(journal, book, ACT.extended, user, act, "")
 redis.call("HSET", open, redemption, packed)
 redis.call("ZADD", due, expires_ms, "r" .. user .. redemption)
 return { EXTENDED, packed, found[2] }

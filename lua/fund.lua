@@ -34,9 +34,9 @@ if is_alone == 1 then
 end
 book.records[name], book.records["v" .. name] = record, bank
 touch(book, "v" .. name)
-note_move(book, name, { name, change_minor, 0, 0 })
+move_limit(book, name, change_minor)
 
 -- Below this line nothing may refuse.
-write_act(journal, book, ACT.funded, "", {}, payload)
+write_act(journal, book, ACT.funded, "", new_act(), payload)
 redis.call("HSET", quota, "a" .. addition, fingerprint .. " " .. digits(bank.total))
 return { FUNDED, bank.total }

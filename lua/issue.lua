@@ -41,8 +41,10 @@ end
 
 if held_out == 1 then
   if found[3] ~= HELD_OUT_MARK then
-    write_act(journal, book, ACT.held_out, user, { counts = { { campaign, HELD_OUT_MARK } } }, payload)
-    redis.call("HSET", wallet, count_name(campaign), HELD_OUT_MARK)
+    local act = new_act()
+    put_count(act, campaign, HELD_OUT_MARK)
+    write_act(journal, book, ACT.held_out, user, act, payload)
+    redis.call("HSET", wallet, unpack(act.fields))
     redis.call("ZADD", due, "LT", terms.ends_ms + age_ms, "u" .. user)
   end
   return { HELD_OUT }
@@ -59,10 +61,10 @@ end
 move_campaign(book, campaign, 1, 0, 0, 0)
 
 -- Below this line nothing may refuse: the entry, the book, the coupon with the user's count, and the user's deadline.
-write_act(journal, book, ACT.issued, user, {
-  coupons = { { field, values_coupon(coupon) } },
-  counts = { { campaign, digits(count + 1) } },
-}, payload)
-redis.call("HSET", wallet, field, pack_coupon(coupon), count_name(campaign), digits(count + 1))
+local act = new_act()
+put_coupon(act, field, coupon)
+put_count(act, campaign, digits(count + 1))
+write_act(journal, book, ACT.issued, user, act, payload)
+redis.call("HSET", wallet, unpack(act.fields))
 redis.call("ZADD", due, "LT", coupon.holds and ends_at_ms or ends_at_ms + age_ms, "u" .. user)
 return { ISSUED, ends_at_ms }

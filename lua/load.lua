@@ -10,17 +10,18 @@ evicted_epoch, evicted_n = tonumber(evicted_epoch), tonumber(evicted_n)
 if cursor_epoch < evicted_epoch or (cursor_epoch == evicted_epoch and cursor_n < evicted_n) then return { BEHIND } end
 if (redis.call("HGET", wallet, "r" .. redemption) or "") ~= mark_then then return { THERE } end
 
-local record = unpack_redemption(cmsgpack.pack(head))
+local packed = cmsgpack.pack(unpack(head))
+local record = unpack_redemption(packed)
 local fields = { "r" .. redemption, settled_mark(record, hour) }
 for _, pair in ipairs(coupons) do
   local field, values = unpack(pair)
   if redis.call("HEXISTS", wallet, field) == 0 then
     fields[#fields + 1] = field
-    fields[#fields + 1] = cmsgpack.pack(values)
+    fields[#fields + 1] = cmsgpack.pack(unpack(values))
   end
 end
 
 -- Below this line nothing may refuse.
-redis.call("HSET", settled, redemption, cmsgpack.pack(head), redemption .. ".body", body)
+redis.call("HSET", settled, redemption, packed, redemption .. ".body", body)
 redis.call("HSET", wallet, unpack(fields))
 return { LOADED }

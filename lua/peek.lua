@@ -9,12 +9,12 @@ local coupons = {}
 if #fields > 0 then
   local raw = redis.call("HMGET", wallet, unpack(fields))
   for i, field in ipairs(fields) do
-    if raw[i] then coupons[#coupons + 1] = { field, cmsgpack.unpack(raw[i]) } end
+    if raw[i] then coupons[#coupons + 1] = { field, { cmsgpack.unpack(raw[i]) } } end
   end
 else
   local raw = redis.call("HGETALL", wallet)
   for i = 1, #raw, 2 do
-    if #raw[i] > COUPON_HASH_CHARS then coupons[#coupons + 1] = { raw[i], cmsgpack.unpack(raw[i + 1]) } end
+    if #raw[i] > COUPON_HASH_CHARS then coupons[#coupons + 1] = { raw[i], { cmsgpack.unpack(raw[i + 1]) } } end
   end
 end
 return { PEEKED, marks[1] and 1 or 0, marks[2] or "", book.at_ms, cmsgpack.pack(coupons) }

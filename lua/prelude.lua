@@ -34,9 +34,10 @@ local function digits(n)
   return string.format("%.0f", n)
 end
 
-local function budget_name(budget) return "b" .. digits(budget) end
-local function campaign_name(campaign) return "k" .. digits(campaign) end
-local function count_name(campaign) return "n" .. digits(campaign) end
+-- The numbers of budgets and campaigns are small, and `..` writes them as they are.
+local function budget_name(budget) return "b" .. budget end
+local function campaign_name(campaign) return "k" .. campaign end
+local function count_name(campaign) return "n" .. campaign end
 
 local UNPACK = { b = unpack_budget, k = unpack_campaign, v = unpack_bank }
 local PACK = { b = pack_budget, k = pack_campaign, v = pack_bank }
@@ -57,6 +58,12 @@ local function read_quotas(book, names)
   end
 end
 
+-- What an act has in memory: the records of the quotas by name, those of them that have changed in the order of their first change,
+-- and the moves of idle money.
+local function new_book(quota, cell)
+  return { quota = quota, cell = cell, at_ms = cell.at_ms, records = {}, changed = {}, idle = {} }
+end
+
 -- The cell's own record and the named quotas, or nothing while the gate is shut. The book's instant never falls.
 local function open_book(quota, names, now_ms)
   local raw = redis.call("HMGET", quota, "cell", unpack(names))
@@ -64,67 +71,64 @@ local function open_book(quota, names, now_ms)
   local cell = unpack_cell(raw[1])
   if gate[quota] ~= cell.epoch or cell.rebuilding == 1 or cell.format > FORMAT then return nil end
   if now_ms > cell.at_ms then cell.at_ms = now_ms end
-  local book = { quota = quota, cell = cell, at_ms = cell.at_ms, records = {}, moves = {}, moved = {} }
+  local book = new_book(quota, cell)
   for i, name in ipairs(names) do
     book.records[name] = raw[i + 1] and UNPACK[string.sub(name, 1, 1)](raw[i + 1]) or false
   end
   return book
 end
 
--- Add deltas to what the act has already moved on this quota.
-local function note_move(book, key, deltas)
-  local move = book.moved[key]
-  if not move then
-    book.moved[key] = deltas
-    book.moves[#book.moves + 1] = deltas
-    return
-  end
-  for i = 2, #deltas do move[i] = move[i] + deltas[i] end
+-- A quota whose record has changed is written with the book.
+local function touch(book, name)
+  local record = book.records[name]
+  if record.is_touched then return record end
+  record.is_touched = true
+  book.changed[#book.changed + 1] = name
+  return record
 end
 
--- A quota whose record changes without a delta is written with the book too.
-local function touch(book, name)
-  book.moved[name] = book.moved[name] or false
+-- Change a quota, and keep by how much: limit, held and spent of a budget; stock, issued, revoked, reserved and redeemed of a campaign.
+-- What a limit or a stock gains stands at the bank; the cell's record keeps its lease.
+local function move_limit(book, name, more)
+  local record = touch(book, name)
+  record.more = (record.more or 0) + more
 end
 
 local function move_budget(book, budget, held_minor, spent_minor)
-  local name = budget_name(budget)
-  local record = book.records[name]
-  record.held = record.held + held_minor
-  record.spent = record.spent + spent_minor
-  note_move(book, name, { name, 0, held_minor, spent_minor })
+  local record = touch(book, budget_name(budget))
+  record.held, record.held_more = record.held + held_minor, (record.held_more or 0) + held_minor
+  record.spent, record.spent_more = record.spent + spent_minor, (record.spent_more or 0) + spent_minor
 end
 
 local function move_campaign(book, campaign, issued, revoked, reserved, redeemed)
-  local name = campaign_name(campaign)
-  local record = book.records[name]
-  record.issued = record.issued + issued
-  record.revoked = record.revoked + revoked
-  record.reserved = record.reserved + reserved
-  record.redeemed = record.redeemed + redeemed
-  note_move(book, name, { name, 0, issued, revoked, reserved, redeemed })
+  local record = touch(book, campaign_name(campaign))
+  record.issued, record.issued_more = record.issued + issued, (record.issued_more or 0) + issued
+  record.revoked, record.revoked_more = record.revoked + revoked, (record.revoked_more or 0) + revoked
+  record.reserved, record.reserved_more = record.reserved + reserved, (record.reserved_more or 0) + reserved
+  record.redeemed, record.redeemed_more = record.redeemed + redeemed, (record.redeemed_more or 0) + redeemed
+end
+
+local function note_idle(book, campaign, budget, held_minor)
+  for _, move in ipairs(book.idle) do
+    if move[1] == campaign and move[2] == budget then
+      move[3] = move[3] + held_minor
+      return
+    end
+  end
+  book.idle[#book.idle + 1] = { campaign, budget, held_minor }
 end
 
 -- Money held at issue for coupons that nobody has reserved, per budget, so that a stop gives it back in one step.
 local function move_idle(book, campaign, budget, held_minor)
-  local idle = book.records[campaign_name(campaign)].idle
-  local name = "i" .. digits(campaign)
-  local move = book.moved[name .. "/" .. digits(budget)]
-  if move then
-    move[3] = move[3] + held_minor
-  else
-    move = { name, budget, held_minor }
-    book.moved[name .. "/" .. digits(budget)] = move
-    book.moves[#book.moves + 1] = move
-  end
-  touch(book, campaign_name(campaign))
-  for _, pair in ipairs(idle) do
+  local record = touch(book, campaign_name(campaign))
+  note_idle(book, campaign, budget, held_minor)
+  for _, pair in ipairs(record.idle) do
     if pair[1] == budget then
       pair[2] = pair[2] + held_minor
       return
     end
   end
-  idle[#idle + 1] = { budget, held_minor }
+  record.idle[#record.idle + 1] = { budget, held_minor }
 end
 
 local function available(budget)
@@ -135,26 +139,81 @@ local function stock_left(campaign)
   return campaign.granted - campaign.returned - campaign.issued + campaign.revoked
 end
 
--- Write the cell's record and every quota that moved.
-local function save_book(book)
-  local fields = { "cell", pack_cell(book.cell) }
-  for name in pairs(book.moved) do
-    local pack_quota = PACK[string.sub(name, 1, 1)]
-    if pack_quota then
-      fields[#fields + 1] = name
-      fields[#fields + 1] = pack_quota(book.records[name])
+-- A sequence of packed values behind the first byte of an array is that array.
+local function as_array(packed, count)
+  return string.char(144 + count) .. packed
+end
+
+local function array_of(packed)
+  local count = #packed
+  if count == 0 then return "\144" end
+  local head = count < 16 and string.char(144 + count) or "\220" .. struct.pack(">I2", count)
+  return head .. (count == 1 and packed[1] or table.concat(packed))
+end
+
+-- The exact deltas of an act, packed; a record that was only touched has none.
+local function moves_of(book)
+  local moves = {}
+  for _, name in ipairs(book.changed) do
+    local t = book.records[name]
+    if t.held_more or t.more and t.held then
+      moves[#moves + 1] = "\148" .. cmsgpack.pack(name, t.more or 0, t.held_more or 0, t.spent_more or 0)
+    elseif t.issued_more or t.more then
+      moves[#moves + 1] = "\150" ..
+        cmsgpack.pack(name, t.more or 0, t.issued_more or 0, t.revoked_more or 0, t.reserved_more or 0, t.redeemed_more or 0)
     end
+  end
+  for _, move in ipairs(book.idle) do
+    moves[#moves + 1] = "\147" .. cmsgpack.pack("i" .. move[1], move[2], move[3])
+  end
+  return moves
+end
+
+-- What an act is going to write: the records that its entry carries, packed, and the fields of the wallet.
+local function new_act()
+  return { coupons = {}, redemptions = {}, counts = {}, fields = {} }
+end
+
+local function put_field(act, field, value)
+  local fields = act.fields
+  fields[#fields + 1] = field
+  fields[#fields + 1] = value
+end
+
+local function put_coupon(act, field, coupon)
+  local packed, places = pack_coupon(coupon)
+  act.coupons[#act.coupons + 1] = "\146" .. cmsgpack.pack(field) .. as_array(packed, places)
+  put_field(act, field, packed)
+end
+
+local function put_count(act, campaign, count)
+  act.counts[#act.counts + 1] = "\146" .. cmsgpack.pack(campaign, count)
+  put_field(act, count_name(campaign), count)
+end
+
+-- A redemption's record, and its body where that is new. Answers the packed record, as it is kept.
+local function put_redemption(act, redemption, head, body)
+  local packed, places = pack_redemption(head)
+  act.redemptions[#act.redemptions + 1] = "\147" .. cmsgpack.pack(redemption) .. as_array(packed, places) .. cmsgpack.pack(body)
+  return packed
+end
+
+-- Write the cell's record and every quota that has changed.
+local function save_book(book)
+  local fields = { "cell", (pack_cell(book.cell)) }
+  for _, name in ipairs(book.changed) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = (PACK[string.sub(name, 1, 1)](book.records[name]))
   end
   redis.call("HSET", book.quota, unpack(fields))
 end
 
--- An act: the journal entry first, then the book. `changed` names the records that the entry carries. The entry is one field, whose
--- name is the format: whoever reads thousands a second pays for each field.
-local function write_act(journal, book, act, user, changed, payload)
-  redis.call("XADD", journal, digits(book.cell.epoch) .. "-*", FORMAT, pack_entry({
-    act = act, at_ms = book.at_ms, user = user, moves = book.moves,
-    coupons = changed.coupons or {}, redemptions = changed.redemptions or {}, counts = changed.counts or {}, payload = payload,
-  }))
+-- Write an act: the journal entry first, then the book. The entry is one field, whose name is the format: whoever reads thousands a
+-- second pays for each field.
+local function write_act(journal, book, word, user, act, payload)
+  redis.call("XADD", journal, book.cell.epoch .. "-*", FORMAT,
+    "\152" .. cmsgpack.pack(word, book.at_ms, user) .. array_of(moves_of(book)) .. array_of(act.coupons)
+    .. array_of(act.redemptions) .. array_of(act.counts) .. cmsgpack.pack(payload))
   save_book(book)
 end
 
@@ -233,14 +292,9 @@ local function release(book, head, coupons)
   end
 end
 
--- The coupons of a redemption as the journal carries them and as the wallet keeps them, appended to both lists.
-local function put_coupons(head, coupons, effects, fields)
-  for _, held in ipairs(head.coupons) do
-    local field = held[1]
-    effects[#effects + 1] = { field, values_coupon(coupons[field]) }
-    fields[#fields + 1] = field
-    fields[#fields + 1] = pack_coupon(coupons[field])
-  end
+-- The coupons of a redemption, put into an act.
+local function put_coupons(act, head, coupons)
+  for _, held in ipairs(head.coupons) do put_coupon(act, held[1], coupons[held[1]]) end
 end
 
 -- The wallet's mark of a redemption: where its record is. "o" open; else a letter and the hour in which it was settled:
@@ -251,7 +305,7 @@ local function settled_mark(head, hour)
 end
 
 -- End an open hold as cancelled or expired: write the act and move the record to the settled ones of the hour.
-local function close_hold(at, book, act, state, user, redemption, head, body, hour)
+local function close_hold(at, book, word, state, user, redemption, head, body, hour)
   local coupons = coupons_of(at.wallet, head)
   read_quotas(book, quotas_of(head))
   release(book, head, coupons)
@@ -260,13 +314,16 @@ local function close_hold(at, book, act, state, user, redemption, head, body, ho
   head.revision = head.revision + 1
 
   -- Below this line nothing may refuse.
-  local effects, fields = {}, { "r" .. redemption, settled_mark(head, hour) }
-  put_coupons(head, coupons, effects, fields)
-  write_act(at.journal, book, act, user, { coupons = effects, redemptions = { { redemption, values_redemption(head), "" } } }, "")
-  redis.call("HSET", at.wallet, unpack(fields))
+  local act = new_act()
+  put_field(act, "r" .. redemption, settled_mark(head, hour))
+  put_coupons(act, head, coupons)
+  local packed = put_redemption(act, redemption, head, "")
+  write_act(at.journal, book, word, user, act, "")
+  redis.call("HSET", at.wallet, unpack(act.fields))
   redis.call("HDEL", at.open, redemption, redemption .. ".body")
-  redis.call("HSET", at.settled, redemption, pack_redemption(head), redemption .. ".body", body)
+  redis.call("HSET", at.settled, redemption, packed, redemption .. ".body", body)
   redis.call("ZREM", at.due, "r" .. user .. redemption)
+  return packed
 end
 
 -- Give back, in memory, the money that an unused coupon holds since its issue. What a stopped campaign held is back already.

@@ -26,7 +26,7 @@ if is_home == 1 then
   local more = stock - bank.total
   if more > 0 then
     bank.total = stock
-    note_move(book, name, { name, more, 0, 0, 0, 0 })
+    move_limit(book, name, more)
     if is_alone == 1 then
       local lease = lease_of(bank, 0)
       lease[2] = lease[2] + more
@@ -49,6 +49,6 @@ if state == CAMPAIGN.stopped and not was_stopped then
 end
 
 -- Below this line nothing may refuse.
-local act = state == CAMPAIGN.live and ACT.published or state == CAMPAIGN.paused and ACT.paused or ACT.stopped
-write_act(journal, book, act, "", {}, payload)
+local word = state == CAMPAIGN.live and ACT.published or state == CAMPAIGN.paused and ACT.paused or ACT.stopped
+write_act(journal, book, word, "", new_act(), payload)
 return { PUBLISHED }

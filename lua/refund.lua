@@ -47,15 +47,12 @@ head.refunds = head.refunds or {}
 head.refunds[#head.refunds + 1] = { refund_id, fingerprint, answer }
 
 -- Below this line nothing may refuse.
-local effects, fields = {}, { "r" .. redemption, settled_mark(head, hour) }
-for field, coupon in pairs(coupons) do
-  effects[#effects + 1] = { field, values_coupon(coupon) }
-  fields[#fields + 1] = field
-  fields[#fields + 1] = pack_coupon(coupon)
-end
-local packed = pack_redemption(head)
-write_act(journal, book, ACT.refunded, user, { coupons = effects, redemptions = { { redemption, values_redemption(head), body } } }, payload)
-redis.call("HSET", wallet, unpack(fields))
+local act = new_act()
+put_field(act, "r" .. redemption, settled_mark(head, hour))
+for field, coupon in pairs(coupons) do put_coupon(act, field, coupon) end
+local packed = put_redemption(act, redemption, head, body)
+write_act(journal, book, ACT.refunded, user, act, payload)
+redis.call("HSET", wallet, unpack(act.fields))
 redis.call("HDEL", from, redemption, redemption .. ".body")
 redis.call("HSET", settled, redemption, packed, redemption .. ".body", body)
 return { REFUNDED, packed }

@@ -91,27 +91,27 @@ for _, asked in ipairs(coupons) do
 end
 
 -- Below this line nothing may refuse: the entry, the book, the coupons with the order's marks, the record,
--- its deadline and the day on which the user's marks may be forgotten.
-local effects, wallet_fields = {}, { "r" .. redemption, "o", "o" .. order, redemption }
-for field, coupon in pairs(held_coupons) do
-  effects[#effects + 1] = { field, values_coupon(coupon) }
-  wallet_fields[#wallet_fields + 1] = field
-  wallet_fields[#wallet_fields + 1] = pack_coupon(coupon)
-end
-local redemptions = { { redemption, values_redemption(head), body } }
+-- its deadline. A user with a coupon has a deadline of his own since its issue; one without gets the day on which his marks may be
+-- forgotten.
+local act = new_act()
+put_field(act, "r" .. redemption, "o")
+put_field(act, "o" .. order, redemption)
+for field, coupon in pairs(held_coupons) do put_coupon(act, field, coupon) end
+local packed = put_redemption(act, redemption, head, body)
+local older_packed
 if older then
-  redemptions[2] = { older_id, values_redemption(older), "" }
-  wallet_fields[#wallet_fields + 1] = "r" .. older_id
-  wallet_fields[#wallet_fields + 1] = settled_mark(older, hour)
+  older_packed = put_redemption(act, older_id, older, "")
+  put_field(act, "r" .. older_id, settled_mark(older, hour))
 end
-write_act(journal, book, ACT.reserved, user, { coupons = effects, redemptions = redemptions }, payload)
-redis.call("HSET", wallet, unpack(wallet_fields))
+write_act(journal, book, ACT.reserved, user, act, payload)
+redis.call("HSET", wallet, unpack(act.fields))
 if older then
   local older_body = redis.call("HGET", open, older_id .. ".body")
   redis.call("HDEL", open, older_id, older_id .. ".body")
-  redis.call("HSET", settled, older_id, pack_redemption(older), older_id .. ".body", older_body)
+  redis.call("HSET", settled, older_id, older_packed, older_id .. ".body", older_body)
   redis.call("ZREM", due, "r" .. user .. older_id)
 end
-redis.call("HSET", open, redemption, pack_redemption(head), redemption .. ".body", body)
-redis.call("ZADD", due, "LT", head.expires_ms, "r" .. user .. redemption, book.at_ms + remember_ms, "u" .. user)
+redis.call("HSET", open, redemption, packed, redemption .. ".body", body)
+redis.call("ZADD", due, head.expires_ms, "r" .. user .. redemption)
+if #head.coupons == 0 then redis.call("ZADD", due, "LT", book.at_ms + remember_ms, "u" .. user) end
 return { RESERVED, book.at_ms, head.expires_ms }

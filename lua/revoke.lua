@@ -16,6 +16,8 @@ coupon.state, coupon.since_ms = COUPON.revoked, book.at_ms
 move_campaign(book, campaign, 0, 1, 0, 0)
 
 -- Below this line nothing may refuse.
-write_act(journal, book, ACT.revoked, user, { coupons = { { field, values_coupon(coupon) } } }, payload)
-redis.call("HSET", wallet, field, pack_coupon(coupon))
+local act = new_act()
+put_coupon(act, field, coupon)
+write_act(journal, book, ACT.revoked, user, act, payload)
+redis.call("HSET", wallet, unpack(act.fields))
 return { REVOKED }

@@ -2,5 +2,5 @@
 
 local book = open_book(quota, {}, now_ms)
 if not book then return { GATE_CLOSED } end
-write_act(journal, book, ACT.tick, "", {}, "")
+write_act(journal, book, ACT.tick, "", new_act(), "")
 return { TICKED, book.at_ms }
