@@ -15,6 +15,7 @@ import { openProgress } from "./progress.ts"
 import { type Mismatch, mismatches } from "./prove.ts"
 import { countOfApi, type Keepers, openKeepers } from "./read_back.ts"
 import { type ReplayStack, serversOf, startStack } from "./stack.ts"
+import { type Verified, verifyStack } from "./verified.ts"
 
 /** The sweeper ends coupons and the flusher flushes in their own time; what is not settled by then is different. */
 const SETTLE_MS_MAX = 90_000
@@ -44,8 +45,6 @@ export interface Replayed {
   readonly repeats: number
   readonly ms: { readonly read: number; readonly start: number; readonly play: number; readonly again: number; readonly all: number }
 }
-
-export interface Verified { readonly is_clean: boolean; readonly said: string }
 
 export interface ReplayParts {
   readonly options: Options
@@ -125,8 +124,10 @@ export const replay = async ({ options, dataDir, env, out }: ReplayParts): Promi
       await caller({ method: "GET", path: `/v1/budgets/${plan.budgets[0]!.budget_id}`, now_ms: instant(plan.after_all) })
       await prove(`${plan.after_all}, when every window is over`, { day: plan.after_all, of_day: "everything" })
     }
+    const servers = options.url === undefined ? serversOf(dataDir) : options.dataDir === undefined ? undefined : serversOf(options.dataDir)
+    const verified = servers && await verifyStack(servers, Math.max(memory.clock_ms, instant(plan.after_all)))
     return {
-      plan, played, again, events, proofs, differences, repeats, verified: undefined,
+      plan, played, again, events, proofs, differences, repeats, verified,
       ms: { read: read_ms - began_ms, start: start_ms - read_ms, play: play_ms - start_ms, again: done_ms - again_ms, all: performance.now() - began_ms },
     }
   } finally {
