@@ -1,0 +1,111 @@
+/**
+ * The bench: what an act of Scrip costs, beside the least that it could cost and beside the same in Postgres.
+ *
+ *   npm run bench                    everything, within a quarter of an hour
+ *   npm run bench -- --quick         smaller everywhere, about a minute
+ *   npm run bench -- --only acts     one scenario: acts, postgres, mixed, flash, redis_cpu, past, million
+ *   npm run bench -- --json          the same as JSON on standard output
+ *   npm run bench -- --keep          also append it to bench/results.md
+ *
+ * What must stay true: it starts servers of its own, ends by itself and stops only what it started; it fails when a count is wrong,
+ * and a target that is not reached is said and does not fail it, because that depends on the machine.
+ */
+import { parseArgs } from "node:util"
+import { CAMPAIGN_ID, makeBudget, makeCampaign, proofsOf, type Tally } from "./contestants.ts"
+import { thisMachine } from "./machine.ts"
+import { keep, tableOf, textOf, figureLine } from "./report.ts"
+import { isProved, type Result } from "./result.ts"
+import { playActs } from "./scenarios/acts.ts"
+import { playFlash } from "./scenarios/flash.ts"
+import { playMillion } from "./scenarios/million.ts"
+import { playMixed } from "./scenarios/mixed.ts"
+import { playPast } from "./scenarios/past.ts"
+import { playPostgres } from "./scenarios/postgres.ts"
+import { playRedisCpu } from "./scenarios/redis_cpu.ts"
+import { startStack, stopAll, type Stack } from "./stack.ts"
+
+const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "past", "million"] as const
+type Scenario = (typeof SCENARIOS)[number]
+
+const FULL = {
+  acts: { rounds: 7, acts: 4_000 }, postgres_acts: 600, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
+  redis: { rounds: 5, calls: 6_000 }, past: { redemptions: 1_000_000, reserves: 8_000 }, coupons: 1_000_000,
+}
+const QUICK: typeof FULL = {
+  acts: { rounds: 3, acts: 1_000 }, postgres_acts: 150, mixed_s: 6, flash: { users: 4_000, stock: 1_000 },
+  redis: { rounds: 3, calls: 1_500 }, past: { redemptions: 50_000, reserves: 1_500 }, coupons: 20_000,
+}
+const STOCK = 100_000_000
+
+const readOptions = () => {
+  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, only: { type: "string", multiple: true } } })
+  const only = values.only?.flatMap((names) => names.split(",")) ?? []
+  for (const name of only) {
+    if (!SCENARIOS.some((scenario) => scenario === name)) throw new Error(`--only ${name}: there is ${SCENARIOS.join(", ")}`)
+  }
+  return { isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, has: (scenario: Scenario) => only.length === 0 || only.includes(scenario) }
+}
+
+const { isQuick, isJson, isKept, has } = readOptions()
+const sizes = isQuick ? QUICK : FULL
+const began = performance.now()
+const say = (text: string): void => console.error(`bench ${String(Math.round((performance.now() - began) / 1_000)).padStart(4)} s  ${text}`)
+
+const results: Result[] = []
+const done = (result: Result): void => {
+  results.push(result)
+  if (!isJson) console.log(["", tableOf(result.rows), ...result.figures.map(figureLine)].filter((line, i) => line !== "" || i === 0).join("\n"))
+}
+
+/** What is driven through HTTP: one stack of Scrip and one of the floors, for all these scenarios. */
+const playOverHttp = async (): Promise<string> => {
+  say("two stacks are started: Scrip and the floors")
+  const [scrip, floors] = await Promise.all([startStack("Scrip", "engine/main.ts"), startStack("the floors", "bench/floors/main.ts")]) as [Stack, Stack]
+  const [version] = await scrip.sql<{ server_version: string }[]>`show server_version`
+  await makeBudget(scrip)
+  const campaign_no = await makeCampaign(scrip, CAMPAIGN_ID, { stock: STOCK, per_user: 1_000 })
+  const tally: Tally = { issued: 1, reserved: 0, confirmed: 0, cancelled: 0, refunded: 0 }
+  let redemptions_per_s: number | undefined
+  if (has("acts")) {
+    const result = await playActs(scrip, floors, campaign_no, sizes.acts, tally, say)
+    redemptions_per_s = result.figures.find(({ name }) => name === "redemptions per second, Scrip")?.value
+    done(result)
+  }
+  if (has("postgres")) done(await playPostgres(floors, sizes.postgres_acts, redemptions_per_s, say))
+  if (has("mixed")) done(await playMixed(scrip, campaign_no, sizes.mixed_s, tally, say))
+  if (has("flash")) {
+    say("flash sale")
+    const { issued, ...result } = await playFlash(scrip, sizes.flash)
+    tally.issued += issued
+    done(result)
+  }
+  done({ scenario: "counts", rows: [], figures: [], proofs: await proofsOf(scrip, tally) })
+  await Promise.all([scrip.stop(), floors.stop()])
+  return version!.server_version
+}
+
+const play = async (): Promise<void> => {
+  let postgres = "not started"
+  if (has("acts") || has("postgres") || has("mixed") || has("flash")) postgres = await playOverHttp()
+  if (has("redis_cpu")) done(await playRedisCpu(sizes.redis.rounds, sizes.redis.calls, say))
+  if (has("past")) done(await playPast(sizes.past.redemptions, sizes.past.reserves, say))
+  if (has("million")) done(await playMillion(sizes.coupons, say))
+  const machine = { ...first, postgres }
+  if (isJson) console.log(JSON.stringify({ machine, quick: isQuick, results, seconds: (performance.now() - began) / 1_000 }, null, 2))
+  else console.log(textOf(machine, results))
+  if (isKept) keep(machine, results, isQuick)
+  say("done")
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void stopAll().finally(() => process.exit(130)))
+const first = thisMachine("")
+let exit_code = 1
+try {
+  await play()
+  exit_code = results.every(({ proofs }) => proofs.every(isProved)) ? 0 : 1
+} catch (fault) {
+  console.error(fault)
+} finally {
+  await stopAll()
+}
+process.exit(exit_code)

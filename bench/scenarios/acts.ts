@@ -1,0 +1,106 @@
+/**
+ * Every act alone, beside the floors and beside Postgres: rounds in which the contestants take turns.
+ *
+ * What must stay true: a round sends each contestant equal requests, one after another on an otherwise idle pair of stacks, and
+ * the order of the turns changes with each round, so that a busy minute of the machine falls on all of them.
+ */
+import { allWere, drive, type Lap } from "../drive.ts"
+import {
+  cancelRequest, confirmRequest, issueRequest, quoteRequest, refundRequest, reserveRequest, type Prefix, type Tally,
+} from "../contestants.ts"
+import { type Result, rowOf } from "../result.ts"
+import { shopper } from "../shop.ts"
+import type { Stack } from "../stack.ts"
+
+/** Of the reserved ones so many are confirmed, the others cancelled; of the confirmed so many refunded. */
+const CONFIRMED_SHARE = 0.7
+const REFUNDED_SHARE = 0.5
+/** Postgres is slower by so much that a fraction of the acts takes as long. */
+const POSTGRES_SHARE = 0.2
+const WARM_UP_SHARE = 0.25
+
+export interface Sizes { readonly rounds: number; readonly acts: number }
+
+const BATCH = 5_000
+/** Give Postgres the coupons that its reserves will ask for. */
+export const givePostgresCoupons = async ({ sql }: Stack, coupons: readonly { coupon_id: string; user_id: string }[]): Promise<void> => {
+  for (let from = 0; from < coupons.length; from += BATCH) {
+    const part = coupons.slice(from, from + BATCH)
+    await sql`insert into bench.coupons select *, 'issued' from unnest(${part.map(({ coupon_id }) => coupon_id)}::text[], ${part.map(({ user_id }) => user_id)}::text[])`
+  }
+}
+
+/** One round: each contestant's lap in each act. Tells `tally` what has happened to Scrip. */
+const playRound = async (scrip: Stack, floors: Stack, campaign_no: number, name: string, acts: number, isOdd: boolean, tally: Tally): Promise<Record<string, Lap>> => {
+  const shoppers = Array.from({ length: acts }, (_, i) => shopper(name, i, campaign_no))
+  const confirmed = shoppers.slice(0, Math.floor(acts * CONFIRMED_SHARE)), cancelled = shoppers.slice(confirmed.length)
+  const refunded = confirmed.slice(0, Math.floor(confirmed.length * REFUNDED_SHARE))
+  const toPostgres = shoppers.slice(0, Math.max(1, Math.floor(acts * POSTGRES_SHARE)))
+  await givePostgresCoupons(floors, toPostgres)
+
+  const laps: Record<string, Lap> = {}
+  const turn = (key: string, stack: Stack, status: number, requests: () => Buffer[]) => async (): Promise<void> => {
+    laps[key] = allWere(await drive({ stack }, requests()), status, key)
+  }
+  const onFloor = (prefix: Prefix, who: string) => ({
+    reserve: turn(`${who} reserve`, floors, 201, () => (prefix === "/postgres" ? toPostgres : shoppers).map((each) => reserveRequest(floors, prefix, each))),
+    confirm: turn(`${who} confirm`, floors, 200, () => (prefix === "/postgres"
+      ? toPostgres.map((each) => confirmRequest(floors, prefix, { redemption_id: each.coupon_id.slice(0, 22) + each.order_id }))
+      : confirmed.map((each) => confirmRequest(floors, prefix, each)))),
+  })
+  const http = onFloor("/http", "http"), act = onFloor("/act", "act"), pg = onFloor("/postgres", "postgres")
+  const inOrder = async (turns: readonly (() => Promise<void>)[]): Promise<void> => {
+    for (const each of isOdd ? turns.toReversed() : turns) await each()
+  }
+
+  await turn("scrip issue", scrip, 201, () => shoppers.map((each) => issueRequest(scrip, each)))()
+  tally.issued += acts
+  await turn("scrip quote", scrip, 200, () => shoppers.map((each) => quoteRequest(scrip, each)))()
+  await inOrder([http.reserve, act.reserve, turn("scrip reserve", scrip, 201, () => shoppers.map((each) => reserveRequest(scrip, "", each))), pg.reserve])
+  tally.reserved += acts
+  await inOrder([http.confirm, act.confirm, turn("scrip confirm", scrip, 200, () => confirmed.map((each) => confirmRequest(scrip, "", each))), pg.confirm])
+  tally.confirmed += confirmed.length
+  await turn("scrip cancel", scrip, 200, () => cancelled.map((each) => cancelRequest(scrip, each)))()
+  tally.cancelled += cancelled.length
+  await turn("scrip refund", scrip, 201, () => refunded.map((each) => refundRequest(scrip, each)))()
+  tally.refunded += refunded.length
+  return laps
+}
+
+const LEAST = { reserve: 0.55, confirm: 0.7 } as const
+const POSTGRES_LEAST = 10
+
+/** Play the rounds, after one that is not counted. */
+export const playActs = async (scrip: Stack, floors: Stack, campaign_no: number, { rounds, acts }: Sizes, tally: Tally, say: (text: string) => void): Promise<Result> => {
+  await playRound(scrip, floors, campaign_no, "warm", Math.max(64, Math.floor(acts * WARM_UP_SHARE)), false, tally)
+  const played: Record<string, Lap>[] = []
+  for (let round = 0; round < rounds; round++) {
+    say(`acts, round ${round + 1} of ${rounds}`)
+    played.push(await playRound(scrip, floors, campaign_no, `acts-${round}`, acts, round % 2 === 1, tally))
+  }
+  const of = (key: string): Lap[] => played.map((laps) => laps[key]!)
+  const compared = (["reserve", "confirm"] as const).map((act) => {
+    const http = of(`http ${act}`), floor = of(`act ${act}`)
+    return [
+      rowOf(act, "HTTP alone", http), rowOf(act, "one act", floor, { http }),
+      rowOf(act, "Scrip", of(`scrip ${act}`), { http, act: floor }), rowOf(act, "Postgres", of(`postgres ${act}`), { http, act: floor }),
+    ]
+  })
+  const alone = (["issue", "quote", "cancel", "refund"] as const).map((act) => rowOf(act, "Scrip", of(`scrip ${act}`), {
+    http: of("http reserve"), ...(act === "quote" ? {} : { act: of("act reserve") }),
+  }))
+  const rows = [...alone.slice(0, 2), ...compared.flat(), ...alone.slice(2)]
+  const rate = (act: string, who: string): number => rows.find((row) => row.act === act && row.who === who)!.acts_per_s
+  /** Both acts of a redemption, one after the other: the rate of whole redemptions. */
+  const both = (who: string): number => 1 / (1 / rate("reserve", who) + 1 / rate("confirm", who))
+  return {
+    scenario: "acts", rows, proofs: [],
+    figures: [
+      ...(["reserve", "confirm"] as const).map((act) => ({
+        name: `${act} against the one-act floor`, value: rows.find((row) => row.act === act && row.who === "Scrip")!.of_act!, unit: "×", wanted: { at: "least" as const, value: LEAST[act] },
+      })),
+      { name: "reserve and confirm against Postgres, 64 connections", value: both("Scrip") / both("Postgres"), unit: "×", wanted: { at: "least", value: POSTGRES_LEAST } },
+      { name: "redemptions per second, Scrip", value: both("Scrip"), unit: "/s" },
+    ],
+  }
+}

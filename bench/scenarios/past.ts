@@ -1,0 +1,130 @@
+/**
+ * Does a campaign's past slow its present: reserves where it has no past redemptions, and where it has a million.
+ *
+ * What must stay true: both servers hold the same wallets, of users who reserve and of users who do not; only on one of them
+ * the latter have redeemed what they hold. One user's life is played through the engine and then copied to the others inside
+ * Redis, byte for byte but for the ids, because a million real ones would take longer than all else here.
+ */
+import { COUPON_HASH_CHARS, dueKey, hourOf, quotaKey, settledKey, userHash, walletKey } from "../../lua/keys.ts"
+import { pack, unpack } from "../../lua/records.ts"
+import { startBare, type Bare } from "../bare.ts"
+import { median } from "../cpu.ts"
+import { shopper } from "../shop.ts"
+import { type Proof, type Result } from "../result.ts"
+import { costOf, inFlight, issueAll, reserveCalls } from "./redis_cpu.ts"
+
+const COUPONS_EACH = 10
+const RUNS = 5
+const DIFFERENCE_MOST = 10
+const COPIES_IN_FLIGHT = 32
+const LINES = 3
+
+/** Copy a user's wallet and settled redemptions to another user, with other redemption ids of the same length. */
+const COPY = `#!lua name=bench_copy
+redis.register_function("bench_copy", function(keys, args)
+  local from, to, settled, due = keys[1], keys[2], keys[3], keys[4]
+  local number, user = args[1], args[2]
+  local fields, renamed = redis.call("HGETALL", from), {}
+  local place = 0
+  for i = 1, #fields, 2 do
+    if string.sub(fields[i], 1, 1) == "r" and #fields[i] == 13 then
+      place = place + 1
+      renamed[string.sub(fields[i], 2)] = string.format("%011d", tonumber(number)) .. string.char(96 + place)
+    end
+  end
+  local records = {}
+  for old, new in pairs(renamed) do
+    for i = 1, #fields do fields[i] = string.gsub(fields[i], string.gsub(old, "%-", "%%-"), new) end
+    for _, ending in ipairs({ "", ".body" }) do
+      local value = redis.call("HGET", settled, old .. ending)
+      if value then
+        records[#records + 1] = new .. ending
+        records[#records + 1] = value
+      end
+    end
+  end
+  redis.call("HSET", to, unpack(fields))
+  if #records > 0 then redis.call("HSET", settled, unpack(records)) end
+  redis.call("ZADD", due, 9000000000000, "u" .. user)
+  return #records
+end)`
+
+/** Fill a server: users with ten coupons each, redeemed or not, and those who will reserve. */
+const fill = async (bare: Bare, past: number, isRedeemed: boolean, reservers: readonly { user_id: string; order_id: string }[]): Promise<void> => {
+  const { redis, uses, caller } = bare
+  const campaign_no = await bare.campaign("bench", { stock: 100_000_000, per_user: 1_000 })
+  const model = Array.from({ length: COUPONS_EACH }, (_, i) => shopper("model", i, campaign_no)).map(({ order_id }) => ({ user_id: "model", order_id }))
+  await issueAll(bare, "bench", model)
+  const listed = await uses.coupons.list({ user_id: "model", limit: 100 } as Parameters<typeof uses.coupons.list>[0], caller())
+  const coupon_ids = (listed.body as { items: { coupon_id: string }[] }).items.map(({ coupon_id }) => coupon_id)
+  const now_ms = Date.now()
+  if (isRedeemed) {
+    const calls = await reserveCalls(bare, model.map((each, i) => ({ ...each, coupon_id: coupon_ids[i]! })), LINES)
+    for (const [verb, ...args] of calls) await redis.callBuffer(String(verb), ...args)
+    for (const { order_id } of model) {
+      const { redemption_id } = shopperOf(order_id)
+      const answered = await uses.checkout.confirm({ redemption_id }, { ...caller(), now_ms })
+      if (answered.outcome !== "confirmed") throw new Error(`the model's confirm was answered ${answered.outcome}`)
+    }
+  }
+  await redis.call("FUNCTION", "LOAD", COPY)
+  const users = Math.floor(past / COUPONS_EACH)
+  await inFlight(users, COPIES_IN_FLIGHT, async (i) => {
+    const user = userHash(`past-${i}`)
+    await redis.call("FCALL", "bench_copy", 4, walletKey(0, userHash("model")), walletKey(0, user), settledKey(0, hourOf(now_ms)), dueKey(0), i, user)
+  })
+  // The campaign counts what the copies have done.
+  const raw = await redis.hgetBuffer(quotaKey(0), `k${campaign_no}`)
+  const record = unpack("campaign", raw!)
+  record.issued += users * COUPONS_EACH
+  if (isRedeemed) record.redeemed += users * COUPONS_EACH
+  await redis.hset(quotaKey(0), `k${campaign_no}`, pack("campaign", record))
+  await issueAll(bare, "bench", reservers)
+}
+
+const shopperOf = (order_id: string) => {
+  const [, run, number] = order_id.split("-")
+  return { ...shopper(run!, Number(number), 1), redemption_id: userHash("model") + shopper(run!, Number(number), 1).redemption_id.slice(userHash("model").length) }
+}
+
+/** Measure: `past` redemptions on one server, none on the other, runs of so many reserves taking turns. */
+export const playPast = async (past: number, reserves: number, say: (text: string) => void): Promise<Result> => {
+  say(`${past} past redemptions are made`)
+  const none = await startBare()
+  try {
+    const many = await startBare()
+    try {
+      const campaign_no = 1
+      const runs = Array.from({ length: RUNS }, (_, run) => Array.from({ length: reserves }, (_, i) => shopper(`past-${run}`, i, campaign_no)))
+      await fill(none, past, false, runs.flat())
+      await fill(many, past, true, runs.flat())
+      const rates = { none: [] as number[], many: [] as number[] }, costs = { none: [] as number[], many: [] as number[] }, ratios: number[] = [], cpu_ratios: number[] = []
+      const proofs: Proof[] = []
+      for (const [run, shoppers] of runs.entries()) {
+        say(`reserves with and without a past, run ${run + 1} of ${RUNS}`)
+        for (const [name, bare] of run % 2 === 0 ? [["none", none], ["many", many]] as const : [["many", many], ["none", none]] as const) {
+          const { us, seconds, wrong } = await costOf(bare.redis, bare.redis_pid, await reserveCalls(bare, shoppers, LINES), "reserved")
+          rates[name].push(reserves / seconds)
+          costs[name].push(us)
+          proofs.push({ name: `reserves with ${name === "none" ? "no" : "a"} past that were refused, run ${run + 1}`, wanted: 0, found: wrong })
+        }
+        ratios.push(rates.none.at(-1)! / rates.many.at(-1)!)
+        cpu_ratios.push(costs.many.at(-1)! / costs.none.at(-1)!)
+      }
+      const off = (values: readonly number[]): number => (median(values) - 1) * 100
+      return {
+        scenario: "past", rows: [], proofs,
+        figures: [
+          { name: "reserves straight to Redis, no past redemptions", value: median(rates.none), unit: "/s" },
+          { name: `reserves straight to Redis, ${past} past redemptions`, value: median(rates.many), unit: "/s" },
+          { name: "slower by", value: off(ratios), unit: "%", wanted: { at: "most", value: DIFFERENCE_MOST } },
+          { name: "more Redis CPU by", value: off(cpu_ratios), unit: "%", wanted: { at: "most", value: DIFFERENCE_MOST } },
+        ],
+      }
+    } finally {
+      await many.stop()
+    }
+  } finally {
+    await none.stop()
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The processes that are measured: an engine, or the floors, each with a private Redis and Postgres in a folder of its own.
+ *
+ * What must stay true: a contestant is a process of its own, started the way an operator starts it; whatever was started here
+ * is stopped at the end, however the run ends, and nothing else is.
+ */
+import { randomBytes } from "node:crypto"
+import { existsSync, readFileSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { Redis } from "ioredis"
+import postgres from "postgres"
+import { journalKey } from "../lua/keys.ts"
+import { end, identityOf, readIdentity } from "../engine/child.ts"
+import { temporaryFolder } from "./bare.ts"
+import { cpuOf, cpuOfFamily } from "./cpu.ts"
+
+const ROOT = join(import.meta.dir, "..")
+const START_MS_MAX = 60_000
+const STOP_MS_MAX = 12_000
+const POLL_MS = 20
+/** A backlog is given up after this long: then the flusher does not flush. */
+const FLUSH_MS_MAX = 300_000
+
+/** Processor time so far, in microseconds. */
+export interface Cpu { readonly api: number; readonly redis: number; readonly postgres: number }
+
+export interface Stack {
+  readonly name: string
+  readonly url: string
+  readonly key: string
+  readonly folder: string
+  readonly redis: Redis
+  readonly sql: postgres.Sql
+  readonly pid: number
+  cpu(): Cpu
+  /** Entries of the journal that Postgres does not have yet. */
+  lag(): Promise<number>
+  /** Wait until all is flushed; how long that took. */
+  flushed(): Promise<number>
+  call<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<{ status: number; body: T }>
+  /** The environment in which another program finds the same data. */
+  readonly env: Readonly<Record<string, string>>
+  stop(): Promise<void>
+}
+
+const running = new Set<Stack>()
+
+/** Stop everything that was started. */
+export const stopAll = async (): Promise<void> => { await Promise.all([...running].map((stack) => stack.stop())) }
+
+interface Memory { redis_port: number; redis_password: string; postgres_port: number; postgres_password: string }
+
+/** Start a program of this repository and wait until it listens. */
+export const startStack = async (name: string, program: string): Promise<Stack> => {
+  const folder = temporaryFolder()
+  const dataDir = join(folder, "data")
+  const key = `bench-${randomBytes(12).toString("hex")}`
+  const env = { PATH: process.env["PATH"] ?? "", HOME: folder, PORT: "0", SCRIP_DATA_DIR: dataDir, SCRIP_BOOTSTRAP_KEY: key }
+  const log = join(folder, "log")
+  const child = Bun.spawn([process.execPath, join(ROOT, program)], { cwd: ROOT, env, stdin: "ignore", stdout: Bun.file(log), stderr: Bun.file(`${log}.err`) })
+  const identity = identityOf(child.pid)
+  const said = () => (existsSync(log) ? readFileSync(log, "utf8") : "")
+  const endIt = async () => {
+    if (identity) await end(identity, ["SIGTERM"], STOP_MS_MAX)
+    rmSync(folder, { recursive: true, force: true })
+  }
+  const until = performance.now() + START_MS_MAX
+  let url: string | undefined
+  while ((url = /listens on (http:\S+)/.exec(said())?.[1]) === undefined) {
+    if (child.exitCode !== null || performance.now() > until) {
+      const complained = existsSync(`${log}.err`) ? readFileSync(`${log}.err`, "utf8").slice(-2_000) : ""
+      await endIt()
+      throw new Error(`${name} does not start:\n${said()}${complained}`)
+    }
+    await Bun.sleep(POLL_MS)
+  }
+  const memory = JSON.parse(readFileSync(join(dataDir, "servers.json"), "utf8")) as Memory
+  const redis = new Redis({ port: memory.redis_port, password: memory.redis_password })
+  redis.on("error", () => undefined)
+  const sql = postgres(`postgres://postgres:${memory.postgres_password}@127.0.0.1:${memory.postgres_port}/scrip`, { max: 2, onnotice: () => undefined })
+  const pidIn = (file: string): number => readIdentity(join(dataDir, file))?.pid ?? Number.NaN
+  const redis_pid = pidIn("redis.pid"), postgres_pid = pidIn("postgres.pid")
+
+  const lag = async (): Promise<number> => {
+    const info = await redis.xinfo("STREAM", journalKey(0)).catch(() => []) as unknown[]
+    const tail = String(info[info.indexOf("last-generated-id") + 1] ?? "0-0")
+    const [cursor] = await sql<{ n: string; epoch: number }[]>`select n, epoch from cells where cell = 0`
+    return Number(tail.split("-")[1]) - Number(cursor?.n ?? 0)
+  }
+  const stack: Stack = {
+    name, url, key, folder, redis, sql, pid: child.pid, env,
+    cpu: () => ({ api: cpuOf(child.pid), redis: cpuOf(redis_pid), postgres: cpuOfFamily(postgres_pid) }),
+    lag,
+    flushed: async () => {
+      const began = performance.now()
+      while (await lag() > 0) {
+        if (performance.now() - began > FLUSH_MS_MAX) throw new Error(`${name}: the journal is not flushed after ${FLUSH_MS_MAX} ms`)
+        await Bun.sleep(POLL_MS)
+      }
+      return performance.now() - began
+    },
+    call: async <T>(method: string, path: string, body?: unknown) => {
+      const response = await fetch(`${url}${path}`, {
+        method, headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      return { status: response.status, body: await response.json() as T }
+    },
+    stop: async () => {
+      if (!running.delete(stack)) return
+      redis.disconnect()
+      await sql.end({ timeout: 1 })
+      await endIt()
+    },
+  }
+  running.add(stack)
+  return stack
+}
+
+/** A call that must succeed. */
+export const must = async <T = Record<string, unknown>>(stack: Stack, method: string, path: string, body?: unknown): Promise<T> => {
+  const answer = await stack.call<T>(method, path, body)
+  if (answer.status >= 300) throw new Error(`${stack.name}: ${method} ${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`)
+  return answer.body
+}
