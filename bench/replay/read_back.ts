@@ -44,12 +44,11 @@ const redemptionOf = ({ state, coupons }: RedemptionRecord): RedemptionCount => 
 })
 
 /** Open both stores of a stack, to read only. */
-export const openKeepers = async ({ redis_url, database_url }: Servers): Promise<Keepers> => {
+export const openKeepers = async ({ redis_url, database_url }: Servers, cellsCount: number): Promise<Keepers> => {
   const redis = new Redis(redis_url, { lazyConnect: true })
   await redis.connect()
   const sql = postgres(database_url, { max: 2, onnotice: () => {} })
-  const [setting] = await sql<{ value: string }[]>`select value from settings where key = 'cells'`
-  const cells = Array.from({ length: Number(setting?.value ?? 1) }, (_, cell) => cell)
+  const cells = Array.from({ length: cellsCount }, (_, cell) => cell)
 
   const numbers = async (plan: Plan): Promise<Numbers> => {
     const ids = idsOf(plan)

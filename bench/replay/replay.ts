@@ -64,15 +64,13 @@ export const replay = async ({ options, dataDir, env, out }: ReplayParts): Promi
 
   let stack: ReplayStack | undefined
   let keepers: Keepers | undefined
+  let cells = options.cells
   const start = async (): Promise<Caller> => {
-    if (options.url !== undefined) {
-      await mustBeReplay(options.url)
-      if (options.dataDir !== undefined) keepers = await openKeepers(serversOf(options.dataDir))
-      return callerOf(options.url, options.key!)
-    }
-    stack = await startStack(env, dataDir, options.cells)
-    keepers = await openKeepers(serversOf(dataDir))
-    return callerOf(stack.url, stack.key)
+    if (options.url === undefined) stack = await startStack(env, dataDir, options.cells)
+    const { url, key } = stack ?? { url: options.url!, key: options.key! }
+    cells = await cellsOfReplay(url)
+    if (stack || options.dataDir !== undefined) keepers = await openKeepers(serversOf(dataDir), cells)
+    return callerOf(url, key)
   }
   const stop = async (): Promise<void> => {
     await keepers?.close()
@@ -124,8 +122,7 @@ export const replay = async ({ options, dataDir, env, out }: ReplayParts): Promi
       await caller({ method: "GET", path: `/v1/budgets/${plan.budgets[0]!.budget_id}`, now_ms: instant(plan.after_all) })
       await prove(`${plan.after_all}, when every window is over`, { day: plan.after_all, of_day: "everything" })
     }
-    const servers = options.url === undefined ? serversOf(dataDir) : options.dataDir === undefined ? undefined : serversOf(options.dataDir)
-    const verified = servers && await verifyStack(servers, Math.max(memory.clock_ms, instant(plan.after_all)))
+    const verified = keepers && await verifyStack(serversOf(dataDir), cells, Math.max(memory.clock_ms, instant(plan.after_all)))
     return {
       plan, played, again, events, proofs, differences, repeats, verified,
       ms: { read: read_ms - began_ms, start: start_ms - read_ms, play: play_ms - start_ms, again: done_ms - again_ms, all: performance.now() - began_ms },
@@ -139,9 +136,11 @@ export const replay = async ({ options, dataDir, env, out }: ReplayParts): Promi
 const wasPlayed = async (plan: Plan, caller: Caller): Promise<boolean> =>
   (await caller({ method: "GET", path: `/v1/budgets/${plan.budgets[0]!.budget_id}`, now_ms: 0 })).status === 200
 
-const mustBeReplay = async (url: string): Promise<void> => {
-  const ready = await (await fetch(`${url}/readyz`)).json() as { clock?: unknown }
+/** How many cells a stack has. Throws when it does not run on the data's time. */
+const cellsOfReplay = async (url: string): Promise<number> => {
+  const ready = await (await fetch(`${url}/readyz`)).json() as { clock?: unknown; cells?: unknown }
   if (ready.clock !== "replay") throw new Error(`${url} takes its time from a clock: start it with SCRIP_CLOCK=replay and SCRIP_TIME_ZONE=America/New_York`)
+  return Number(ready.cells)
 }
 
 /** Wait until something holds; false when it did not in time. */

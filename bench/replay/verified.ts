@@ -13,19 +13,21 @@ const SHOWN_MAX = 20
 export interface Verified { readonly is_clean: boolean; readonly said: string }
 
 /** Run the check; `now_ms` is the latest time that the stack was told. */
-export const verifyStack = async ({ redis_url, database_url }: Servers, now_ms: number): Promise<Verified> => {
+export const verifyStack = async ({ redis_url, database_url }: Servers, cells: number, now_ms: number): Promise<Verified> => {
   const redis = connectRedis(redis_url, () => undefined)
   const postgres = openPostgres(database_url, 2)
   try {
     await redisReady(redis, REDIS_WAIT_MS)
-    const [setting] = await postgres.sql<{ value: string }[]>`select value from settings where key = 'cells'`
     const { checked, differences, is_cut } = await verifyAll({
-      redis, sql: postgres.sql, cells: Number(setting?.value ?? 1), ages: () => ({ now_ms, age_ms: AGE_MS, remember_ms: REMEMBER_MS }),
+      redis, sql: postgres.sql, cells, ages: () => ({ now_ms, age_ms: AGE_MS, remember_ms: REMEMBER_MS }),
     })
     const said = differences.length === 0 ? `${checked.toLocaleString("en")} things compared, no difference`
       : [`${checked.toLocaleString("en")} things compared, ${is_cut ? "more than " : ""}${differences.length} differences`,
         ...differences.slice(0, SHOWN_MAX).map((each) => `DIFFERENT  ${each.what} ${each.key} ${each.field}: Redis ${each.redis}, Postgres ${each.postgres}`)].join("\n")
     return { is_clean: differences.length === 0, said }
+  } catch (fault) {
+    // A check that breaks is no agreement, and what the replay has found is still to be printed.
+    return { is_clean: false, said: `it broke: ${fault instanceof Error ? fault.stack ?? fault.message : String(fault)}` }
   } finally {
     redis.disconnect()
     await postgres.close()
