@@ -26,3 +26,9 @@ export interface Parts {
 export const AGE_MS = 48 * 3_600_000
 /** Ids are known as used for this long by default. */
 export const REMEMBER_MS = 90 * 24 * 3_600_000
+
+/** The numbers of all cells. */
+export const cellsOf = ({ cells }: Parts): number[] => Array.from({ length: cells }, (_, cell) => cell)
+
+/** How long things stay, judged at an instant. */
+export const agesOf = ({ age_ms, remember_ms }: Parts, now_ms: number) => ({ now_ms, age_ms, remember_ms })

@@ -28,6 +28,8 @@ import type { Ground, Wiring } from "./main.ts"
 import { isOpen } from "./ready.ts"
 import { openClock, replayClock, type Clock } from "./store/clock.ts"
 import type { Postgres, Sql } from "./store/postgres.ts"
+import { checkCells, type CellsCheck } from "./journal/gate.ts"
+import { StartFault } from "./store/private.ts"
 import { makeDemo, welcome } from "./welcome.ts"
 import type { Uses } from "./uses.ts"
 import { openCells, startWorker } from "./worker.ts"
@@ -78,6 +80,15 @@ export const apiOf = (parts: Parts, clock: Clock, ready: () => Promise<Readiness
   return { app, metrics }
 }
 
+/** Why these servers are not for this start. */
+const sayCells = (checked: Exclude<CellsCheck, { outcome: "agreed" }>): string => {
+  switch (checked.outcome) {
+    case "cells_mismatch": return `SCRIP_CELLS is ${checked.asked} and ${checked.store} has ${checked.stored} cells. Their number changes only by a rebuild with writes stopped.`
+    case "installation_mismatch": return "this Redis has served another Postgres. Name the Postgres that belongs to it, or an empty Redis to rebuild it into."
+    case "newer_format": return `Postgres has format ${checked.format}, which only a newer Scrip reads.`
+  }
+}
+
 /** Between two looks of a process at what changed in the catalogue. */
 const CATALOGUE_EVERY_MS = 1_000
 
@@ -87,6 +98,8 @@ export const wireEngine = (): Wiring => {
   /** What the first start of an installation has to show. */
   let first: { key: string | undefined } | undefined
   const open = ({ config, redis, postgres }: Ground) => (opening ??= (async () => {
+    const checked = await checkCells({ redis, sql: postgres.sql, cells: config.cells })
+    if (checked.outcome !== "agreed") throw new StartFault(sayCells(checked))
     const clock = config.clock === "replay" ? replayClock() : await openClock(redis)
     return { clock, parts: await openParts(redis, postgres, { cells: config.cells, zone: config.timeZone }) }
   })())
@@ -97,7 +110,7 @@ export const wireEngine = (): Wiring => {
       const { config, postgres, log } = ground
       const isFirst = !(await hasKeys(postgres.sql))
       const key = await bootstrapKey(postgres.sql, config.bootstrapKey, clock.now_ms())
-      await openCells(parts, clock.now_ms())
+      await openCells(parts, clock, log)
       const isOnPrivate = config.redisUrl === undefined && config.databaseUrl === undefined
       if (isFirst && isOnPrivate && config.clock === "system") await makeDemo(usesOf(parts), clock.now_ms(), config.timeZone)
       if (isFirst) first = { key }

@@ -2,45 +2,52 @@
  * The worker: what runs beside the API. It moves the journals to Postgres, ends what has run out, opens cells that a restart has
  * shut, and pushes campaigns until every cell has them. Any number of workers may run; each act is safe to repeat.
  */
-import { journalKey, quotaKey } from "../lua/keys.ts"
-import { open_gate } from "../lua/open_gate.ts"
-import { flushOnce, newCellFlush } from "./journal/flusher.ts"
+import { flushForever, newCellFlush, PACE } from "./journal/flusher.ts"
+import { openCell } from "./journal/gate.ts"
+import { rebuildCell } from "./journal/rebuild.ts"
+import { JOURNAL_BYTES_MAX, newCellSweep, sweepForever } from "./journal/sweeper.ts"
 import type { Log } from "./log.ts"
-import { type Loop, startLoop } from "./loop.ts"
+import { type Loop, startEvery, startForever } from "./loop.ts"
 import { pushBehind } from "./operate/push.ts"
-import type { Parts } from "./parts.ts"
+import { agesOf, cellsOf, type Parts } from "./parts.ts"
 import type { Clock } from "./store/clock.ts"
-import { run } from "./store/redis.ts"
 
 /** Between two looks for campaigns that not every cell has. */
 const PUSH_EVERY_MS = 1_000
-const FLUSH_IDLE_MS = 10
+/** How long a cell that has to be rebuilt before it opens waits for its journal to be flushed. */
+const REBUILD_WAIT_MS = 30_000
 
-export const cellsOf = ({ cells }: Parts): number[] => Array.from({ length: cells }, (_, cell) => cell)
-
-/** Open cells that have never been opened. */
-export const openCells = async (parts: Parts, now_ms: number): Promise<void> => {
-  const { sql } = parts.postgres
-  for (const cell of cellsOf(parts)) {
-    await sql`insert into cells (cell, epoch, n, at_ms) values (${cell}, 0, 0, 0) on conflict do nothing`
-    await sql`insert into epochs (cell, epoch, tail, at_ms) values (${cell}, 1, '0-0', ${now_ms}) on conflict do nothing`
-    await run(parts.redis, open_gate, { keys: { quota: quotaKey(cell), journal: journalKey(cell) }, args: { now_ms, epoch: 1, tail: "0-0", is_joining: 0 } })
-    await run(parts.redis, open_gate, { keys: { quota: quotaKey(cell), journal: journalKey(cell) }, args: { now_ms, epoch: 1, tail: "0-0", is_joining: 1 } })
-  }
+/** Compare a shut cell with Postgres and open it, rebuilding it first where Postgres knows more. */
+const openOne = async (parts: Parts, cell: number, clock: Clock, log: Log): Promise<void> => {
+  const { redis, cells, postgres: { sql } } = parts
+  const now_ms = clock.now_ms()
+  const { outcome, epoch } = await openCell({
+    redis, sql, log, cell, now_ms,
+    rebuild: async () => {
+      const rebuilt = await rebuildCell({ redis, sql, log, cells, ages: agesOf(parts, now_ms), wait_ms: REBUILD_WAIT_MS, discard_unflushed: false }, cell)
+      if (rebuilt.outcome !== "rebuilt") throw new Error(`cell ${cell} cannot be rebuilt: ${rebuilt.outcome}`)
+    },
+  })
+  if (outcome !== "open") log.info("a cell is open", { cell, epoch, outcome })
 }
 
-/** The worker's loops, in the order in which they start. */
+/** Open every cell. */
+export const openCells = async (parts: Parts, clock: Clock, log: Log): Promise<void> => {
+  for (const cell of cellsOf(parts)) await openOne(parts, cell, clock, log)
+}
+
+/** The worker's loops, in the order in which they start: the flusher first, because it stops last. */
 export const startWorker = (parts: Parts, clock: Clock, log: Log): Loop[] => {
-  const flush = { redis: parts.redis, sql: parts.postgres.sql, log, cells: parts.cells, known: new Map<string, number>() }
-  const states = cellsOf(parts).map(newCellFlush)
+  const { redis, cells, postgres: { sql } } = parts
+  const flushes = cellsOf(parts).map(newCellFlush)
+  const sweeps = cellsOf(parts).map(newCellSweep)
   return [
-    startLoop("flusher", log, async () => {
-      const { entries, is_full } = await flushOnce(flush, states)
-      return is_full ? 0 : entries > 0 ? 1 : FLUSH_IDLE_MS
-    }),
-    startLoop("pusher", log, async () => {
-      await pushBehind(parts, clock.now_ms())
-      return PUSH_EVERY_MS
-    }),
+    startForever("flusher", (signal) => flushForever({ redis, sql, log, cells, known: new Map(), states: flushes, pace: PACE, signal })),
+    startForever("sweeper", (signal) => sweepForever({
+      states: sweeps, signal, log,
+      partsOf: (cell) => ({ redis, log, cells, ages: agesOf(parts, clock.now_ms()), flushed_ms: flushes[cell]!.at_ms, journal_bytes_max: JOURNAL_BYTES_MAX }),
+      onShut: (cell) => openOne(parts, cell, clock, log),
+    })),
+    startEvery("pusher", PUSH_EVERY_MS, log, async () => { await pushBehind(parts, clock.now_ms()) }),
   ]
 }

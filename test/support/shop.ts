@@ -14,7 +14,7 @@ import { openPostgres } from "../../engine/store/postgres.ts"
 import { connectRedis, redisReady } from "../../engine/store/redis.ts"
 import { openCells, startWorker } from "../../engine/worker.ts"
 import { apiOf, openParts } from "../../engine/wire.ts"
-import { stack } from "./stack.ts"
+import { beforeEnd, stack } from "./stack.ts"
 
 /** Noon of a month's middle, far from every edge. */
 export const NOON = Date.UTC(2026, 5, 15, 12)
@@ -39,19 +39,27 @@ export interface Shop {
 }
 
 /** Open an engine with its own Redis and database, or (by default) on those of the run. */
-const open = async (cells: number): Promise<Shop> => {
+const open = async (cells: number, isOwn: boolean): Promise<Shop> => {
   const servers = await stack()
-  const own = cells === 1 ? undefined : await servers.ownRedis()
+  const own = isOwn ? await servers.ownRedis() : undefined
   const redis = connectRedis(own?.redisUrl ?? servers.redisUrl, () => undefined)
   await redisReady(redis, REDIS_WAIT_MS)
   const postgres = openPostgres(own ? await servers.freshDatabase() : servers.databaseUrl, CONNECTIONS_MAX)
   const clock = replayClock()
   clock.told(NOON)
   const parts = await openParts(redis, postgres, { cells, zone: "UTC" })
-  await openCells(parts, clock.now_ms())
+  await openCells(parts, clock, log)
   const loops = startWorker(parts, clock, log)
   const key = `test_${randomBytes(16).toString("hex")}`
   await bootstrapKey(postgres.sql, key, clock.now_ms())
+  let closing: Promise<void> | undefined
+  const close = () => (closing ??= (async () => {
+    for (const loop of loops.toReversed()) await loop.stop()
+    redis.disconnect()
+    await postgres.close()
+    await own?.stop()
+  })())
+  beforeEnd(close)
   const { app } = apiOf(parts, clock, async () => ({ missing: [], durability: "local", clock: "replay", cells }), log, { clock: "replay", log_requests: "faults" })
   return {
     app, parts, clock, key,
@@ -64,16 +72,11 @@ const open = async (cells: number): Promise<Shop> => {
       const text = await answer.text()
       return { status: answer.status, body: text === "" ? undefined : JSON.parse(text), headers: answer.headers }
     },
-    close: async () => {
-      for (const loop of loops.toReversed()) await loop.stop()
-      redis.disconnect()
-      await postgres.close()
-      await own?.stop()
-    },
+    close,
   }
 }
 
 let shared: Promise<Shop> | undefined
 
-/** The shop of this run, or one with more cells and servers of its own. */
-export const openShop = ({ cells = 1 }: { cells?: number } = {}): Promise<Shop> => cells === 1 ? (shared ??= open(1)) : open(cells)
+/** The shop of this run; or one of the caller's own, with servers and a clock that nobody else touches. */
+export const openShop = ({ cells = 1, own = cells > 1 }: { cells?: number; own?: boolean } = {}): Promise<Shop> => own ? open(cells, true) : (shared ??= open(1, false))

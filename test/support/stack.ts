@@ -26,6 +26,7 @@ export interface Stack {
 }
 
 const folders: string[] = []
+const closers: (() => Promise<void>)[] = []
 const servers: PrivateServers[] = []
 
 /** A new folder for one test's files, removed at the end of the run; others may walk through it, as Postgres must when we are root. */
@@ -82,8 +83,12 @@ let started: Promise<Stack> | undefined
 /** The servers of this run; the first caller starts them. */
 export const stack = (): Promise<Stack> => (started ??= start())
 
+/** Have something closed at the end of the run, while the servers still answer. */
+export const beforeEnd = (close: () => Promise<void>): void => { closers.push(close) }
+
 /** Stop what was started and remove what was written. */
 export const endStack = async (): Promise<void> => {
+  for (const close of closers.splice(0).toReversed()) await close()
   await started?.catch(() => {})
   await Promise.all(servers.splice(0).map((each) => each.stop()))
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
