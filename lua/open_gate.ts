@@ -5,5 +5,5 @@ export const open_gate = script("open_gate", {
   nature: "give",
   keys: ["quota", "journal"],
   args: { now_ms: "int", epoch: "int", tail: "text", is_joining: "int" },
-  outcomes: { rebuilding: {}, tail_moved: { tail_now: "text" }, opened: {}, joined: {} },
+  outcomes: { rebuilding: {}, joined: {}, tail_moved: { tail_now: "text" }, opened: {} },
 })
