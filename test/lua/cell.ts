@@ -91,12 +91,15 @@ export const use = ({ request, campaign = SPRING, version = 1, discount_minor = 
 /** An argument that is not of its declared type, as a broken caller would send it. */
 export const hostile = (text: string): number => text as unknown as number
 
-/** A journal's entry and its id. */
+/** A journal's entry and its id; its moves are sorted. */
 export interface Entry extends EntryRecord { readonly id: string }
 
 const readEntry = ([id, fields]: [Buffer, Buffer[]]): Entry => {
   expect([fields.length, fields[0]!.toString()]).toEqual([2, String(FORMAT)])
-  return { id: id.toString(), ...fromValues("entry", decode(fields[1]!)) }
+  const entry = fromValues("entry", decode(fields[1]!))
+  // In which order an act moves its quotas means nothing, and a move of nothing is none.
+  const moves = entry.moves.filter(([quota, ...deltas]) => deltas.slice(quota.startsWith("i") ? 1 : 0).some((delta) => delta !== 0)).toSorted()
+  return { id: id.toString(), ...entry, moves }
 }
 
 let client: Promise<Redis> | undefined

@@ -151,7 +151,7 @@ inShop("issued: money held at issue is held in each budget and idle until a rese
   expect(await cell.idle()).toEqual([[MONEY, 300], [OTHER_MONEY, 50]])
   expect(await cell.due()).toEqual({ [deadline.user()]: MONTH_ENDS }) // its money comes back at once, so the sweeper comes at its end
   expect((await cell.lastEntry()).moves).toEqual([
-    [`b${MONEY}`, 0, 300, 0], [`i${SPRING}`, MONEY, 300], [`b${OTHER_MONEY}`, 0, 50, 0], [`i${SPRING}`, OTHER_MONEY, 50], [`k${SPRING}`, 0, 1, 0, 0, 0],
+    [`b${MONEY}`, 0, 300, 0], [`b${OTHER_MONEY}`, 0, 50, 0], [`i${SPRING}`, MONEY, 300], [`i${SPRING}`, OTHER_MONEY, 50], [`k${SPRING}`, 0, 1, 0, 0, 0],
   ])
 })
 

@@ -53,7 +53,7 @@ inShop("published: a stop gives back at once the money of every coupon that nobo
   for (const user of ["ann", "bob", "cat"]) await cell.issue({ user, holds: [[MONEY, 100], [OTHER_MONEY, 10]] })
   await cell.reserve({ user: "cat", coupons: [use({ at_issue: 1, shares: [[MONEY, 90], [OTHER_MONEY, 10]] })] })
   expect(await cell.publish({ version: 2, state: "stopped" })).toEqual({ outcome: "published" })
-  expect(await cell.lastEntry()).toMatchObject({ act: "stopped", moves: [[`b${MONEY}`, 0, -200, 0], [`i${SPRING}`, MONEY, -200], [`b${OTHER_MONEY}`, 0, -20, 0], [`i${SPRING}`, OTHER_MONEY, -20]] })
+  expect(await cell.lastEntry()).toMatchObject({ act: "stopped", moves: [[`b${MONEY}`, 0, -200, 0], [`b${OTHER_MONEY}`, 0, -20, 0], [`i${SPRING}`, MONEY, -200], [`i${SPRING}`, OTHER_MONEY, -20]] })
   expect([await cell.money(), await cell.money(OTHER_MONEY)]).toMatchObject([{ held: 100 }, { held: 10 }]) // cat's hold stands
   expect(await cell.idle()).toEqual([])
   await agrees(cell)
