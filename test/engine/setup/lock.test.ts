@@ -1,7 +1,7 @@
 /** The lock file: complete for every platform, so that `npm ci` takes it on any machine and not only on the one that wrote it. */
 import { expect, test } from "bun:test"
-import lock from "../../package-lock.json"
-import own from "../../package.json"
+import lock from "../../../package-lock.json"
+import own from "../../../package.json"
 
 interface Locked {
   readonly version?: string

@@ -8,7 +8,7 @@ import { spawn } from "node:child_process"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..")
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..")
 /** A test that waits for two servers may take as long as the slower one on a busy machine. */
 const TEST_MS_MAX = 60_000
 /** The closing lines are far shorter; what came before them is not kept. */

@@ -9,7 +9,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..")
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..")
 const NODE_MAJOR_MIN = 20
 /** Redis Functions came with 7.0. */
 const REDIS_MAJOR_MIN = 7
