@@ -10,6 +10,7 @@ import { readRedemptionId, settledKey } from "../../lua/keys.ts"
 import { unpack, valuesOf, type RedemptionRecord } from "../../lua/records.ts"
 import type { Answered } from "../answers.ts"
 import { readAgedRedemption } from "../journal/aged.ts"
+import { caughtUp } from "../journal/caught_up.ts"
 import type { Parts } from "../parts.ts"
 import { NotExecuted, run } from "../store/redis.ts"
 import { decodeAllocation, type Allocation } from "./allocation.ts"
@@ -55,7 +56,7 @@ export const findRedemption = async (parts: Parts, redemption_id: string, now_ms
         const aged = await readAgedRedemption(parts, places.cell, redemption_id)
         if (!aged) return unknown
         if (want === "read") return { redemption_id, user, redemption, places, head: aged.head, allocation: decodeAllocation(aged.body), hour: undefined, at_ms: now_ms }
-        await run(parts.redis, load, {
+        const loaded = await run(parts.redis, load, {
           keys: { quota, wallet, settled: places.keys.settled },
           args: {
             now_ms, redemption, hour: places.hour, mark_then: reply.outcome === "aged" ? reply.mark : "",
@@ -63,6 +64,8 @@ export const findRedemption = async (parts: Parts, redemption_id: string, now_ms
             coupons: aged.coupons.map(({ field, record }) => [field, valuesOf("coupon", record)]),
           },
         })
+        // Something left Redis after what was read here: Postgres has it in a moment.
+        if (loaded.outcome === "behind") await caughtUp(parts, places.cell)
       }
     }
   }
