@@ -48,7 +48,7 @@ interface Places { readonly always: readonly string[]; readonly optional: readon
  * bank: a quota's bank, in its home cell: [[cell, granted, returned]…], both growing only.
  * coupon: one right in a wallet. `redemption` and `since_ms` once it was used, `holds` [[budget, held]…] for money
  * held at issue.
- * redemption: coupons held for an order. `coupons` is [[field, campaign, discount, at_issue, [[budget, held, spent, back]…]]…],
+ * redemption: coupons held for an order. `coupons` is [[field, campaign, cost, at_issue, [[budget, held, spent, back]…]]…],
  * `refunds` [[refund, fingerprint, answer]…].
  * entry: one of the journal, the only field of its stream's entry, under the format as its name. `user` is a hash, "" for an
  * operator's act; `moves` [[quota, delta…]…]; `coupons` [[field, coupon]…]; `redemptions` [[redemption, head, body]…], body ""
@@ -85,7 +85,7 @@ export interface CouponRecord {
 }
 /** One budget's part of one coupon in a redemption, minor units: held while reserved, spent once confirmed, back by refunds. */
 export type ShareRecord = [budget: number, held: number, spent: number, back: number]
-export type HeldCouponRecord = [field: string, campaign: number, discount_minor: number, at_issue: number, shares: ShareRecord[]]
+export type HeldCouponRecord = [field: string, campaign: number, cost_minor: number, at_issue: number, shares: ShareRecord[]]
 export interface RedemptionRecord {
   format: number; state: number; order: string; fingerprint: string; reserved_ms: number; expires_ms: number
   since_ms: number; revision: number; coupons: HeldCouponRecord[]

@@ -11,13 +11,13 @@ import type { Choice, Left } from "./choose.ts"
 export const budgetsShort = async (parts: Parts, quote: Quote, choices: readonly Choice[], now_ms: number): Promise<Left[]> => {
   const short: Left[] = []
   const taken = new Map<number, number>()
-  for (const { coupon_id, discount_minor } of quote.applied) {
+  for (const { coupon_id, cost_minor } of quote.applied) {
     const { campaign } = choices.find((choice) => choice.coupon_id === coupon_id)!
     if (campaign.body.hold_at === "issue") continue
     const left = (no: Left["no"]) => short.push({ coupon_id, campaign_id: campaign.campaign_id, no })
     const funding = await parts.catalogue.fundingAt(campaign, now_ms)
     if ("missing" in funding) { left({ outcome: "budget_not_open", budget_id: funding.missing }); continue }
-    const amounts = splitFunding(discount_minor, funding)
+    const amounts = splitFunding(cost_minor, funding)
     for (const [i, { budget }] of funding.entries()) {
       const wanted = (taken.get(budget.budget_no) ?? 0) + amounts[i]!
       const { available_minor } = await budgetSums(parts, budget.budget_no, now_ms)

@@ -45,7 +45,7 @@ export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller)
   let choices = chosen.choices
   // Each round drops at least one coupon that no budget can pay, so it ends.
   for (;;) {
-    const quote = price(ask.order, choices.map(({ held }) => held), isBest ? "best" : "named")
+    const quote = price(ask.order, choices.map(({ held }) => held), isBest ? "best" : "named", { now_ms: caller.now_ms })
     const short = await budgetsShort(parts, quote, choices, caller.now_ms)
     if (short.length === 0) return { outcome: "quoted", body: { ...quote, rejected: [...left.map(rejectedOf), ...quote.rejected] } }
     left.push(...short)

@@ -53,23 +53,22 @@ export const refundWith = (parts: Parts) => async (ask: RefundAsk, { now_ms }: C
     if (found.hour === undefined) continue
 
     const before = discountsOf(allocation)
-    const taken = takeBack(before, ask.lines)
+    const taken = takeBack(before, ask.lines, allocation.applied.map(({ beside_minor }) => beside_minor))
     if (taken.outcome === "refund_exceeds") return { outcome: "refund_exceeds", line_id: taken.line_id, left: taken.left }
 
     const backs: [place: number, amounts: number[], returned: number][] = []
     for (const [i, back_minor] of taken.taken.entries()) {
       const coupon = head.coupons[i]!
-      const [, campaign_no, discount_minor, , shares] = coupon
+      const [, campaign_no, cost_minor, , shares] = coupon
       const soFar = shares.reduce((sum, [, , , back]) => sum + back, 0)
       const campaign = await parts.catalogue.campaignByNo(campaign_no)
-      const isReturned = campaign?.body.on_refund === "return" && soFar + back_minor === discount_minor && (back_minor > 0 || taken.full)
+      const isReturned = campaign?.body.on_refund === "return" && soFar + back_minor === cost_minor && (back_minor > 0 || taken.full)
       if (back_minor > 0 || isReturned) backs.push([i + 1, amountsOf(coupon, back_minor), isReturned ? 1 : 0])
     }
     const after: Allocation = { ...allocation, lines: allocation.lines.map((line, place) => ({ ...line, refunded: taken.lines[place]!.refunded })) }
-    const paid_minor = after.lines.reduce((sum, line, place) => sum + (line.refunded - allocation.lines[place]!.refunded) * line.unit_price_minor, 0)
     const answer = {
       refund_id, redemption_id, state: taken.full ? "refunded" : "partly_refunded",
-      discount_minor: taken.discount_minor, withheld_minor: 0, refund_minor: paid_minor - taken.discount_minor,
+      discount_minor: taken.discount_minor, withheld_minor: 0, refund_minor: taken.refund_minor,
       lines: after.lines.flatMap((line, place) => {
         const quantity = line.refunded - allocation.lines[place]!.refunded
         return quantity > 0 ? [{ line_id: line.line_id, quantity }] : []

@@ -29,7 +29,7 @@ export const HOLD_S = 900
 /** A reserve is priced anew when a campaign changed, a lease was short or a coupon of "best" was taken meanwhile: so many times. */
 const TRIES_MAX = 12
 
-/** What of a discount one budget pays. */
+/** What of a coupon's cost one budget pays. */
 interface Payment extends Funding { readonly amount_minor: number }
 interface Plan { readonly quote: Quote; readonly choices: Choice[]; readonly payments: Payment[][] }
 
@@ -39,8 +39,9 @@ const allocationOf = (ask: ReserveAsk, request_id: string, quote: Quote, left: r
     order_id: ask.order_id, user_id: ask.user_id, request_id, hold_ms: (ask.hold_s ?? HOLD_S) * 1_000,
     discount_minor: quote.discount_minor, total_minor: quote.total_minor,
     lines: ask.order.lines.map(({ line_id, quantity, unit_price_minor }) => ({ line_id, quantity, refunded: 0, unit_price_minor })),
-    applied: quote.applied.map(({ coupon_id, campaign_id, discount_minor, lines }) => ({
+    applied: quote.applied.map(({ coupon_id, campaign_id, discount_minor, cost_minor, lines }) => ({
       coupon_id, campaign_id, discount_minor, lines: lines.map((line): [number, number] => [placeOf.get(line.line_id)!, line.discount_minor]),
+      beside_minor: cost_minor - lines.reduce((sum, line) => sum + line.discount_minor, 0),
     })),
     rejected: ask.coupons === "best" ? [...left.map(rejectedOf), ...quote.rejected] : undefined,
   }
@@ -103,7 +104,7 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const chosen = ask.coupons === "best" ? await chooseAll(parts, caller, places, user, order) : await chooseNamed(parts, caller, user, ask.coupons)
     const choices = chosen.choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
-    const quote = price(ask.order, choices.map(({ held }) => held), isBest ? "best" : "named")
+    const quote = price(ask.order, choices.map(({ held }) => held), isBest ? "best" : "named", { now_ms })
 
     if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {
       return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, chosen.left[0]?.no ?? rejection(quote))
@@ -121,8 +122,8 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
       args: {
         now_ms, user, order, redemption, fingerprint, hold_ms: allocation.hold_ms, remember_ms: parts.remember_ms, hour: places.hour,
         coupons: plan.choices.map(({ field, campaign }, i) => {
-          const { discount_minor } = quote.applied[i]!
-          return [field, campaign.campaign_no, campaign.version, discount_minor, campaign.body.hold_at === "issue" ? 1 : 0,
+          const { cost_minor } = quote.applied[i]!
+          return [field, campaign.campaign_no, campaign.version, cost_minor, campaign.body.hold_at === "issue" ? 1 : 0,
             plan.payments[i]!.map(({ budget, amount_minor }) => [budget.budget_no, amount_minor])]
         }),
         is_new, body: encodeAllocation(allocation), payload: payloadOf(parts, ask, request_id, redemption_id, plan),
@@ -171,9 +172,9 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
   throw new NotExecuted("the order's coupons kept changing")
 }
 
-/** Who pays a discount whose money was held at issue: the budgets that hold it, none of them more than it holds. */
-const heldPayments = async (parts: Parts, { campaign: { body } }: Choice, holds: NonNullable<Choice["holds"]>, discount_minor: number): Promise<Payment[]> => {
-  const amounts = share(discount_minor, body.funding.map(({ share_bp }) => share_bp), holds.map(([, held_minor]) => held_minor))
+/** Who pays a cost whose money was held at issue: the budgets that hold it, none of them more than it holds. */
+const heldPayments = async (parts: Parts, { campaign: { body } }: Choice, holds: NonNullable<Choice["holds"]>, cost_minor: number): Promise<Payment[]> => {
+  const amounts = share(cost_minor, body.funding.map(({ share_bp }) => share_bp), holds.map(([, held_minor]) => held_minor))
   return Promise.all(holds.map(async ([budget_no], i) => {
     const budget = await parts.catalogue.budgetByNo(budget_no)
     if (!budget) throw new Error(`budget ${budget_no} has gone`)
@@ -192,19 +193,19 @@ const planOf = async (parts: Parts, places: Places, quote: Quote, choices: reado
   const payments: Payment[][] = []
   for (const [i, choice] of inOrder.entries()) {
     const { coupon_id, field, campaign } = choice
-    const { discount_minor } = quote.applied[i]!
+    const { cost_minor } = quote.applied[i]!
     if (campaign.body.hold_at === "issue") {
       const holds = choice.holds ?? read?.get(field)?.holds
       // One that holds no money has ended, was used, or is not there: `refusal` says which.
       if (!holds) return { no: { coupon_id, campaign_id: campaign.campaign_id, no: { outcome: "coupon_unknown", coupon_id } } }
-      payments.push(await heldPayments(parts, choice, holds, discount_minor))
+      payments.push(await heldPayments(parts, choice, holds, cost_minor))
       continue
     }
     const funding = await parts.catalogue.fundingAt(campaign, now_ms)
     if ("missing" in funding) {
       return { no: { coupon_id, campaign_id: campaign.campaign_id, no: { outcome: "budget_not_open", coupon_id, budget_id: funding.missing } } }
     }
-    const amounts = splitFunding(discount_minor, funding)
+    const amounts = splitFunding(cost_minor, funding)
     payments.push(funding.map((part, place) => ({ ...part, amount_minor: amounts[place]! })))
   }
   return { quote, choices: inOrder, payments }
