@@ -225,11 +225,7 @@ const trim = async ({ redis, sql, cells }: FlushParts, state: CellFlush): Promis
   if (point) await ask(redis.xtrim(journalKey(state.cell), "MINID", "~", textOf(point)))
 }
 
-/**
- * Flush one batch of some cells: what follows each cursor, in one transaction. Faults of single cells are told in the
- * result; whatever else goes wrong is thrown, and the next call begins at the cursors again.
- */
-export const flushOnce = async (parts: FlushParts, states: readonly CellFlush[]): Promise<Flushed> => {
+const flushBatch = async (parts: FlushParts, states: readonly CellFlush[]): Promise<Flushed> => {
   const { known, log } = parts
   const faults: JournalFault[] = []
   const readings: Reading[] = []
@@ -272,6 +268,20 @@ export const flushOnce = async (parts: FlushParts, states: readonly CellFlush[])
   }
   for (const state of states) if (state.flushed_since_trim >= TRIM_EVERY_ENTRIES) await trim(parts, state)
   return { entries, bytes, quarantined, oldest_ms, is_full: busy.some(({ is_full }) => is_full), faults }
+}
+
+/**
+ * Flush one batch of some cells: what follows each cursor, in one transaction. Faults of single cells are told in the
+ * result; whatever else goes wrong is thrown, and the next call begins at the cursors that Postgres then has, because whether a
+ * commit came through is unknown.
+ */
+export const flushOnce = async (parts: FlushParts, states: readonly CellFlush[]): Promise<Flushed> => {
+  try {
+    return await flushBatch(parts, states)
+  } catch (fault) {
+    for (const state of states) state.cursor = undefined
+    throw fault
+  }
 }
 
 /** How the loop paces itself. */
@@ -325,8 +335,6 @@ export const flushForever = async (loop: FlushLoop): Promise<void> => {
       idle_ms = flushed.entries > 0 ? IDLE_MS_MIN : Math.min(idle_ms * 2, pace.idle_ms_max)
       wait_ms = flushed.is_full || signal.aborted ? 0 : flushed.entries > 0 ? pace.gather_ms : idle_ms
     } catch (fault) {
-      // Whether the commit came through is unknown: the cursors tell.
-      for (const state of states) state.cursor = undefined
       if (away_ms === 0) log.error("the journals cannot be flushed now", faultFields(fault))
       away_ms = Math.min(Math.max(away_ms * 2, AWAY_MS_MIN), AWAY_MS_MAX)
       wait_ms = away_ms

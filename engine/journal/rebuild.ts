@@ -15,8 +15,7 @@ import type { ChainableCommander, Redis } from "ioredis"
 import {
   campaignOfField, cellOf, dueKey, homeOf, hourOf, journalKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey,
 } from "../../lua/keys.ts"
-import { FORMAT, pack, unpack, valuesOf, type BankRecord, type BudgetRecord, type CampaignRecord } from "../../lua/records.ts"
-import { encode } from "@msgpack/msgpack"
+import { FORMAT, pack, unpack, type BankRecord, type BudgetRecord, type CampaignRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
 import type { Sql } from "../store/postgres.ts"
 import { ask, loadLibrary } from "../store/redis.ts"
@@ -321,7 +320,7 @@ const writeRedemptions = async ({ redis, ages, onProgress }: RebuildParts, tx: T
       const hour = hourOf(row.since_ms)
       if (row.state !== OPEN && isMarkForgotten(hour, ages)) continue
       const head = redemptionFrom(row)
-      const packed = Buffer.from(encode(valuesOf("redemption", head)))
+      const packed = pack("redemption", head)
       writes.put(user, `r${redemption}`, redemptionMark(row.state, row.since_ms))
       writes.due(user, ages.now_ms + ages.remember_ms)
       const rival = orders.get(head.order)

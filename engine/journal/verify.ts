@@ -7,8 +7,7 @@
  */
 import type { ChainableCommander, Redis } from "ioredis"
 import { campaignOfField, cellOf, COUPON_HASH_CHARS, dueKey, homeOf, journalKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey } from "../../lua/keys.ts"
-import { fromValues, unpack, valuesOf, type BankRecord, type RedemptionRecord, type Values } from "../../lua/records.ts"
-import { decode } from "@msgpack/msgpack"
+import { unpack, valuesOf, type BankRecord, type RedemptionRecord } from "../../lua/records.ts"
 import type { Sql } from "../store/postgres.ts"
 import { ask } from "../store/redis.ts"
 import { cursorOf, tailOf } from "./caught_up.ts"
@@ -90,14 +89,19 @@ type Collected = ReturnType<typeof collect>
 
 // ── Counters ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A cell's quotas and its tail, read in one step. */
+/**
+ * A cell's quotas and its tail, read in one step. The commands are written one by one, in one turn so that nothing comes between,
+ * because the client's own transactions read every reply as text.
+ */
 const readQuotas = async (redis: Redis, cell: number): Promise<{ fields: Map<string, Buffer>; tail: EntryId }> => {
-  const replies = await ask(redis.multi().hgetallBuffer(quotaKey(cell)).exists(journalKey(cell)).xrevrangeBuffer(journalKey(cell), "+", "-", "COUNT", 1).exec()) ?? []
-  for (const [error] of replies) if (error) throw error
-  const last = (replies[2]![1] as [Buffer, unknown][])[0]
+  const sent = [
+    redis.call("MULTI"), redis.call("HGETALL", quotaKey(cell)), redis.call("EXISTS", journalKey(cell)),
+    redis.call("XREVRANGE", journalKey(cell), "+", "-", "COUNT", "1"), redis.callBuffer("EXEC"),
+  ]
+  const [fields, exists, last] = (await ask(Promise.all(sent))).at(-1) as [unknown, number, [Buffer, unknown][]]
   // An empty stream keeps its last id out of reach of a range; nothing is being written to it then.
-  const tail = last ? idOf(last[0].toString("latin1")) : replies[1]![1] === 1 ? await tailOf(redis, cell) : BIRTH
-  return { fields: mapOf(replies[0]![1]), tail }
+  const tail = last[0] ? idOf(last[0][0].toString("latin1")) : Number(exists) === 1 ? await tailOf(redis, cell) : BIRTH
+  return { fields: mapOf(fields), tail }
 }
 
 interface LaterMoves { readonly budgets: Map<number, [number, number, number]>; readonly campaigns: Map<number, [number, number, number, number, number]>; readonly idle: Map<string, number>; readonly is_restated: boolean }
@@ -380,7 +384,7 @@ const compareUser = (out: Collected, stored: StoredUser, seen: SeenUser, campaig
       if (place === "o" || !isHourAged(hour, ages)) out.note("redemption", row.redemption_id, "record", undefined, head)
       continue
     }
-    const found: RedemptionRecord = fromValues("redemption", decode(record.head) as Values)
+    const found = unpack("redemption", record.head)
     for (const field of Object.keys({ ...found, ...head }) as (keyof RedemptionRecord)[]) out.compare("redemption", row.redemption_id, field, found[field], head[field])
     out.compare("redemption", row.redemption_id, "body", record.body?.toString(), row.body)
     if (row.state === OPEN) out.compare("deadline", dueKey(cell), `r${row.redemption_id}`, record.due, head.expires_ms)
