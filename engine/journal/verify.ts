@@ -390,11 +390,12 @@ const compareUser = (out: Collected, stored: StoredUser, seen: SeenUser, campaig
     if (row.state === OPEN) out.compare("deadline", dueKey(cell), `r${row.redemption_id}`, record.due, head.expires_ms)
   }
   const standing = new Map(stored.redemptions.filter((row) => redemptionMark(row.state, 0)[0] !== "x").map((row) => [redemptionFrom(row).order, row.redemption_id.slice(USER_HASH_CHARS)]))
-  // An order's mark names the redemption that stands, or where none does any that came to nothing.
+  // An order's mark names the redemption that stands, or where none does any that came to nothing, or nothing at all: one that was
+  // loaded back is remembered longer than the order's last.
   for (const [order, names] of orders) {
     const found = seen.wallet.get(`o${order}`)?.toString()
     const right = standing.get(order)
-    out.compare("order", key, `o${order}`, found, right ?? (found !== undefined && names.includes(found) ? found : names[0]))
+    out.compare("order", key, `o${order}`, found, right ?? (found === undefined || names.includes(found) ? found : names[0]))
   }
   for (const field of seen.wallet.keys()) if (!expected.has(field)) out.note("wallet", key, field, "there", undefined)
   if (seen.wallet.size > 0 && seen.due === null) out.note("deadline", dueKey(cell), `u${user_hash}`, undefined, "there")
