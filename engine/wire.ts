@@ -16,6 +16,7 @@ import { listCouponsWith } from "./coupons/list.ts"
 import { revokeWith } from "./coupons/revoke.ts"
 import { addToBudgetWith, closeBudgetWith, getBudgetWith, listBudgetEntriesWith, putBudgetWith } from "./operate/budgets.ts"
 import { activateCampaignWith, getCampaignWith, pauseCampaignWith, putCampaignWith, stopCampaignWith } from "./operate/campaigns.ts"
+import { showGauges } from "./gauges.ts"
 import { createApp } from "./http/app.ts"
 import type { Readiness } from "./http/routes/house.ts"
 import { makeMetrics, type Metrics } from "./http/metrics.ts"
@@ -123,7 +124,8 @@ export const wireEngine = (): Wiring => {
         missing: [...(readiness.isDraining() ? ["the process is being stopped"] : []), ...await isOpen(parts)],
         durability: readiness.durability, accepted: readiness.accepted, clock: config.clock, cells: config.cells,
       })
-      const { app } = apiOf(parts, clock, ready, log, { clock: config.clock, log_requests: config.logRequests })
+      const { app, metrics } = apiOf(parts, clock, ready, log, { clock: config.clock, log_requests: config.logRequests })
+      showGauges(metrics, parts, clock)
       // It lives as long as the process and holds nothing open.
       setInterval(() => void parts.catalogue.refresh().catch(() => undefined), CATALOGUE_EVERY_MS).unref()
       return { fetch: (request) => app.fetch(request) }

@@ -61,6 +61,8 @@ interface CampaignRow { campaign_no: number; campaign_id: string; line: string; 
 
 /** Rows that were committed out of order within this time are still seen by the next look. */
 const LOOK_BACK_MS = 5_000
+/** Budgets are made in the order of their numbers, but for transactions that overlap: so many are looked at again. */
+const BUDGETS_BACK = 100
 
 /** The catalogue of one process over one database. `zone` decides which month an instant is in. */
 export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
@@ -68,7 +70,7 @@ export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
   const byNo = new Map<number, Campaign>()
   const budgetsById = new Map<string, Budget>()
   const budgetsByNo = new Map<number, Budget>()
-  let looked_ms = 0
+  let looked_ms = 0, budget_no_max = 0
 
   const learn = (row: CampaignRow): Campaign => {
     const known = byNo.get(row.campaign_no)
@@ -86,6 +88,7 @@ export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
   const learnBudget = (budget: Budget): Budget => {
     budgetsById.set(budget.budget_id, budget)
     budgetsByNo.set(budget.budget_no, budget)
+    if (budget.budget_no > budget_no_max) budget_no_max = budget.budget_no
     return budget
   }
 
@@ -118,6 +121,7 @@ export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
     readAgain: async (campaign_no) => (await readCampaigns(sql`campaign_no = ${campaign_no}`))[0],
     refresh: async () => {
       await readCampaigns(sql`changed_ms >= ${Math.max(0, looked_ms - LOOK_BACK_MS)}`)
+      await readBudgets(sql`budget_no > ${budget_no_max - BUDGETS_BACK}`)
     },
     campaigns: () => byNo.values(),
     budgets: () => budgetsByNo.values(),

@@ -1,0 +1,86 @@
+/**
+ * What the house shows of itself beside its acts: how far Postgres is behind, what each budget holds, what a coupon weighs. Each gauge is
+ * read when somebody looks, and what it reads is bounded.
+ */
+import { COUPON_HASH_CHARS, quotaKey } from "../lua/keys.ts"
+import { unpack } from "../lua/records.ts"
+import type { Metrics } from "./http/metrics.ts"
+import { cursorOf, tailOf } from "./journal/caught_up.ts"
+import { cellsOf, type Parts } from "./parts.ts"
+import { readBudgetSums } from "./quota/sums.ts"
+import type { Clock } from "./store/clock.ts"
+import { ask } from "./store/redis.ts"
+
+/** So many budgets are shown, those of the latest months first. */
+const BUDGETS_MAX = 200
+/** So many wallets are weighed, and so many keys are passed over to find them. */
+const WALLETS_MAX = 50
+const SCANS_MAX = 20
+const SCAN_COUNT = 500
+
+/** How far each cell's cursor is behind its journal: entries, and seconds since the cursor's instant. */
+const lags = async (parts: Parts, clock: Clock): Promise<{ cell: number; entries: number; seconds: number }[]> => {
+  const { sql } = parts.postgres
+  return Promise.all(cellsOf(parts).map(async (cell) => {
+    const [tail, cursor, rows] = await Promise.all([tailOf(parts.redis, cell), cursorOf(sql, cell), sql<{ at_ms: number }[]>`select at_ms from cells where cell = ${cell}`])
+    // Across an epoch's beginning the entries of the one before count as none: they are flushed within a batch.
+    const entries = Math.max(0, tail.epoch === cursor.epoch ? tail.n - cursor.n : tail.n + 1)
+    return { cell, entries, seconds: entries === 0 ? 0 : Math.max(0, clock.now_ms() - (rows[0]?.at_ms ?? 0)) / 1_000 }
+  }))
+}
+
+/** Bytes of the wallets of a sample, and the coupons in them. */
+const weighWallets = async ({ redis }: Parts): Promise<{ bytes: number; coupons: number }> => {
+  let at = "0", wallets = 0, bytes = 0, coupons = 0
+  for (let scans = 0; scans < SCANS_MAX && wallets < WALLETS_MAX; scans++) {
+    const [next, keys] = await ask(redis.scan(at, "MATCH", "{c*}w*", "COUNT", SCAN_COUNT))
+    at = next
+    for (const key of keys.slice(0, WALLETS_MAX - wallets)) {
+      const [weight, fields] = await Promise.all([ask(redis.memory("USAGE", key)), ask(redis.hkeys(key))])
+      wallets += 1
+      bytes += Number(weight ?? 0)
+      coupons += fields.filter((field) => field.length > COUPON_HASH_CHARS).length
+    }
+    if (at === "0") break
+  }
+  return { bytes, coupons }
+}
+
+/** Register every gauge of a process. */
+export const showGauges = (metrics: Metrics, parts: Parts, clock: Clock): void => {
+  metrics.gauge({
+    name: "scrip_flush_lag_entries", says: "Journal entries that Postgres does not have yet, by cell.",
+    read: async () => (await lags(parts, clock)).map(({ cell, entries }) => ({ labels: { cell: String(cell) }, value: entries })),
+  })
+  metrics.gauge({
+    name: "scrip_flush_lag_seconds", says: "Age of what Postgres has of a cell, while it lacks entries.",
+    read: async () => (await lags(parts, clock)).map(({ cell, seconds }) => ({ labels: { cell: String(cell) }, value: seconds })),
+  })
+  metrics.gauge({
+    name: "scrip_budget_minor", says: "Money of each budget over all cells, in minor units: limit, held, spent, available.",
+    read: async () => {
+      const budgets = [...parts.catalogue.budgets()].toSorted((a, b) => b.opens_ms - a.opens_ms).slice(0, BUDGETS_MAX)
+      const sums = await Promise.all(budgets.map(({ budget_no }) => readBudgetSums(parts, budget_no)))
+      return budgets.flatMap(({ budget_id, line }, i) => (["limit", "held", "spent", "available"] as const).map((part) =>
+        ({ labels: { budget_id, line, part }, value: sums[i]![`${part}_minor`] })))
+    },
+  })
+  metrics.gauge({
+    name: "scrip_redis_bytes", says: "Memory that Redis uses.",
+    read: async () => [{ value: Number(/used_memory:(\d+)/.exec(await ask(parts.redis.info("memory")))?.[1] ?? 0) }],
+  })
+  metrics.gauge({
+    name: "scrip_redis_bytes_per_coupon", says: "Memory of wallets per coupon in them, from a sample of wallets.",
+    read: async () => {
+      const { bytes, coupons } = await weighWallets(parts)
+      return coupons === 0 ? [] : [{ value: bytes / coupons }]
+    },
+  })
+  metrics.gauge({
+    name: "scrip_cell_full", says: "1 while a cell refuses what spends because too much of its journal is not flushed.",
+    read: async () => Promise.all(cellsOf(parts).map(async (cell) => {
+      const raw = await ask(parts.redis.hgetBuffer(quotaKey(cell), "cell"))
+      return { labels: { cell: String(cell) }, value: raw ? unpack("cell", raw).full : 0 }
+    })),
+  })
+}
