@@ -23,7 +23,7 @@ const PAGE_USERS = 1_000
 const SCAN_COUNT = 2_000
 /** A difference is looked at so often before it is listed. */
 const LOOKS_MAX = 5
-const LOOK_AGAIN_MS = 30
+const LOOK_AGAIN_MS = 10
 const CAUGHT_UP_MS = 10_000
 /** More differences than a person reads. */
 export const DIFFERENCES_MAX = 1_000

@@ -1,0 +1,186 @@
+import { expect, test } from "bun:test"
+import { dueKey, journalKey, openKey, quotaKey, settledKey, hourOf, walletKey, userHash } from "../../lua/keys.ts"
+import { pack, unpack } from "../../lua/records.ts"
+import { newWorld, type World } from "./world.ts"
+
+/** A shop at work, flushed. */
+const traded = async (options: { cells?: number } = {}): Promise<World> => {
+  const world = await newWorld(options)
+  await world.shop()
+  await world.trade()
+  await world.flush()
+  return world
+}
+
+test("rebuilt: a cell that is written from Postgres agrees with it, and goes on where it was", async () => {
+  const world = await traded()
+  expect(await world.rebuild()).toMatchObject({ outcome: "rebuilt", coupons: 9, redemptions: 6, discarded: [] })
+  expect((await world.issue("hal")).outcome).toBe("gate_closed")
+  expect(await world.gate()).toEqual({ outcome: "opened", epoch: 2 })
+  expect((await world.issue("hal")).outcome).toBe("issued")
+  expect((await world.issue("ann")).outcome).toBe("replayed")
+  expect((await world.fund(1)).outcome).toBe("replayed")
+  expect((await world.confirm("bob", "order 1")).outcome).toBe("confirmed")
+  expect((await world.reserve("cyd", "order 1", { ask_id: "another" })).outcome).toBe("redemption_confirmed")
+  expect((await world.flush()).faults).toEqual([])
+  expect(await world.differences()).toEqual([])
+})
+
+test("rebuilt: a stopped campaign gives back what it held, before and after", async () => {
+  const world = await traded()
+  await world.publish(2, 2, "stopped")
+  await world.flush()
+  await world.rebuild()
+  await world.gate()
+  await world.flush()
+  expect(await world.differences()).toEqual([])
+  expect((await world.reserve("gus", "order 1", { campaign: 2, request_id: "gift" })).outcome).toBe("campaign_stopped")
+})
+
+test("rebuilt: what has aged comes back as its marks", async () => {
+  const world = await traded()
+  world.later(6 * 86_400_000)
+  await world.rebuild()
+  await world.gate()
+  const { keys } = world.keysOf("cyd")
+  const fields = await world.redis.hkeys(keys.wallet)
+  expect(fields.map((field) => field[0]!).sort()).toEqual(["m", "n", "o", "r"])
+  expect((await world.issue("cyd")).outcome).toBe("aged")
+  await world.flush()
+  expect(await world.differences()).toEqual([])
+})
+
+test("unflushed: what Postgres does not have is waited for, or listed and discarded", async () => {
+  const world = await traded()
+  await world.issue("zoe")
+  expect(await world.rebuild()).toMatchObject({ outcome: "unflushed", entries: 1 })
+  expect((await world.gate()).outcome).toBe("opened")
+  expect((await world.issue("zoe")).outcome).toBe("replayed")
+  await world.issue("yan")
+  const rebuilt = await world.rebuild(0, { discard_unflushed: true })
+  expect(rebuilt).toMatchObject({ outcome: "rebuilt", discarded: [{ act: "issued", user_hash: userHash("zoe") }, { act: "opened" }, { act: "issued" }] })
+  expect((await world.gate()).outcome).toBe("opened")
+  expect((await world.issue("zoe")).outcome).toBe("issued")
+  expect((await world.flush()).faults).toEqual([])
+  expect(await world.differences()).toEqual([])
+})
+
+test("quarantined: a cell with entries in quarantine is not rebuilt", async () => {
+  const world = await traded()
+  await world.redis.xadd(journalKey(0), "1-*", "1", "nothing that can be read")
+  await world.flush()
+  expect(await world.rebuild()).toEqual({ outcome: "quarantined", entries: 1 })
+})
+
+test("rebuilding: no gate opens over the mark of a rebuild that was cut short, and the next opening finishes it", async () => {
+  const world = await traded()
+  const cut = world.rebuild(0, { onProgress: ({ step }) => { if (step === "quotas") throw new Error("the power is gone") } })
+  expect(cut).rejects.toThrow("the power is gone")
+  await cut.catch(() => {})
+  expect(unpack("cell", (await world.redis.hgetBuffer(quotaKey(0), "cell"))!).rebuilding).toBe(1)
+  expect((await world.gate()).outcome).toBe("rebuilt")
+  await world.flush()
+  expect(await world.differences()).toEqual([])
+})
+
+test("rebuilt: two at once leave one whole cell", async () => {
+  const world = await traded()
+  const both = await Promise.all([world.rebuild(), world.rebuild()])
+  expect(both.map(({ outcome }) => outcome)).toContain("rebuilt")
+  await world.gate()
+  await world.flush()
+  expect(await world.differences()).toEqual([])
+})
+
+// --- what the check sees
+
+const tampers: [string, (world: World) => Promise<unknown>, string[]][] = [
+  ["cell", async ({ redis }) => redis.hset(quotaKey(0), "cell", pack("cell", { ...unpack("cell", (await redis.hgetBuffer(quotaKey(0), "cell"))!), epoch: 7 })), ["cell epoch"]],
+  ["budget", async ({ redis }) => {
+    const budget = unpack("budget", (await redis.hgetBuffer(quotaKey(0), "b1"))!)
+    await redis.hset(quotaKey(0), "b1", pack("budget", { ...budget, held: budget.held + 1, closes_ms: 1 }))
+  }, ["budget b1.held", "budget b1.closes_ms"]],
+  ["bank", async ({ redis }) => redis.hset(quotaKey(0), "vb1", pack("bank", { total: 5, leases: [] })), ["bank vb1.total", "invariant b1"]],
+  ["campaign", async ({ redis }) => {
+    const campaign = unpack("campaign", (await redis.hgetBuffer(quotaKey(0), "k2"))!)
+    await redis.hset(quotaKey(0), "k2", pack("campaign", { ...campaign, per_user: 1, issued: campaign.issued - 1, idle: [[2, 1]] }))
+  }, ["campaign k2.per_user", "campaign k2.issued", "campaign k2.idle.2"]],
+  ["addition", ({ redis }) => redis.hkeys(quotaKey(0)).then((fields) => redis.hdel(quotaKey(0), fields.find((field) => field[0] === "a")!)), ["addition a"]],
+  ["coupon", async (world) => {
+    const { redis } = world, { keys } = world.keysOf("ann"), fields = await redis.hkeys(keys.wallet), field = fields.find((name) => name.length > 14 && name.endsWith("1"))!
+    await redis.hset(keys.wallet, field, pack("coupon", { ...unpack("coupon", (await redis.hgetBuffer(keys.wallet, field))!), since_ms: 1 }))
+  }, ["coupon since_ms"]],
+  ["missing coupon", async (world) => {
+    const { keys } = world.keysOf("gus")
+    await world.redis.hdel(keys.wallet, (await world.redis.hkeys(keys.wallet)).find((name) => name.length > 14)!)
+  }, ["coupon "]],
+  ["count", (world) => world.redis.hset(world.keysOf("ann").keys.wallet, "n1", "9"), ["count n1"]],
+  ["open redemption", async (world) => {
+    const { redis } = world, name = (await redis.hkeys(openKey(0))).find((field) => !field.endsWith(".body"))!
+    await redis.hset(openKey(0), name, pack("redemption", { ...unpack("redemption", (await redis.hgetBuffer(openKey(0), name))!), revision: 9 }))
+    await redis.hset(openKey(0), `${name}.body`, "{}")
+  }, ["redemption revision", "redemption body"]],
+  ["settled redemption", async (world) => {
+    const { redis } = world, key = settledKey(0, hourOf(world.now())), name = (await redis.hkeys(key)).find((field) => !field.endsWith(".body"))!
+    await redis.hset(key, name, pack("redemption", { ...unpack("redemption", (await redis.hgetBuffer(key, name))!), expires_ms: 9 }))
+  }, ["redemption expires_ms"]],
+  ["redemption's mark", async (world) => {
+    const { keys } = world.keysOf("fay")
+    await world.redis.hset(keys.wallet, "rabcdefghijkl", "o")
+  }, ["wallet rabcdefghijkl"]],
+  ["order's mark", async (world) => {
+    const { keys } = world.keysOf("ann")
+    await world.redis.hset(keys.wallet, (await world.redis.hkeys(keys.wallet)).find((name) => name[0] === "o" && name.length === 13)!, "abcdefghijkl")
+  }, ["order o"]],
+  ["deadline", async (world) => {
+    const [name] = (await world.redis.zrange(dueKey(0), "0", "-1")).filter((each) => each[0] === "r")
+    await world.redis.zadd(dueKey(0), 1, name!)
+  }, ["deadline r"]],
+  ["strange wallet", ({ redis }) => redis.hset(walletKey(0, userHash("nobody")), "n1", "1"), ["wallet user"]],
+  ["strange redemption", ({ redis }) => redis.hset(openKey(0), "abcdefghijkl", "x"), ["deadline r"]],
+  ["counter of Postgres", ({ sql }) => sql`update cell_campaigns set reserved = reserved + 1 where campaign_no = 1`, ["campaign k1.reserved", "ledger reserved = reserved coupons"]],
+  ["counter put back, and the ledger", async ({ sql }) => {
+    await sql`update cell_campaigns set reserved = reserved - 1 where campaign_no = 1`
+    await sql`update budget_entries set held_minor = held_minor + 1 where n = (select max(n) from budget_entries)`
+  }, ["ledger held = sum of entries"]],
+]
+
+test("verify: it names each kind of record that was tampered with, and nothing else", async () => {
+  const world = await traded()
+  const dump = new Map<string, Buffer>()
+  for (const key of await world.redis.keys("{c0}*")) dump.set(key, (await world.redis.dumpBuffer(key))!)
+  expect(await world.differences()).toEqual([])
+  for (const [what, tamper, expected] of tampers) {
+    await tamper(world)
+    const found = await world.differences()
+    const seen = expected.filter((each) => found.some((difference) => difference.startsWith(each)))
+    expect({ what, found: seen }).toEqual({ what, found: expected })
+    const others = found.filter((difference) => !expected.some((each) => difference.startsWith(each)))
+    expect({ what, others }).toEqual({ what, others: [] })
+    const strange = (await world.redis.keys("{c0}*")).filter((key) => !dump.has(key))
+    if (strange.length > 0) await world.redis.del(strange)
+    for (const [key, bytes] of dump) await world.redis.restore(key, 0, bytes, "REPLACE")
+  }
+})
+
+test("verify: it lists nothing while the shop is at work", async () => {
+  const world = await traded()
+  let stop = false
+  const shopping = (async () => {
+    for (let i = 0; !stop; i += 1) {
+      await Promise.all(Array.from({ length: 8 }, async (_, j) => {
+        const user = `live ${i % 20}-${j}`, request_id = `at ${i}`
+        await world.issue(user, { request_id })
+        await world.reserve(user, `order ${i}`, { request_id })
+        await world.confirm(user, `order ${i}`)
+      }))
+      if (i % 3 === 0) await world.flush()
+    }
+  })()
+
+  const verified = await world.verify()
+  stop = true
+  await shopping
+  expect(verified.differences).toEqual([])
+  expect(verified.checked).toBeGreaterThan(100)
+})

@@ -1,0 +1,117 @@
+import { expect, test } from "bun:test"
+import { dueKey, hourOf, quotaKey, settledKey } from "../../lua/keys.ts"
+import { unpack } from "../../lua/records.ts"
+import { judgeWallet, newCellSweep, sweepOnce, type SweepParts } from "../../engine/journal/sweeper.ts"
+import { quietLog } from "../../engine/log.ts"
+import { AGE_MS, AT_ISSUE, DAY_MS, newWorld, NOON, REMEMBER_MS, type World } from "./world.ts"
+
+const HOUR_MS = 3_600_000
+
+const sweeperOf = (world: World) => {
+  const state = newCellSweep(0)
+  return async (more: Partial<SweepParts> = {}) => {
+    const [row] = await world.sql<{ at_ms: number }[]>`select at_ms from cells where cell = 0`
+    return sweepOnce({ redis: world.redis, log: quietLog, cells: 1, ages: world.ages(), flushed_ms: row!.at_ms, journal_bytes_max: 2 ** 30, ...more }, state)
+  }
+}
+const money = async ({ redis }: World, budget: number) => unpack("budget", (await redis.hgetBuffer(quotaKey(0), `b${budget}`))!)
+
+test("expired: a hold that ran out comes back in the next round, and not before", async () => {
+  const world = await newWorld()
+  const sweep = sweeperOf(world)
+  await world.shop()
+  await world.issue("ann")
+  await world.reserve("ann", "order 1")
+  world.later(899_999)
+  expect(await sweep()).toMatchObject({ expired: 0, is_behind: false })
+  world.later(1)
+  expect(await sweep()).toMatchObject({ expired: 1 })
+  expect((await money(world, 1)).held).toBe(0)
+  expect((await world.reserve("ann", "order 2")).outcome).toBe("reserved")
+  await world.flush()
+  expect(await world.differences()).toEqual([])
+})
+
+test("ended: an unused coupon gives back the money that was held for it, at its end", async () => {
+  const world = await newWorld()
+  const sweep = sweeperOf(world)
+  await world.shop()
+  await world.issue("ann", { campaign: AT_ISSUE })
+  expect((await money(world, 2)).held).toBe(500)
+  world.later(5 * DAY_MS)
+  expect(await sweep()).toMatchObject({ ended: 1 })
+  expect((await money(world, 2)).held).toBe(0)
+  await world.flush()
+  expect(await world.differences()).toEqual([])
+})
+
+test("evicted: what is over, flushed and aged leaves, its marks stay, and the check calls that equal", async () => {
+  const world = await newWorld()
+  const sweep = sweeperOf(world)
+  await world.shop()
+  await world.trade()
+  world.later(5 * DAY_MS + AGE_MS + HOUR_MS)
+  // Nothing is in Postgres yet, so nothing may leave Redis.
+  await sweep()
+  expect((await world.redis.hkeys(world.keysOf("cyd").keys.wallet)).some((field) => field.length > 14)).toBe(true)
+  await world.flush()
+  world.later(HOUR_MS)
+  await sweep()
+  await world.flush()
+  await sweep()
+  expect((await world.redis.hkeys(world.keysOf("cyd").keys.wallet)).map((field) => field[0]!).sort()).toEqual(["m", "n", "o", "r"])
+  expect(await world.redis.exists(settledKey(0, hourOf(NOON)))).toBe(0)
+  await world.flush()
+  expect(await world.differences()).toEqual([])
+  // The marks go in their turn, and with the last one the wallet and its deadline.
+  world.later(REMEMBER_MS + 30 * DAY_MS)
+  for (let round = 0; round < 3; round += 1) {
+    await sweep()
+    world.later(HOUR_MS)
+    await world.flush()
+  }
+  expect(await world.redis.exists(world.keysOf("cyd").keys.wallet)).toBe(0)
+  expect(await world.redis.zscore(dueKey(0), `u${world.keysOf("cyd").user}`)).toBeNull()
+  expect(await world.differences()).toEqual([])
+})
+
+test("tick: each hour, and at the start, the cell says how far it is", async () => {
+  const world = await newWorld()
+  const sweep = sweeperOf(world)
+  await world.shop()
+  for (const later of [0, 1_000, HOUR_MS, 1_000]) {
+    world.later(later)
+    await sweep()
+  }
+  await world.flush()
+  expect([...await world.sql`select at_ms from events where act = 'tick' order by n`]).toEqual([{ at_ms: NOON }, { at_ms: NOON + 1_000 + HOUR_MS }])
+})
+
+test("journal_full: what spends is refused while too much lies unflushed, and allowed again", async () => {
+  const world = await newWorld()
+  const sweep = sweeperOf(world)
+  await world.shop()
+  expect((await sweep({ journal_bytes_max: 2 ** 30 })).journal_bytes).toBeGreaterThan(0)
+  expect((await world.issue("ann")).outcome).toBe("issued")
+  world.later(2_000)
+  // The journal's kept bytes do not count, so a limit below zero is what so small a journal is over.
+  await sweep({ journal_bytes_max: -1 })
+  expect((await world.issue("bob")).outcome).toBe("journal_full")
+  world.later(2_000)
+  await sweep({ journal_bytes_max: 2 ** 30 })
+  expect((await world.issue("bob")).outcome).toBe("issued")
+})
+
+test("gate_closed: a round over a shut cell says so and does nothing", async () => {
+  const world = await newWorld()
+  const sweep = sweeperOf(world)
+  await world.shop()
+  await world.restart()
+  expect(await sweep()).toMatchObject({ is_shut: true, expired: 0 })
+})
+
+test("judgeWallet: a wallet with more than one call takes is due again at once", () => {
+  const wallet = new Map(Array.from({ length: 100 }, (_, i) => [`m${String(i).padStart(8, "0")}`, Buffer.from("1")] as const))
+  const { marks, next_ms } = judgeWallet(wallet, new Map(), { now_ms: NOON, age_ms: AGE_MS, remember_ms: REMEMBER_MS }, NOON)
+  expect([marks.length, next_ms]).toEqual([64, NOON + 1])
+})
