@@ -5,7 +5,7 @@
  * the latter have redeemed what they hold. One user's life is played through the engine and then copied to the others inside
  * Redis, byte for byte but for the ids, because a million real ones would take longer than all else here.
  */
-import { COUPON_HASH_CHARS, dueKey, hourOf, quotaKey, settledKey, userHash, walletKey } from "../../lua/keys.ts"
+import { couponField, dueKey, hourOf, quotaKey, redemptionHash, settledKey, userHash, walletKey } from "../../lua/keys.ts"
 import { pack, unpack } from "../../lua/records.ts"
 import { startBare, type Bare } from "../bare.ts"
 import { median } from "../cpu.ts"
@@ -13,6 +13,7 @@ import { shopper } from "../shop.ts"
 import { type Proof, type Result } from "../result.ts"
 import { costOf, inFlight, issueAll, reserveCalls } from "./redis_cpu.ts"
 
+const MODEL = "model"
 const COUPONS_EACH = 10
 const RUNS = 5
 const DIFFERENCE_MOST = 10
@@ -50,28 +51,30 @@ redis.register_function("bench_copy", function(keys, args)
 end)`
 
 /** Fill a server: users with ten coupons each, redeemed or not, and those who will reserve. */
-const fill = async (bare: Bare, past: number, isRedeemed: boolean, reservers: readonly { user_id: string; order_id: string }[]): Promise<void> => {
+const fill = async (bare: Bare, past: number, isRedeemed: boolean, reservers: readonly { user_id: string; order_id: string }[]): Promise<number> => {
   const { redis, uses, caller } = bare
   const campaign_no = await bare.campaign("bench", { stock: 100_000_000, per_user: 1_000 })
-  const model = Array.from({ length: COUPONS_EACH }, (_, i) => shopper("model", i, campaign_no)).map(({ order_id }) => ({ user_id: "model", order_id }))
+  const user = userHash(MODEL)
+  const model = Array.from({ length: COUPONS_EACH }, (_, i) => {
+    const order_id = `order-model-${i}`
+    return { user_id: MODEL, order_id, coupon_id: user + couponField(campaign_no, order_id), redemption_id: user + redemptionHash(user, order_id, order_id) }
+  })
   await issueAll(bare, "bench", model)
-  const listed = await uses.coupons.list({ user_id: "model", limit: 100 } as Parameters<typeof uses.coupons.list>[0], caller())
-  const coupon_ids = (listed.body as { items: { coupon_id: string }[] }).items.map(({ coupon_id }) => coupon_id)
   const now_ms = Date.now()
   if (isRedeemed) {
-    const calls = await reserveCalls(bare, model.map((each, i) => ({ ...each, coupon_id: coupon_ids[i]! })), LINES)
-    for (const [verb, ...args] of calls) await redis.callBuffer(String(verb), ...args)
-    for (const { order_id } of model) {
-      const { redemption_id } = shopperOf(order_id)
-      const answered = await uses.checkout.confirm({ redemption_id }, { ...caller(), now_ms })
+    for (const [verb, ...args] of await reserveCalls(bare, model, LINES)) await redis.callBuffer(String(verb), ...args)
+    for (const { redemption_id } of model) {
+      const answered = await uses.checkout.confirm({ redemption_id }, caller())
       if (answered.outcome !== "confirmed") throw new Error(`the model's confirm was answered ${answered.outcome}`)
     }
   }
   await redis.call("FUNCTION", "LOAD", COPY)
+  const settled = settledKey(0, hourOf(now_ms))
+  const fields_each = await redis.hlen(settled) / COUPONS_EACH
   const users = Math.floor(past / COUPONS_EACH)
   await inFlight(users, COPIES_IN_FLIGHT, async (i) => {
-    const user = userHash(`past-${i}`)
-    await redis.call("FCALL", "bench_copy", 4, walletKey(0, userHash("model")), walletKey(0, user), settledKey(0, hourOf(now_ms)), dueKey(0), i, user)
+    const other = userHash(`past-${i}`)
+    await redis.call("FCALL", "bench_copy", 4, walletKey(0, user), walletKey(0, other), settled, dueKey(0), i, other)
   })
   // The campaign counts what the copies have done.
   const raw = await redis.hgetBuffer(quotaKey(0), `k${campaign_no}`)
@@ -80,11 +83,7 @@ const fill = async (bare: Bare, past: number, isRedeemed: boolean, reservers: re
   if (isRedeemed) record.redeemed += users * COUPONS_EACH
   await redis.hset(quotaKey(0), `k${campaign_no}`, pack("campaign", record))
   await issueAll(bare, "bench", reservers)
-}
-
-const shopperOf = (order_id: string) => {
-  const [, run, number] = order_id.split("-")
-  return { ...shopper(run!, Number(number), 1), redemption_id: userHash("model") + shopper(run!, Number(number), 1).redemption_id.slice(userHash("model").length) }
+  return isRedeemed ? await redis.hlen(settled) / fields_each - COUPONS_EACH : 0
 }
 
 /** Measure: `past` redemptions on one server, none on the other, runs of so many reserves taking turns. */
@@ -97,13 +96,13 @@ export const playPast = async (past: number, reserves: number, say: (text: strin
       const campaign_no = 1
       const runs = Array.from({ length: RUNS }, (_, run) => Array.from({ length: reserves }, (_, i) => shopper(`past-${run}`, i, campaign_no)))
       await fill(none, past, false, runs.flat())
-      await fill(many, past, true, runs.flat())
+      const made = await fill(many, past, true, runs.flat())
       const rates = { none: [] as number[], many: [] as number[] }, costs = { none: [] as number[], many: [] as number[] }, ratios: number[] = [], cpu_ratios: number[] = []
-      const proofs: Proof[] = []
+      const proofs: Proof[] = [{ name: "past redemptions in Redis", wanted: past, found: made }]
       for (const [run, shoppers] of runs.entries()) {
         say(`reserves with and without a past, run ${run + 1} of ${RUNS}`)
         for (const [name, bare] of run % 2 === 0 ? [["none", none], ["many", many]] as const : [["many", many], ["none", none]] as const) {
-          const { us, seconds, wrong } = await costOf(bare.redis, bare.redis_pid, await reserveCalls(bare, shoppers, LINES), "reserved")
+          const { us, seconds, wrong } = await costOf([bare.redis], bare.redis_pid, await reserveCalls(bare, shoppers, LINES), "reserved")
           rates[name].push(reserves / seconds)
           costs[name].push(us)
           proofs.push({ name: `reserves with ${name === "none" ? "no" : "a"} past that were refused, run ${run + 1}`, wanted: 0, found: wrong })
