@@ -5,7 +5,7 @@ import { unpack } from "../../lua/records.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { CancelAsk } from "../contract/checkout.ts"
 import type { Parts } from "../parts.ts"
-import { NotExecuted, run } from "../store/redis.ts"
+import { act, NotExecuted } from "../store/redis.ts"
 import { decodeAllocation } from "./allocation.ts"
 import { cancelledAnswer, stateOf } from "./answers.ts"
 import { findRedemption, isFound } from "./find.ts"
@@ -17,9 +17,8 @@ export const cancelWith = (parts: Parts) => async ({ redemption_id }: CancelAsk,
   if (!named) return { outcome: "redemption_unknown" }
   const { user, redemption } = named
   const places = placesOf(user, parts.cells, now_ms)
-  const reply = await run(parts.redis, cancel, { keys: places.keys, args: { now_ms, user, redemption, hour: places.hour } })
+  const reply = await act(parts.redis, cancel, { keys: places.keys, args: { now_ms, user, redemption, hour: places.hour } })
   switch (reply.outcome) {
-    case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
     case "cancelled": return { outcome: "cancelled", body: cancelledAnswer(redemption_id, decodeAllocation(reply.body), unpack("redemption", reply.head)) }
     case "redemption_expired": return { outcome: "redemption_expired", expired_at: new Date(reply.expired_at_ms).toISOString() }
     case "not_open": {

@@ -13,7 +13,7 @@ import type { Campaign } from "../operate/catalogue.ts"
 import { mayTouch } from "../operate/lines.ts"
 import type { Parts } from "../parts.ts"
 import type { HeldCoupon } from "../pricing/types.ts"
-import { NotExecuted, run } from "../store/redis.ts"
+import { act } from "../store/redis.ts"
 import type { Places } from "./places.ts"
 
 const ISSUED = COUPON_STATES.indexOf("issued") + 1
@@ -50,8 +50,7 @@ export interface Look { readonly fields: readonly string[]; readonly redemption?
 
 /** What a wallet says now. */
 export const readWallet = async ({ redis }: Parts, { keys: { quota, wallet } }: Places, now_ms: number, { fields, redemption = "", order = "" }: Look) => {
-  const reply = await run(redis, peek, { keys: { quota, wallet }, args: { now_ms, redemption, order, fields } })
-  if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
+  const reply = await act(redis, peek, { keys: { quota, wallet }, args: { now_ms, redemption, order, fields } })
   const coupons = new Map<string, CouponRecord>()
   for (const [field, values] of decode(reply.coupons) as [string, unknown][]) coupons.set(field, fromValues("coupon", values))
   return { isKnown: reply.is_known === 1, current: reply.current, at_ms: reply.at_ms, coupons }

@@ -13,7 +13,7 @@ import type { Answered, Caller } from "../answers.ts"
 import type { ConfirmAsk } from "../contract/checkout.ts"
 import type { Parts } from "../parts.ts"
 import { lease } from "../quota/lease.ts"
-import { NotExecuted, run } from "../store/redis.ts"
+import { act, NotExecuted } from "../store/redis.ts"
 import { decodeAllocation } from "./allocation.ts"
 import { confirmedAnswer, stateOf } from "./answers.ts"
 import { findRedemption, isFound, type Found } from "./find.ts"
@@ -29,9 +29,8 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
   const { user, redemption } = named
   const places = placesOf(user, parts.cells, now_ms)
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const reply = await run(parts.redis, confirm, { keys: places.keys, args: { now_ms, user, redemption, late: late ? 1 : 0, hour: places.hour } })
+    const reply = await act(parts.redis, confirm, { keys: places.keys, args: { now_ms, user, redemption, late: late ? 1 : 0, hour: places.hour } })
     switch (reply.outcome) {
-      case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
       case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), unpack("redemption", reply.head)) }
       case "redemption_expired": return { outcome: "redemption_expired", expired_at: new Date(reply.expired_at_ms).toISOString() }
     }
@@ -56,13 +55,12 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
 /** Confirm an expired one; nothing when its record moved meanwhile or a lease came, and it has to be looked at again. */
 const confirmLate = async (parts: Parts, { places, user, redemption, redemption_id }: Found, hour: string, now_ms: number): Promise<Answered | undefined> => {
   const { quota, journal, wallet, settled } = places.keys
-  const reply = await run(parts.redis, confirm_late, {
+  const reply = await act(parts.redis, confirm_late, {
     keys: { quota, journal, wallet, from: settledKey(places.cell, Number(hour)), settled },
     args: { now_ms, user, redemption, hour: places.hour },
   })
   const expired = (missing: object): Answered => ({ outcome: "redemption_expired", missing: [missing] })
   switch (reply.outcome) {
-    case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
     case "moved": return undefined
     case "journal_full": return { outcome: "journal_full" }
     case "order_taken": return expired({ code: "order_taken", detail: "The order has another redemption." })

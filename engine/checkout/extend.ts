@@ -5,7 +5,7 @@ import { unpack } from "../../lua/records.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { ExtendAsk } from "../contract/checkout.ts"
 import type { Parts } from "../parts.ts"
-import { NotExecuted, run } from "../store/redis.ts"
+import { act, NotExecuted } from "../store/redis.ts"
 import { decodeAllocation } from "./allocation.ts"
 import { extendedAnswer, stateOf } from "./answers.ts"
 import { findRedemption, isFound } from "./find.ts"
@@ -21,11 +21,10 @@ export const extendWith = (parts: Parts) => async ({ redemption_id, expires_at }
   const { user, redemption } = named
   const places = placesOf(user, parts.cells, now_ms)
   const { quota, journal, open, due } = places.keys
-  const reply = await run(parts.redis, extend, {
+  const reply = await act(parts.redis, extend, {
     keys: { quota, journal, open, due }, args: { now_ms, user, redemption, expires_ms: Date.parse(expires_at), longest_ms: LONGEST_HOLD_MS },
   })
   switch (reply.outcome) {
-    case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
     case "journal_full": return { outcome: "journal_full" }
     case "redemption_expired": return { outcome: "redemption_expired" }
     case "expires_too_early": return { outcome: "expires_too_early", expires_at: new Date(reply.expires_at_ms).toISOString() }

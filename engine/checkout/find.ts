@@ -12,7 +12,7 @@ import type { Answered } from "../answers.ts"
 import { readAgedRedemption } from "../journal/aged.ts"
 import { caughtUp } from "../journal/caught_up.ts"
 import type { Parts } from "../parts.ts"
-import { NotExecuted, run } from "../store/redis.ts"
+import { act, NotExecuted } from "../store/redis.ts"
 import { decodeAllocation, type Allocation } from "./allocation.ts"
 import { placesOf, type Places } from "./places.ts"
 
@@ -43,9 +43,8 @@ export const findRedemption = async (parts: Parts, redemption_id: string, now_ms
   for (let look = 0; look < LOOKS_MAX; look++) {
     const { quota, open, wallet } = places.keys
     const settled = settledKey(places.cell, Number(hour || places.hour))
-    const reply = await run(parts.redis, find, { keys: { quota, open, wallet, settled }, args: { now_ms, redemption, hour } })
+    const reply = await act(parts.redis, find, { keys: { quota, open, wallet, settled }, args: { now_ms, redemption, hour } })
     switch (reply.outcome) {
-      case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
       case "look_in": hour = reply.hour_then; continue
       case "found": {
         const head = unpack("redemption", reply.head)
@@ -56,7 +55,7 @@ export const findRedemption = async (parts: Parts, redemption_id: string, now_ms
         const aged = await readAgedRedemption(parts, places.cell, redemption_id)
         if (!aged) return unknown
         if (want === "read") return { redemption_id, user, redemption, places, head: aged.head, allocation: decodeAllocation(aged.body), hour: undefined, at_ms: now_ms }
-        const loaded = await run(parts.redis, load, {
+        const loaded = await act(parts.redis, load, {
           keys: { quota, wallet, settled: places.keys.settled },
           args: {
             now_ms, redemption, hour: places.hour, mark_then: reply.outcome === "aged" ? reply.mark : "",

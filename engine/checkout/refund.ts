@@ -12,7 +12,7 @@ import type { RefundAsk } from "../contract/checkout.ts"
 import type { Parts } from "../parts.ts"
 import { share } from "../pricing/money.ts"
 import { takeBack } from "../pricing/refund.ts"
-import { NotExecuted, run } from "../store/redis.ts"
+import { act, NotExecuted } from "../store/redis.ts"
 import { encodeAllocation, type Allocation } from "./allocation.ts"
 import { stateOf } from "./answers.ts"
 import { findRedemption, isFound } from "./find.ts"
@@ -75,7 +75,7 @@ export const refundWith = (parts: Parts) => async (ask: RefundAsk, { now_ms }: C
       }),
     }
     const { quota, journal, wallet, settled } = places.keys
-    const reply = await run(parts.redis, refund, {
+    const reply = await act(parts.redis, refund, {
       keys: { quota, journal, wallet, from: settledKey(places.cell, Number(found.hour)), settled },
       args: {
         now_ms, user: found.user, redemption: found.redemption, hour: places.hour, revision: head.revision, refund_id: refundIn, fingerprint,
@@ -84,7 +84,6 @@ export const refundWith = (parts: Parts) => async (ask: RefundAsk, { now_ms }: C
       },
     })
     switch (reply.outcome) {
-      case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
       case "moved": case "wrong_state": continue
       case "request_conflict": return { outcome: "request_conflict" }
       case "replayed": return { outcome: "refunded", body: JSON.parse(reply.answer_then) as object, hit: true }

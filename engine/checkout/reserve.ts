@@ -16,7 +16,7 @@ import { splitFunding } from "../pricing/funding.ts"
 import { share } from "../pricing/money.ts"
 import { price, type Quote } from "../pricing/price.ts"
 import { lease } from "../quota/lease.ts"
-import { NotExecuted, run } from "../store/redis.ts"
+import { act, NotExecuted } from "../store/redis.ts"
 import { encodeAllocation, type Allocation } from "./allocation.ts"
 import { reservedAnswer } from "./answers.ts"
 import { chooseAll, chooseNamed, readWallet, seenFrom, whyNotUsable, type Choice, type Left } from "./choose.ts"
@@ -117,7 +117,7 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
     }
     const left = [...chosen.left.filter(({ no }) => no.outcome === "coupon_reserved" || no.outcome === "campaign_paused"), ...dropped.values()]
     const allocation = allocationOf(ask, request_id, quote, left)
-    const reply = await run(parts.redis, reserve, {
+    const reply = await act(parts.redis, reserve, {
       keys: places.keys,
       args: {
         now_ms, user, order, redemption, fingerprint, hold_ms: allocation.hold_ms, remember_ms: parts.remember_ms, hour: places.hour,
@@ -138,7 +138,6 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
     const coupon_id = "field" in reply ? user + reply.field : ""
     let no: Answered | undefined
     switch (reply.outcome) {
-      case "gate_closed": throw new NotExecuted("the cell is being compared with Postgres")
       case "reserved":
         return { outcome: "reserved", body: reservedAnswer(redemption_id, allocation, reply.reserved_at_ms) }
       case "repeated": {

@@ -15,7 +15,7 @@ import type { Parts } from "../parts.ts"
 import { recall } from "../quota/lease.ts"
 import { readBudgetSums } from "../quota/sums.ts"
 import { answeringPostgres } from "../store/away.ts"
-import { NotExecuted, run } from "../store/redis.ts"
+import { act } from "../store/redis.ts"
 import type { Budget } from "./catalogue.ts"
 import { mayTouch } from "./lines.ts"
 
@@ -30,7 +30,7 @@ const tellBank = async (parts: Parts, budget: Budget, addition: string, addition
   const name = `b${budget.budget_no}`
   const home = homeOf(name, parts.cells)
   if (amount_minor < 0 && parts.cells > 1) await recall(parts, name, undefined, now_ms)
-  const reply = await run(parts.redis, fund, {
+  const reply = await act(parts.redis, fund, {
     keys: { quota: quotaKey(home), journal: journalKey(home) },
     args: {
       now_ms, budget: budget.budget_no, addition, fingerprint, amount_minor: Math.abs(amount_minor), is_cut: amount_minor < 0 ? 1 : 0,
@@ -38,7 +38,6 @@ const tellBank = async (parts: Parts, budget: Budget, addition: string, addition
       payload: JSON.stringify({ budget_id: budget.budget_id, ...(addition_id === undefined ? {} : { addition_id }), addition, fingerprint, amount_minor }),
     },
   })
-  if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
   return reply
 }
 
@@ -101,11 +100,10 @@ export const closeBudgetWith = (parts: Parts) => async ({ budget_id }: BudgetAsk
   const home = homeOf(name, parts.cells)
   await answeringPostgres(() => parts.postgres.sql`update budgets set closed_ms = ${now_ms} where budget_no = ${budget.budget_no} and closed_ms is null`)
   if (parts.cells > 1) await recall(parts, name, undefined, now_ms)
-  const reply = await run(parts.redis, close_budget, {
+  const reply = await act(parts.redis, close_budget, {
     keys: { quota: quotaKey(home), journal: journalKey(home) },
     args: { now_ms, budget: budget.budget_no, is_alone: parts.cells === 1 ? 1 : 0, payload: JSON.stringify({ budget_id }) },
   })
-  if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
   if (reply.outcome === "budget_unknown") return { outcome: "budget_unknown", budget_id }
   const closed_ms = await closedMs(parts, budget.budget_no)
   return { outcome: "changed", body: { ...await answerOf(parts, budget), state: "closed", closed_at: new Date(closed_ms ?? now_ms).toISOString() } }

@@ -11,7 +11,7 @@ import { homeOf, quotaKey } from "../../lua/keys.ts"
 import { take_back } from "../../lua/take_back.ts"
 import { take_grant } from "../../lua/take_grant.ts"
 import type { Parts } from "../parts.ts"
-import { NotExecuted, run } from "../store/redis.ts"
+import { act } from "../store/redis.ts"
 
 /** A grant is what is lacking, or this many times less than an equal part of what is free, so that early cells do not take everything. */
 const SHARES_PER_CELL = 2
@@ -26,20 +26,16 @@ export interface Short {
   readonly closes_ms: number
 }
 
-const shut = (): never => { throw new NotExecuted("the cell is being compared with Postgres") }
-
 const borrow = async ({ redis, cells }: Parts, { name, cell, want, opens_ms, closes_ms }: Short, now_ms: number): Promise<"granted" | number> => {
   const bank = quotaKey(homeOf(name, cells))
-  const granted = await run(redis, grant, { keys: { quota: bank }, args: { now_ms, name, cell, want, shares: SHARES_PER_CELL * cells } })
+  const granted = await act(redis, grant, { keys: { quota: bank }, args: { now_ms, name, cell, want, shares: SHARES_PER_CELL * cells } })
   switch (granted.outcome) {
-    case "gate_closed": return shut()
     case "bank_unknown": return 0
     case "not_enough": return granted.free
     case "granted": {
-      const taken = await run(redis, take_grant, {
+      const taken = await act(redis, take_grant, {
         keys: { quota: quotaKey(cell) }, args: { now_ms, name, granted_total: granted.granted_total, opens_ms, closes_ms },
       })
-      if (taken.outcome === "gate_closed") return shut()
       return taken.outcome === "taken" ? "granted" : 0
     }
   }
@@ -51,11 +47,9 @@ export const recall = async ({ redis, cells }: Parts, name: string, except: numb
   let free = 0
   for (let cell = 0; cell < cells; cell++) {
     if (cell === except) continue
-    const back = await run(redis, give_back, { keys: { quota: quotaKey(cell) }, args: { now_ms, name, keep: 0 } })
-    if (back.outcome === "gate_closed") return shut()
+    const back = await act(redis, give_back, { keys: { quota: quotaKey(cell) }, args: { now_ms, name, keep: 0 } })
     if (back.outcome === "quota_unknown") continue
-    const told = await run(redis, take_back, { keys: { quota: bank }, args: { now_ms, name, cell, returned_total: back.returned_total } })
-    if (told.outcome === "gate_closed") return shut()
+    const told = await act(redis, take_back, { keys: { quota: bank }, args: { now_ms, name, cell, returned_total: back.returned_total } })
     if (told.outcome === "taken") free = told.free
   }
   return free

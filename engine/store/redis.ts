@@ -133,3 +133,12 @@ export const run = async <S extends Script>(redis: Redis, script: S, call: { key
   for (const key in fields) named[key] = field(reply[place++]!, fields[key]!)
   return named as ReplyOf<S>
 }
+
+type Open<R extends { readonly outcome: string }> = Exclude<R, { readonly outcome: "gate_closed" }>
+
+/** Run an act in its cell while the gate is open; a shut one is NotExecuted: the cell is being compared with Postgres. */
+export const act = async <S extends Script>(redis: Redis, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<Open<ReplyOf<S>>> => {
+  const reply = await run(redis, script, call)
+  if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
+  return reply as Open<ReplyOf<S>>
+}
