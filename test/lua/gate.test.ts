@@ -15,7 +15,7 @@ const GATED = SCRIPTS.filter(({ name }) => !GATELESS.includes(name))
 /** A call that is well formed and means nothing. */
 const anyCall = (cell: Cell, { keys, args }: Script) => ({
   keys: { ...Object.fromEntries(keys.map((name) => [name, `{c${cell.no}}${name}`])), ...cell.keysFor("ann"), from: `{c${cell.no}}h1` },
-  args: Object.fromEntries(Object.entries(args).map(([name, type]) => [name, type === "int" ? NOON : type === "json" ? [] : "x"])),
+  args: Object.fromEntries(Object.entries(args).map(([name, type]) => [name, type === "int" ? NOON : type === "text" ? "x" : []])),
 })
 const callAny = (cell: Cell, script: Script) => run(cell.redis, script, anyCall(cell, script))
 
