@@ -26,16 +26,14 @@ export interface Caller {
   (call: Call): Promise<Answer>
   /** Lines in, lines out, in the same order. */
   readonly bulk: (path: string, now_ms: number, lines: readonly object[]) => Promise<Answer[]>
-  /** Attempts that had to be repeated so far. */
-  readonly repeats: () => number
 }
 
-/** A caller of one stack. */
-export const callerOf = (url: string, key: string): Caller => {
-  let repeats = 0
+/** A caller of one stack. `repeats` counts the attempts that had to be made again, by what was answered. */
+export const callerOf = (url: string, key: string, repeats: Map<string, number>): Caller => {
   const headersAt = (now_ms: number): Record<string, string> => ({ authorization: `Bearer ${key}`, "scrip-now": new Date(now_ms).toISOString() })
-  const pause = async (attempt: number) => {
-    repeats += 1
+  const pause = async (attempt: number, why: unknown) => {
+    const code = typeof why === "string" ? why : "no answer"
+    repeats.set(code, (repeats.get(code) ?? 0) + 1)
     await Bun.sleep(Math.min(PAUSE_MS * attempt, PAUSE_MS_MAX))
   }
 
@@ -48,14 +46,16 @@ export const callerOf = (url: string, key: string): Caller => {
 
   const call = async (asked: Call): Promise<Answer> => {
     for (let attempt = 1; ; attempt++) {
+      let why: unknown
       try {
         const answer = await once(asked)
         if (answer.status !== 503 || answer.body["retry"] !== true || attempt === ATTEMPTS_MAX) return answer
+        why = answer.body["code"]
       } catch (fault) {
         // The line broke: whether the act happened is what the repeat will tell.
         if (attempt === ATTEMPTS_MAX) throw fault
       }
-      await pause(attempt)
+      await pause(attempt, why)
     }
   }
 
@@ -68,12 +68,12 @@ export const callerOf = (url: string, key: string): Caller => {
       const said = text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line) as Record<string, unknown>)
       const isWhole = response.status === 200 && said.length === lines.length && said.every(({ status }) => status !== 503)
       if (!isWhole && attempt < ATTEMPTS_MAX) {
-        await pause(attempt)
+        await pause(attempt, (said.find(({ status }) => status === 503) ?? said[0])?.["code"])
         continue
       }
       if (response.status !== 200) return lines.map(() => ({ status: response.status, hit: false, body: said[0] ?? {} }))
       return lines.map((_, i) => ({ status: Number(said[i]?.["status"] ?? 0), hit: said[i]?.["idempotency_hit"] === true, body: said[i] ?? {} }))
     }
   }
-  return Object.assign(call, { bulk, repeats: () => repeats })
+  return Object.assign(call, { bulk })
 }

@@ -29,7 +29,7 @@ const print = ({ plan, played, again, events, proofs, differences, repeats, veri
   say(`\nPlayed ${whole(plan.launches.length)} mailings as ${whole(plan.launches.reduce((n, { campaigns }) => n + campaigns.length, 0))} campaigns, ${whole(plan.budgets.length)} budgets, `
     + `${whole(played.acts["issue"] ?? 0)} coupons issued, ${whole(uses)} real redemptions in ${whole(plan.orders.length)} orders `
     + `(${whole(ended("cancelled"))} cancelled, ${whole(ended("refunded"))} refunded), with ${whole(sampled_lines)} sampled lines that a coupon covers, ${whole(other_lines)} others and ${whole(made_lines)} made ones.`)
-  say(`Acts: ${Object.entries(played.acts).map(([act, n]) => `${act} ${whole(n)}`).join(", ")}; ${whole(played.hits)} Idempotency-Hits; ${whole(repeats)} attempts repeated.`)
+  say(`Acts: ${Object.entries(played.acts).map(([act, n]) => `${act} ${whole(n)}`).join(", ")}; ${whole(played.hits)} Idempotency-Hits; ${repeats.size === 0 ? "no" : [...repeats].map(([code, n]) => `${whole(n)} ${code}`).join(" and ")} attempts repeated.`)
   if (again) {
     const acts = Object.values(again.acts).reduce((sum, n) => sum + n, 0)
     say(`Again, after a restart: ${whole(acts)} acts, ${whole(again.hits)} Idempotency-Hits, ${whole(again.forgotten)} of more than 90 days ago refused; `

@@ -42,7 +42,8 @@ export interface Replayed {
   readonly proofs: readonly Proof[]
   readonly differences: readonly Difference[]
   readonly verified: Verified | undefined
-  readonly repeats: number
+  /** Attempts that had to be repeated, by what was answered. */
+  readonly repeats: ReadonlyMap<string, number>
   readonly ms: { readonly read: number; readonly start: number; readonly play: number; readonly again: number; readonly all: number }
 }
 
@@ -65,12 +66,13 @@ export const replay = async ({ options, dataDir, env, out }: ReplayParts): Promi
   let stack: ReplayStack | undefined
   let keepers: Keepers | undefined
   let cells = options.cells
+  const repeats = new Map<string, number>()
   const start = async (): Promise<Caller> => {
     if (options.url === undefined) stack = await startStack(env, dataDir, options.cells)
     const { url, key } = stack ?? { url: options.url!, key: options.key! }
     cells = await cellsOfReplay(url)
     if (stack || options.dataDir !== undefined) keepers = await openKeepers(serversOf(dataDir), cells)
-    return callerOf(url, key)
+    return callerOf(url, key, repeats)
   }
   const stop = async (): Promise<void> => {
     await keepers?.close()
@@ -93,7 +95,6 @@ export const replay = async ({ options, dataDir, env, out }: ReplayParts): Promi
     }, isPlayed)
     progress.end()
     const play_ms = performance.now()
-    let repeats = caller.repeats()
     const last_day = plan.days.at(-1)!.day
     // A stack that was played before has seen the end of all windows.
     if (!isPlayed && played.differences.length === 0) await prove(`${last_day}, after the last act`, { day: last_day, of_day: "everything" })
@@ -109,7 +110,6 @@ export const replay = async ({ options, dataDir, env, out }: ReplayParts): Promi
       const bar = openProgress(actsOf(plan), out)
       again = await play(plan, { caller, memory, concurrency: options.concurrency, progress: bar, pauses: new Set(), when_reserved: async () => {} }, true)
       bar.end()
-      repeats += caller.repeats()
       await settled(async () => (await keepers?.isFlushed()) ?? true)
       events = { before, after: (await keepers?.events()) ?? 0 }
       await prove(`${last_day}, after everything was played again`, { day: last_day, of_day: "everything" })
