@@ -5,7 +5,7 @@
  * later. `say` is the sentence that a reader of a log understands without this table. The compiler refuses a missing line.
  */
 
-export interface Answer { readonly status: 200 | 201 | 400 | 401 | 403 | 404 | 409 | 413 | 422 | 503; readonly retry: boolean; readonly say: string }
+export interface Answer { readonly status: 200 | 201 | 400 | 401 | 403 | 404 | 409 | 413 | 422 | 500 | 503; readonly retry: boolean; readonly say: string }
 
 const yes = (status: 200 | 201, say: string): Answer => ({ status, retry: false, say })
 const no = (status: Answer["status"], say: string): Answer => ({ status, retry: false, say })
@@ -81,7 +81,7 @@ export const ANSWERS = {
   quota_busy: later(503, "The quota is being moved between cells."),
   journal_full: later(503, "What has been decided is not in Postgres yet, and no more fits; what gives back still works."),
   not_ready: later(503, "A part that this needs is away."),
-  fault: no(503, "The engine failed; the log says how."),
+  fault: no(500, "The engine failed; the log says how. The same request again is safe."),
 } as const satisfies Record<string, Answer>
 
 export type Outcome = keyof typeof ANSWERS

@@ -17,7 +17,7 @@ const STYLE = `
 body { margin: 0; font: 15px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--ground) }
 main { display: grid; grid-template-columns: minmax(200px, 260px) minmax(0, 1fr); max-width: 1200px; margin: auto }
 nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow: auto; padding: 1.5rem 1rem; border-right: 1px solid var(--line); font-size: 13px }
-nav h2 { font-size: 12px; margin: 1.2em 0 .3em; color: var(--soft); text-transform: capitalize } nav a { display: block; padding: .1em 0; color: inherit; text-decoration: none }
+nav h2 { font-size: 12px; margin: 1.2em 0 .3em; color: var(--soft); text-transform: capitalize } nav a { display: block; padding: .1em 0; color: inherit; text-decoration: none; overflow-wrap: anywhere }
 nav a:hover, a { color: var(--accent) } article { padding: 1.5rem 2rem 6rem } h1 { margin: 0 0 .5rem } h2 { margin: 2.5rem 0 0; text-transform: capitalize }
 section { border-top: 1px solid var(--line); margin-top: 1.5rem; padding-top: 1rem } h3 { margin: 0; font: 600 15px ui-monospace, monospace; overflow-wrap: anywhere }
 h3 b { color: var(--accent) } h4 { margin: 1rem 0 .25rem; font-size: 13px; color: var(--soft) } p { margin: .4rem 0; max-width: 75ch }

@@ -97,7 +97,7 @@ describe("how an outcome is told", () => {
       const { ask } = smallApp({ answer: () => { throw error }, log })
       const response = await ask("POST", "/v1/redemptions", threeLines())
       const body = await problemOf(response)
-      expect([response.status, body["code"], body["retry"]]).toEqual([503, outcome, outcome !== "fault"])
+      expect([response.status, body["code"], body["retry"]]).toEqual([outcome === "fault" ? 500 : 503, outcome, outcome !== "fault"])
       expect(JSON.stringify(body)).not.toContain(error.message === "bug" ? "bug" : "\u0000")
       expect(said).toEqual([outcome === "fault" ? "error" : "warn"])
     }
