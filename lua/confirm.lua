@@ -3,7 +3,8 @@
 -- What was held beyond the discount (money held at issue) goes back. A hold whose end has come is not confirmed, unless the
 -- money is already taken (`late`) and the sweeper has not been here yet: then everything it needs is still held by itself.
 
-local found = redis.call("HMGET", open, redemption, redemption .. ".body")
+local body_name = redemption .. ".body"
+local found = redis.call("HMGET", open, redemption, body_name)
 local head = found[1] and unpack_redemption(found[1])
 local book = open_book(quota, head and quotas_of(head) or {}, now_ms)
 if not book then return { GATE_CLOSED } end
@@ -15,12 +16,11 @@ redeem(book, head, coupons)
 
 -- Below this line nothing may refuse.
 local act = new_act()
-put_field(act, "r" .. redemption, settled_mark(head, hour))
 put_coupons(act, head, coupons)
 local packed = put_redemption(act, redemption, head, "")
 write_act(journal, book, ACT.confirmed, user, act, "")
-redis.call("HSET", wallet, unpack(act.fields))
-redis.call("HDEL", open, redemption, redemption .. ".body")
-redis.call("HSET", settled, redemption, packed, redemption .. ".body", found[2])
+redis.call("HSET", wallet, "r" .. redemption, settled_mark(head, hour), coupon_fields(act))
+redis.call("HDEL", open, redemption, body_name)
+redis.call("HSET", settled, redemption, packed, body_name, found[2])
 redis.call("ZREM", due, "r" .. user .. redemption)
 return { CONFIRMED, packed, found[2] }

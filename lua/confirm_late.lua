@@ -40,13 +40,11 @@ redeem(book, head, coupons)
 
 -- Below this line nothing may refuse.
 local act = new_act()
-put_field(act, "r" .. redemption, settled_mark(head, hour))
-put_field(act, "o" .. head.order, redemption)
 for _, coupon in pairs(coupons) do coupon.redemption = redemption end
 put_coupons(act, head, coupons)
 local packed = put_redemption(act, redemption, head, "")
 write_act(journal, book, ACT.confirmed, user, act, "")
-redis.call("HSET", wallet, unpack(act.fields))
+redis.call("HSET", wallet, "r" .. redemption, settled_mark(head, hour), "o" .. head.order, redemption, coupon_fields(act))
 redis.call("HDEL", from, redemption, redemption .. ".body")
 redis.call("HSET", settled, redemption, packed, redemption .. ".body", found[2])
 return { CONFIRMED, packed, found[2] }

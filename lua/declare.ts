@@ -8,8 +8,11 @@
  * number replies to integers and arrays at the first nil.
  */
 
-/** What an argument may be: text as it is, a whole number of 0 to 2^53-1, or a JSON list decoded in Lua. */
-export type ArgType = "text" | "int" | "json"
+/**
+ * What an argument may be: text as it is, a whole number of 0 to 2^53-1, a JSON list decoded in Lua, or a JSON list whose text the body
+ * reads by patterns, for the one act that is called most.
+ */
+export type ArgType = "text" | "int" | "json" | "rows"
 
 /** What a reply's field is turned into: a string, a number, or the raw bytes of a packed record. */
 export type FieldType = "text" | "int" | "bytes"

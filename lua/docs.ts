@@ -17,6 +17,7 @@ const ARGUMENTS: Readonly<Record<ArgType, string>> = {
   text: "text as it is",
   int: "a whole number of 0 to 2^53-1, in digits",
   json: "a JSON list",
+  rows: "a JSON list, read by patterns",
 }
 const FIELDS: Readonly<Record<FieldType, string>> = {
   text: "text",
@@ -25,6 +26,8 @@ const FIELDS: Readonly<Record<FieldType, string>> = {
 }
 
 const code = (word: string): string => `\`${word}\``
+const listed = (types: Readonly<Record<string, string>>): string =>
+  Object.entries(types).map(([type, says]) => `${code(type)} (${says})`).join(", ")
 const named = (types: Readonly<Record<string, string>>): string =>
   Object.entries(types).map(([name, type]) => `${code(name)} ${type}`).join(", ") || "none"
 
@@ -50,13 +53,15 @@ export const docs = (scripts: readonly Script[] = SCRIPTS): string => `# The ato
 
 What Redis does for Scrip, each in one function of one library. An act is a pair of files: the declaration names every key, typed argument
 and outcome; the body checks in order of precedence, then writes. The outcomes below stand in that order: the first that holds is the answer.
-A refusal writes nothing, but for two that their bodies name (the first \`held_out\` of a user, a deadline whose hold is gone). The library's name and its functions' names carry the hash of their source, so an old and a new engine run side
-by side. [prelude.lua](prelude.lua) is what the bodies share, [keys.ts](keys.ts) says how keys and ids are made, [records.ts](records.ts) how
-records are packed.
+A refusal writes nothing, but for two that their bodies name (the first \`held_out\` of a user, a deadline whose hold is gone).
+
+The library's name and its functions' names carry the hash of their source, so an old and a new engine run side by side.
+[prelude.lua](prelude.lua) is what the bodies share, [keys.ts](keys.ts) says how keys and ids are made, [records.ts](records.ts) how records
+are packed.
 
 An act ${Object.values(NATURES).join("; or ")}.
-An argument is ${Object.entries(ARGUMENTS).map(([type, says]) => `${code(type)} (${says})`).join(", ")}. A reply is the outcome and then its fields, all as strings:
-${Object.entries(FIELDS).map(([type, says]) => `${code(type)} (${says})`).join(", ")}.
+An argument is ${listed(ARGUMENTS)}.
+A reply is the outcome and then its fields, all as strings: ${listed(FIELDS)}.
 
 | act | |
 |---|---|

@@ -20,9 +20,9 @@ for _, pair in ipairs(fields) do
     put_coupon(act, field, coupon)
   end
 end
-if #act.coupons == 0 then return { ENDED, 0 } end
+if act.coupon_count == 0 then return { ENDED, 0 } end
 
 -- Below this line nothing may refuse.
 write_act(journal, book, ACT.ended, user, act, "")
-redis.call("HSET", wallet, unpack(act.fields))
-return { ENDED, #act.coupons }
+redis.call("HSET", wallet, coupon_fields(act))
+return { ENDED, act.coupon_count }

@@ -6,14 +6,15 @@
 local name = budget_name(budget)
 local book = open_book(quota, { name, "v" .. name }, now_ms)
 if not book then return { GATE_CLOSED } end
-local bank = book.records["v" .. name] or { total = 0, leases = {} }
+local bank = book.records["v" .. name] or new_quota(book, "v" .. name, { total = 0, leases = {} })
 local earlier = redis.call("HGET", quota, "a" .. addition)
 if earlier then
   local print_then, limit_then = string.match(earlier, "^(%S+) (%d+)$")
   if print_then ~= fingerprint then return { REQUEST_CONFLICT } end
   return { REPLAYED, limit_then }
 end
-local record = book.records[name] or { opens_ms = opens_ms, closes_ms = closes_ms, granted = 0, returned = 0, held = 0, spent = 0 }
+local record = book.records[name]
+  or new_quota(book, name, { opens_ms = opens_ms, closes_ms = closes_ms, granted = 0, returned = 0, held = 0, spent = 0 })
 -- A lease only grows, so what was ever granted reaches the end of exact numbers before a limit that was cut in between does.
 if is_cut == 0 and math.max(bank.total, record.granted) + amount_minor > WHOLE_MAX then return { LIMIT_TOO_LARGE } end
 
@@ -32,7 +33,6 @@ if is_alone == 1 then
     record.granted = record.granted + amount_minor
   end
 end
-book.records[name], book.records["v" .. name] = record, bank
 touch(book, "v" .. name)
 move_limit(book, name, change_minor)
 

@@ -44,7 +44,7 @@ if held_out == 1 then
     local act = new_act()
     put_count(act, campaign, HELD_OUT_MARK)
     write_act(journal, book, ACT.held_out, user, act, payload)
-    redis.call("HSET", wallet, unpack(act.fields))
+    redis.call("HSET", wallet, count_name(campaign), HELD_OUT_MARK)
     redis.call("ZADD", due, "LT", terms.ends_ms + age_ms, "u" .. user)
   end
   return { HELD_OUT }
@@ -62,9 +62,10 @@ move_campaign(book, campaign, 1, 0, 0, 0)
 
 -- Below this line nothing may refuse: the entry, the book, the coupon with the user's count, and the user's deadline.
 local act = new_act()
-put_coupon(act, field, coupon)
-put_count(act, campaign, digits(count + 1))
+local count_now = digits(count + 1)
+local packed = put_coupon(act, field, coupon)
+put_count(act, campaign, count_now)
 write_act(journal, book, ACT.issued, user, act, payload)
-redis.call("HSET", wallet, unpack(act.fields))
-redis.call("ZADD", due, "LT", coupon.holds and ends_at_ms or ends_at_ms + age_ms, "u" .. user)
+redis.call("HSET", wallet, field, packed, count_name(campaign), count_now)
+redis.call("ZADD", due, "LT", digits(coupon.holds and ends_at_ms or ends_at_ms + age_ms), "u" .. user)
 return { ISSUED, ends_at_ms }

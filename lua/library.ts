@@ -33,7 +33,10 @@ ${read(`${script.name}.lua`)}
 end
 redis.register_function{
   function_name = "${script.name}_${hash}",
-  callback = function(keys, args) return said(${script.name}(keys, args)) end,
+  callback = function(keys, args)
+    if not is_ready then make_ready() end
+    return said(${script.name}(keys, args))
+  end,
   flags = ${flagsOf(script)},
 }
 `
@@ -48,15 +51,17 @@ const SAID = `local function said(reply)
 end
 `
 
+/** The line of the prelude at which the records' functions stand: they use what is above it. */
+const RECORDS_STAND_HERE = "--@ pack_<record> and unpack_<record>"
+
 const shared = (): string =>
-  `local FORMAT = ${FORMAT}\n` +
+  `local FORMAT, ENTRY_FORMAT = ${FORMAT}, "${FORMAT}"\n` +
   table("COUPON", COUPON_STATES, (_, i) => `${i + 1}`) +
   table("REDEMPTION", REDEMPTION_STATES, (_, i) => `${i + 1}`) +
   table("CAMPAIGN", CAMPAIGN_STATES, (_, i) => `${i + 1}`) +
   table("ACT", ACTS, (word) => `"${word}"`) +
   `local MARK_CHARS, COUPON_HASH_CHARS, HOUR_MS, HELD_OUT_MARK = ${MARK_CHARS}, ${COUPON_HASH_CHARS}, ${HOUR_MS}, "${HELD_OUT_MARK}"\n` +
-  `local function filled(value) if value == nil or value == "" or value == 0 then return nil end return value end\n` +
-  recordsInLua() + read("prelude.lua") + SAID
+  read("prelude.lua").replace(RECORDS_STAND_HERE, recordsInLua) + SAID
 
 export interface Library {
   /** Twelve hexadecimal characters of the source's SHA-256: part of every function's name. */

@@ -10,18 +10,17 @@ if not book then return { GATE_CLOSED } end
 local terms = book.records[name]
 if terms and terms.version >= version then return { REPLAYED, terms.version } end
 
-if not terms then
-  terms = { granted = 0, returned = 0, issued = 0, revoked = 0, reserved = 0, redeemed = 0, idle = {} }
-  book.records[name] = terms
-end
-local was_stopped = terms.state == CAMPAIGN.stopped
+local was_stopped = terms and terms.state == CAMPAIGN.stopped
+terms = terms or new_quota(book, name, {
+  version = 0, state = state, starts_ms = starts_ms, ends_ms = ends_ms, per_user = per_user,
+  granted = 0, returned = 0, issued = 0, revoked = 0, reserved = 0, redeemed = 0, idle = {},
+})
 terms.version, terms.state = version, was_stopped and CAMPAIGN.stopped or state
 terms.starts_ms, terms.ends_ms, terms.per_user = starts_ms, ends_ms, per_user
 touch(book, name)
 
 if is_home == 1 then
-  local bank = book.records["v" .. name] or { total = 0, leases = {} }
-  book.records["v" .. name] = bank
+  local bank = book.records["v" .. name] or new_quota(book, "v" .. name, { total = 0, leases = {} })
   touch(book, "v" .. name)
   local more = stock - bank.total
   if more > 0 then

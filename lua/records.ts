@@ -148,16 +148,57 @@ export const pack = <N extends RecordName>(name: N, record: Types[N]): Buffer =>
 export const unpack = <N extends RecordName>(name: N, bytes: Uint8Array): Types[N] => fromValues(name, [...decodeMulti(bytes)])
 
 /**
+ * How Lua packs a place: a text, a list, a number that is nearly always one byte, or else a number of nine bytes, whose neighbours of
+ * the same kind are packed with it in one call.
+ */
+const TEXTS: readonly string[] = ["evicted", "order", "fingerprint", "redemption"]
+const LISTS: readonly string[] = ["idle", "leases", "holds", "refunds"]
+const SMALL: readonly string[] = ["cell.format", "cell.full", "cell.rebuilding", "coupon.state", "redemption.format", "redemption.state", "redemption.revision"]
+
+/**
+ * What else a quota's record has while it is in memory: the bytes it was written as, whether it has changed, and by how much (`more` of
+ * a limit or stock). They stand in the table from the start, so that it never grows.
+ */
+const MEMORY: Partial<Record<RecordName, string>> = {
+  cell: "raw = false",
+  bank: "raw = false, is_touched = false",
+  budget: "raw = false, is_touched = false, is_moved = false, more = 0, held_more = 0, spent_more = 0",
+  campaign: "raw = false, is_touched = false, is_moved = false, more = 0, issued_more = 0, revoked_more = 0, reserved_more = 0, redeemed_more = 0",
+}
+
+/** A record's places as one Lua expression that packs them; `open` are the optional ones of them that may be empty. */
+const packedInLua = (name: string, places: readonly string[], open: readonly string[]): string => {
+  const parts: string[] = []
+  for (let i = 0; i < places.length; i++) {
+    const place = places[i]!
+    const value = `t.${place}`
+    const orEmpty = (packed: string) => open.includes(place) ? `(${value} and ${packed} or TEXT[0])` : packed
+    if (place === "coupons") parts.push(`packed_coupons(${value})`)
+    else if (TEXTS.includes(place)) parts.push(open.includes(place) ? orEmpty(`TEXT[#${value}] .. ${value}`) : `TEXT[#${value}] .. ${value}`)
+    else if (LISTS.includes(place)) parts.push(orEmpty(`packed_list(${value})`))
+    else if (SMALL.includes(`${name}.${place}`)) parts.push(`NUMBER[${value}]`)
+    else {
+      const isWide = (each: string | undefined) => each !== undefined && !open.includes(each) && each !== "coupons" && !TEXTS.includes(each) && !LISTS.includes(each) && !SMALL.includes(`${name}.${each}`)
+      const run = [place]
+      while (!open.includes(place) && isWide(places[i + 1])) run.push(places[++i]!)
+      parts.push(orEmpty(`struct.pack(">${"BI8".repeat(run.length)}", ${run.map((each) => `207, t.${each}`).join(", ")})`))
+    }
+  }
+  return parts.join(" .. ")
+}
+
+/**
  * The Lua functions `pack_<record>`, which answers the packed bytes and how many places they are, and `unpack_<record>`, made from
  * the declarations above.
  */
 export const recordsInLua = (): string =>
-  Object.entries(RECORDS as Record<string, Places>).map(([name, { always, optional }]) => {
+  (Object.entries(RECORDS) as [RecordName, Places][]).filter(([name]) => name !== "entry").map(([name, { always, optional }]) => {
     const places = [...always, ...optional]
     if (places.length > PLACES_MAX) throw new Error(`a ${name} record has more than ${PLACES_MAX} places`)
-    const reads = places.map((place, i) => i < always.length ? `${place} = ${place}` : `${place} = filled(${place})`)
-    const values = (count: number) => places.slice(0, count).map((place, i) => i < always.length ? `t.${place}` : `t.${place} or ""`).join(", ")
-    const longer = optional.map((place, i) => `  if t.${place} then return cmsgpack.pack(${values(always.length + i + 1)}), ${always.length + i + 1} end\n`).toReversed()
-    return `local function unpack_${name}(raw)\n  local ${places.join(", ")} = cmsgpack.unpack(raw)\n  return { ${reads.join(", ")} }\nend\n` +
-      `local function pack_${name}(t)\n${longer.join("")}  return cmsgpack.pack(${values(always.length)}), ${always.length}\nend\n`
+    const reads = places.map((place, i) => i < always.length ? `${place} = ${place}` : `${place} = ${place} ~= "" and ${place} or nil`)
+    const packed = (count: number) => packedInLua(name, places.slice(0, always.length + count), optional.slice(0, Math.max(0, count - 1)))
+    const longer = optional.map((place, i) => `  if t.${place} then return ${packed(i + 1)}, ${always.length + i + 1} end\n`).toReversed()
+    const memory = MEMORY[name]
+    return `local function unpack_${name}(raw)\n  local ${places.join(", ")} = cmsgpack.unpack(raw)\n  return { ${[...reads, ...(memory ? [memory] : [])].join(", ")} }\nend\n` +
+      `local function pack_${name}(t)\n${longer.join("")}  return ${packed(0)}, ${always.length}\nend\n`
   }).join("\n")

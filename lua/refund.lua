@@ -48,11 +48,10 @@ head.refunds[#head.refunds + 1] = { refund_id, fingerprint, answer }
 
 -- Below this line nothing may refuse.
 local act = new_act()
-put_field(act, "r" .. redemption, settled_mark(head, hour))
 for field, coupon in pairs(coupons) do put_coupon(act, field, coupon) end
 local packed = put_redemption(act, redemption, head, body)
 write_act(journal, book, ACT.refunded, user, act, payload)
-redis.call("HSET", wallet, unpack(act.fields))
+redis.call("HSET", wallet, "r" .. redemption, settled_mark(head, hour), coupon_fields(act))
 redis.call("HDEL", from, redemption, redemption .. ".body")
 redis.call("HSET", settled, redemption, packed, redemption .. ".body", body)
 return { REFUNDED, packed }

@@ -19,5 +19,5 @@ move_campaign(book, campaign, 0, 1, 0, 0)
 local act = new_act()
 put_coupon(act, field, coupon)
 write_act(journal, book, ACT.revoked, user, act, payload)
-redis.call("HSET", wallet, unpack(act.fields))
+redis.call("HSET", wallet, coupon_fields(act))
 return { REVOKED }

@@ -5,8 +5,7 @@ if not book then return { GATE_CLOSED } end
 local record = book.records[name]
 if not record then
   if string.sub(name, 1, 1) ~= "b" then return { CAMPAIGN_UNKNOWN } end
-  record = { opens_ms = opens_ms, closes_ms = closes_ms, granted = 0, returned = 0, held = 0, spent = 0 }
-  book.records[name] = record
+  record = new_quota(book, name, { opens_ms = opens_ms, closes_ms = closes_ms, granted = 0, returned = 0, held = 0, spent = 0 })
 end
 record.granted = math.max(record.granted, granted_total)
 touch(book, name)
