@@ -10,6 +10,7 @@
 import { resolve } from "node:path"
 import type { Redis } from "ioredis"
 import { type Child, superviseChild } from "./child.ts"
+import { runCommand } from "./command.ts"
 import { type AcceptedDurability, type Config, type Durability, readConfig } from "./config.ts"
 import { faultFields, type Log, makeLog } from "./log.ts"
 import { migrate, openPostgres, type Postgres } from "./store/postgres.ts"
@@ -291,4 +292,8 @@ const stopWithParent = async (stop: () => void): Promise<void> => {
   stop()
 }
 
-if (import.meta.main) await runEngine(process.env, wireEngine())
+if (import.meta.main) {
+  const words = process.argv.slice(2)
+  if (words.length === 0) await runEngine(process.env, wireEngine())
+  else process.exit(await runCommand(process.env, words, { say: console.log, show: (line) => process.stderr.write(line) }))
+}

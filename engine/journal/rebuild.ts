@@ -12,13 +12,14 @@
  * Aged records are left where they are, with their marks: absence means new, so a mark must be where a record was.
  */
 import type { ChainableCommander, Redis } from "ioredis"
+import { begin_rebuild } from "../../lua/begin_rebuild.ts"
 import {
   campaignOfField, cellOf, dueKey, homeOf, hourOf, journalKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey,
 } from "../../lua/keys.ts"
 import { FORMAT, pack, unpack, type BankRecord, type BudgetRecord, type CampaignRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
 import type { Sql } from "../store/postgres.ts"
-import { ask, loadLibrary } from "../store/redis.ts"
+import { ask, loadLibrary, ourLibrary, run } from "../store/redis.ts"
 import { cursorOf, tailOf } from "./caught_up.ts"
 import { compareIds, readEntry, textOf, type EntryId, type RawEntry } from "./entry.ts"
 import {
@@ -68,10 +69,22 @@ const send = async (pipeline: ChainableCommander): Promise<unknown[]> => {
   return (replies ?? []).map(([error, reply]) => { if (error) throw error; return reply })
 }
 
-/** Shut a cell in every library that is loaded, and mark it. */
+/**
+ * Shut a cell in every library that is loaded, and mark it. A library that cannot read what the cell now holds is taken away, which
+ * shuts it too: whoever calls it next loads it anew, with no gate open.
+ */
 const shut = async (redis: Redis, cell: number): Promise<void> => {
   await loadLibrary(redis)
-  for (const name of await loadedLibraries(redis)) await ask(redis.call("FCALL", `begin_rebuild_${name.slice("scrip_".length)}`, 1, quotaKey(cell)))
+  await run(redis, begin_rebuild, { keys: { quota: quotaKey(cell) }, args: {} })
+  for (const name of await loadedLibraries(redis)) {
+    if (name === ourLibrary().name) continue
+    try {
+      await redis.call("FCALL", `begin_rebuild_${name.slice("scrip_".length)}`, 1, quotaKey(cell))
+    } catch (fault) {
+      if (!(fault instanceof Error && /user_function|@user_script/.test(fault.message))) throw fault
+      await ask(redis.call("FUNCTION", "DELETE", name))
+    }
+  }
 }
 
 const unflushedOf = async (redis: Redis, cell: number, cursor: EntryId): Promise<Discarded[]> => {

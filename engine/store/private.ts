@@ -472,6 +472,16 @@ const untilReady = async (child: Child, serves: () => Promise<boolean>, logFile:
   }
 }
 
+/** Where the private servers of a folder are, or were; nothing where the folder has never had any. */
+export const rememberedServers = (dataDir: string): { readonly redisUrl: string; readonly databaseUrl: string } | undefined => {
+  const { redis_port, redis_password, postgres_port, postgres_password } = readMemory(join(resolve(dataDir), "servers.json"))
+  if (redis_port === undefined || redis_password === undefined || postgres_port === undefined || postgres_password === undefined) return undefined
+  return {
+    redisUrl: `redis://:${redis_password}@127.0.0.1:${redis_port}`,
+    databaseUrl: postgresUrl({ redis_port, redis_password, postgres_port, postgres_password }, DATABASE),
+  }
+}
+
 /** Start the private servers of a folder and say where they are. They are kept alive until `stop`. */
 export const startPrivate = async (
   { dataDir, log, redis = true, postgres: wanted = true, signal = new AbortController().signal }: PrivateParts,

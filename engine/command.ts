@@ -1,0 +1,173 @@
+/**
+ * The commands beside the engine: `npm run rebuild` and `npm run verify`. They work on the servers of an engine that runs, or on
+ * servers that are named, and need nobody to stop.
+ *
+ * What must stay true: they flush the journals themselves while they work, so that they do not depend on a worker, and change
+ * nothing but what they are named after. What they find goes to standard output, how far they are to standard error.
+ */
+import { type Config, readConfig } from "./config.ts"
+import { flushForever, newCellFlush, PACE } from "./journal/flusher.ts"
+import { type Discarded, rebuildCell } from "./journal/rebuild.ts"
+import { type Difference, verifyAll } from "./journal/verify.ts"
+import { quietLog } from "./log.ts"
+import { AGE_MS, REMEMBER_MS } from "./parts.ts"
+import { openClock } from "./store/clock.ts"
+import { openPostgres, type Sql } from "./store/postgres.ts"
+import { rememberedServers } from "./store/private.ts"
+import { connectRedis, redisReady } from "./store/redis.ts"
+
+const COMMANDS = ["rebuild", "verify"] as const
+type Command = (typeof COMMANDS)[number]
+const FLAGS: Readonly<Record<Command, readonly string[]>> = { rebuild: ["--discard-unflushed"], verify: [] }
+
+const SERVER_WAIT_MS = 5_000
+/** How long a journal is given to be flushed before a rebuild refuses. */
+const FLUSH_WAIT_MS = 30_000
+const SHOW_EVERY_MS = 100
+const BAR_CHARS = 24
+
+/** Exit codes: all is well; something differs or was refused; it was not asked rightly or could not be done. */
+const WELL = 0, NOT_WELL = 1, MISTAKEN = 2
+
+export interface Out {
+  readonly say: (line: string) => void
+  /** A piece of text where progress is shown. */
+  readonly show: (text: string) => void
+}
+
+/** One line that is written over again: a bar where the end is known, and a count. */
+const progressLine = ({ show }: Out) => {
+  let shown_at = 0
+  return {
+    at: (label: string, done: number, total?: number): void => {
+      const now = performance.now()
+      if (now - shown_at < SHOW_EVERY_MS && done !== total) return
+      shown_at = now
+      const filled = total ? Math.min(BAR_CHARS, Math.round((done / total) * BAR_CHARS)) : 0
+      const bar = total ? ` [${"=".repeat(filled)}${" ".repeat(BAR_CHARS - filled)}]` : ""
+      show(`\r\x1b[K${label}${bar} ${done.toLocaleString("en")}${total ? ` of ${total.toLocaleString("en")}` : ""}`)
+    },
+    end: (): void => show("\r\x1b[K"),
+  }
+}
+
+interface Stores { readonly sql: Sql; readonly redis: ReturnType<typeof connectRedis>; readonly cells: number; readonly now_ms: () => number; readonly close: () => Promise<void> }
+
+/** The latest instant that a replay's servers were told: their time is the data's. */
+const latestInstant = async (sql: Sql): Promise<number> => (await sql<{ at_ms: number | null }[]>`select max(at_ms) as at_ms from cells`)[0]?.at_ms ?? 0
+
+const openStores = async (config: Config): Promise<Stores | string> => {
+  const remembered = rememberedServers(config.dataDir)
+  const redisUrl = config.redisUrl ?? remembered?.redisUrl, databaseUrl = config.databaseUrl ?? remembered?.databaseUrl
+  if (redisUrl === undefined || databaseUrl === undefined) return `There are no servers: ${config.dataDir} has never had an engine, and REDIS_URL and DATABASE_URL name none.`
+  const redis = connectRedis(redisUrl, () => undefined)
+  const postgres = openPostgres(databaseUrl, 3)
+  const close = async () => { redis.disconnect(); await postgres.close() }
+  try {
+    await redisReady(redis, SERVER_WAIT_MS)
+    const [row] = await postgres.sql<{ value: string }[]>`select value from settings where key = 'cells'`
+    const clock = await openClock(redis)
+    const replay_ms = config.clock === "replay" ? await latestInstant(postgres.sql) : undefined
+    return {
+      sql: postgres.sql, redis, cells: row ? Number(row.value) : config.cells, now_ms: replay_ms === undefined ? clock.now_ms : () => replay_ms,
+      close: async () => { clock.stop(); await close() },
+    }
+  } catch (fault) {
+    await close()
+    return `The servers do not answer (${fault instanceof Error ? fault.message : String(fault)}). The private ones live while \`npm start\` runs.`
+  }
+}
+
+/** Run the flusher while something else is done. */
+const whileFlushing = async <T>({ redis, sql, cells }: Stores, work: () => Promise<T>): Promise<T> => {
+  const stopping = new AbortController()
+  const states = Array.from({ length: cells }, (_, cell) => newCellFlush(cell))
+  const flushing = flushForever({ redis, sql, log: quietLog, cells, known: new Map(), states, pace: PACE, signal: stopping.signal })
+  try {
+    return await work()
+  } finally {
+    stopping.abort()
+    await flushing
+  }
+}
+
+const discardedLine = ({ entry_id, act, user_hash, payload }: Discarded): string => `DISCARDED  ${entry_id} ${act} ${user_hash} ${payload}`
+
+const rebuild = async (stores: Stores, words: readonly string[], out: Out): Promise<number> => {
+  const { sql, redis, cells, now_ms } = stores
+  const line = progressLine(out)
+  const [rows] = await sql<{ coupons: number; redemptions: number; counts: number }[]>`
+    select (select count(*) from coupons)::integer as coupons, (select count(*) from redemptions)::integer as redemptions, (select count(*) from wallet_counts)::integer as counts`
+  const totals: Partial<Record<string, number>> = { ...rows }
+  let worst = WELL
+  for (let cell = 0; cell < cells; cell += 1) {
+    const began = performance.now()
+    const rebuilt = await rebuildCell({
+      redis, sql, log: quietLog, cells, ages: { now_ms: now_ms(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }, wait_ms: FLUSH_WAIT_MS,
+      discard_unflushed: words.includes("--discard-unflushed"),
+      onProgress: ({ step, rows }) => line.at(`cell ${cell} of ${cells}: ${step}`, rows, cells === 1 ? totals[step] : undefined),
+    }, cell)
+    line.end()
+    switch (rebuilt.outcome) {
+      case "rebuilt":
+        for (const each of rebuilt.discarded) out.say(discardedLine(each))
+        out.say(`cell ${cell}: rebuilt in ${((performance.now() - began) / 1_000).toFixed(1)} s, ${rebuilt.coupons} coupons and ${rebuilt.redemptions} redemptions; the engine opens it`)
+        break
+      case "overtaken": out.say(`cell ${cell}: another rebuild was faster`); break
+      case "quarantined":
+        worst = NOT_WELL
+        out.say(`cell ${cell}: not rebuilt, ${rebuilt.entries} of its entries lie in quarantine. Settle each (table quarantine, settled_ms) first.`)
+        break
+      case "unflushed":
+        worst = NOT_WELL
+        out.say(`cell ${cell}: not rebuilt, its journal is flushed up to ${rebuilt.cursor} and not to ${rebuilt.tail}. Add --discard-unflushed to throw away what lies between; it is listed then.`)
+    }
+  }
+  return worst
+}
+
+const differenceLine = ({ what, key, field, redis, postgres }: Difference): string => `DIFFERENT  ${what} ${key} ${field}: Redis ${redis}, Postgres ${postgres}`
+
+const verify = async (stores: Stores, out: Out): Promise<number> => {
+  const { sql, redis, cells, now_ms } = stores
+  const line = progressLine(out)
+  const began = performance.now()
+  const { checked, differences, is_cut } = await verifyAll({
+    redis, sql, cells, ages: () => ({ now_ms: now_ms(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }),
+    onProgress: (progress) => line.at(`${progress.step}, ${progress.differences} differences`, progress.checked),
+  })
+  line.end()
+  for (const difference of differences) out.say(differenceLine(difference))
+  const found = differences.length === 0 ? "no difference" : `${is_cut ? "at least " : ""}${differences.length} differences`
+  out.say(`${checked.toLocaleString("en")} values compared in ${((performance.now() - began) / 1_000).toFixed(1)} s: ${found}`)
+  return differences.length === 0 ? WELL : NOT_WELL
+}
+
+const isCommand = (word: string | undefined): word is Command => COMMANDS.some((command) => command === word)
+
+/** Run one command; answers the exit code. */
+export const runCommand = async (env: Readonly<Record<string, string | undefined>>, [command, ...words]: readonly string[], out: Out): Promise<number> => {
+  const wrong = isCommand(command) ? words.filter((word) => !FLAGS[command].includes(word)) : [String(command)]
+  if (!isCommand(command) || wrong.length > 0) {
+    out.say(`Unknown: ${wrong.join(" ")}. There are: ${COMMANDS.map((each) => [each, ...FLAGS[each]].join(" ")).join(", ")}.`)
+    return MISTAKEN
+  }
+  const read = readConfig(env)
+  if ("mistakes" in read) {
+    for (const mistake of read.mistakes) out.say(mistake)
+    return MISTAKEN
+  }
+  const stores = await openStores(read.config)
+  if (typeof stores === "string") {
+    out.say(stores)
+    return MISTAKEN
+  }
+  try {
+    return await whileFlushing(stores, () => command === "rebuild" ? rebuild(stores, words, out) : verify(stores, out))
+  } catch (fault) {
+    out.say(`The ${command} has broken off: ${fault instanceof Error ? fault.message : String(fault)}`)
+    return MISTAKEN
+  } finally {
+    await stores.close()
+  }
+}
