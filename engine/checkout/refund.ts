@@ -13,6 +13,7 @@ import type { Parts } from "../parts.ts"
 import { share } from "../pricing/money.ts"
 import { takeBack } from "../pricing/refund.ts"
 import { act, NotExecuted } from "../store/redis.ts"
+import { makeTurns } from "../turn.ts"
 import { encodeAllocation, type Allocation } from "./allocation.ts"
 import { stateOf } from "./answers.ts"
 import { findRedemption, isFound } from "./find.ts"
@@ -33,8 +34,13 @@ const amountsOf = (coupon: RedemptionRecord["coupons"][number], back_minor: numb
   return share(back_minor, left, left)
 }
 
-/** Refund lines of a confirmed redemption, or all that is left of it. */
-export const refundWith = (parts: Parts) => async (ask: RefundAsk, { now_ms }: Caller): Promise<Answered> => {
+/** Refund lines of a confirmed redemption, or all that is left of it; refunds of one redemption in turn. */
+export const refundWith = (parts: Parts) => {
+  const inTurn = makeTurns()
+  return (ask: RefundAsk, caller: Caller): Promise<Answered> => inTurn(ask.redemption_id, () => refundNow(parts, ask, caller))
+}
+
+const refundNow = async (parts: Parts, ask: RefundAsk, { now_ms }: Caller): Promise<Answered> => {
   const { redemption_id, refund_id } = ask
   const refundIn = idHash(refund_id)
   const fingerprint = fingerprintOf(ask)

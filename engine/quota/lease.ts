@@ -55,11 +55,27 @@ export const recall = async ({ redis, cells }: Parts, name: string, except: numb
   return free
 }
 
-/** Get a cell what it lacks of a quota. False: it is exhausted, everywhere. */
-export const lease = async (parts: Parts, short: Short, now_ms: number): Promise<boolean> => {
-  if (parts.cells === 1) return false
+const leaseNow = async (parts: Parts, short: Short, now_ms: number): Promise<boolean> => {
   const first = await borrow(parts, short, now_ms)
   if (first === "granted") return true
   const free = await recall(parts, short.name, short.cell, now_ms)
   return free >= short.want && await borrow(parts, short, now_ms) === "granted"
+}
+
+const underWay = new WeakMap<Parts, Map<string, Promise<boolean>>>()
+
+/**
+ * Get a cell what it lacks of a quota, and say whether the act is worth another try. False: it is exhausted, everywhere. One call for a
+ * quota and a cell is under way at a time; who comes meanwhile waits for it and tries his act again.
+ */
+export const lease = (parts: Parts, short: Short, now_ms: number): Promise<boolean> => {
+  if (parts.cells === 1) return Promise.resolve(false)
+  let ours = underWay.get(parts)
+  if (!ours) underWay.set(parts, ours = new Map())
+  const key = `${short.name} ${short.cell}`
+  const before = ours.get(key)
+  if (before) return before.then(() => true)
+  const mine = leaseNow(parts, short, now_ms).finally(() => ours.delete(key))
+  ours.set(key, mine)
+  return mine
 }
