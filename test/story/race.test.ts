@@ -2,7 +2,7 @@
  * Races: hundreds of callers at once against each limit there is, also while a third of them give back what they got.
  *
  * What must stay true: never one over, at no moment; and at the end everything that should be free is free, so that whoever still
- * wants it gets exactly what the limit leaves. One engine with one cell and one with four, where the limit is leased between them.
+ * wants it gets exactly what the limit leaves. With four cells, where a limit is leased between them, what must hold is the first.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { openStory, type Story } from "./story.ts"
@@ -20,7 +20,7 @@ const everyone = <T>(count: number, does: (caller: number) => Promise<T>): Promi
 const countOf = (words: readonly string[], word: string): number => words.filter((each) => each === word).length
 const isGiver = (caller: number): boolean => caller % 3 === 0
 
-for (const cells of [1, 4]) describe(`${cells} ${cells === 1 ? "cell" : "cells"}`, () => {
+describe("one cell", () => {
   let story: Story
   /** The refusals that say "later" are no answer: the same request again is. */
   const say: Say = async (method, path, body) => {
@@ -66,7 +66,7 @@ for (const cells of [1, 4]) describe(`${cells} ${cells === 1 ? "cell" : "cells"}
   }
   const holdFor = (caller: number) => (isGiver(caller) && caller % 9 === 6 ? SHORT_S : LONG_S)
 
-  beforeAll(async () => { story = await openStory({ cells }) }, START_MS_MAX)
+  beforeAll(async () => { story = await openStory() }, START_MS_MAX)
   afterAll(async () => { await story.expectConserved(); await story.close() }, START_MS_MAX)
 
   test("budget_exhausted: 600 callers, money for 250, 250 holds", async () => {
@@ -272,15 +272,46 @@ for (const cells of [1, 4]) describe(`${cells} ${cells === 1 ? "cell" : "cells"}
     expect(await budget(budget_id)).toMatchObject({ held_minor: 0, spent_minor: 100 * countOf(states, "confirmed") })
   }, RACE_MS_MAX)
 
-  test("refund_exceeds: 600 refunds of one unit each, 200 were bought", async () => {
+  test("refund_exceeds: 120 refunds of one unit each, 40 were bought", async () => {
+    const REFUNDS = 120, BOUGHT = 40
     const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { amount_minor: 333 })
     const user_id = fresh("user")
-    const { redemption_id } = await yes(say("POST", "/v1/redemptions", { ...reserveAsk(user_id, [await issue(campaign_id, user_id)]), order: order(200) }))
+    const { redemption_id } = await yes(say("POST", "/v1/redemptions", { ...reserveAsk(user_id, [await issue(campaign_id, user_id)]), order: order(BOUGHT) }))
     await confirm(redemption_id)
-    const heard = await everyone(CALLERS, (caller) => say("POST", `/v1/redemptions/${redemption_id}/refunds`, { refund_id: `r${caller}`, lines: [{ line_id: "l1", quantity: 1 }] }))
-    expect(heard.filter(({ status }) => status === 201).length).toBe(200)
-    expect(heard.filter(({ status, body }) => status === 409 && (body.code === "refund_exceeds" || body.code === "redemption_refunded")).length).toBe(400)
+    const heard = await everyone(REFUNDS, (caller) => say("POST", `/v1/redemptions/${redemption_id}/refunds`, { refund_id: `r${caller}`, lines: [{ line_id: "l1", quantity: 1 }] }))
+    expect(heard.filter(({ status }) => status === 201).length).toBe(BOUGHT)
+    expect(heard.filter(({ status, body }) => status === 409 && (body.code === "refund_exceeds" || body.code === "redemption_refunded")).length).toBe(REFUNDS - BOUGHT)
     expect(heard.reduce((sum, { status, body }) => sum + (status === 201 ? body.discount_minor : 0), 0)).toBe(333)
     expect(await budget(budget_id)).toMatchObject({ held_minor: 0, spent_minor: 0 })
+  }, RACE_MS_MAX)
+})
+
+describe("four cells", () => {
+  let story: Story
+  const wordOf = async (method: string, path: string, body: unknown): Promise<string> => {
+    const { status, body: answer } = await story.call(method, path, body)
+    return status < 300 ? "yes" : answer.code
+  }
+  beforeAll(async () => { story = await openStory({ cells: 4 }) }, START_MS_MAX)
+  afterAll(async () => { await story.expectConserved(); await story.close() }, START_MS_MAX)
+
+  test("stock_exhausted, budget_exhausted: 600 users in every cell, never one over", async () => {
+    const { budget_id, campaign_id } = await openCampaign(story.call, story.now_ms(), { limit_minor: 15_000, stock: 200, hold_at: "issue" })
+    const words = await everyone(CALLERS, (caller) => wordOf("POST", "/v1/coupons", issueAsk(campaign_id, `${campaign_id}-${caller}`)))
+    const issued = countOf(words, "yes")
+    const { limit_minor, held_minor, available_minor } = await yes(story.call("GET", `/v1/budgets/${budget_id}`))
+    expect([limit_minor, held_minor, available_minor]).toEqual([15_000, issued * 100, 15_000 - issued * 100])
+    expect(issued).toBeGreaterThan(0)
+    expect(issued).toBeLessThanOrEqual(150)
+    // One after the other, the rest is found wherever it lies, to the last coupon that can be paid.
+    for (let more = issued; more < 150; more++) expect(await wordOf("POST", "/v1/coupons", issueAsk(campaign_id, fresh("user")))).toBe("yes")
+    expect(await wordOf("POST", "/v1/coupons", issueAsk(campaign_id, fresh("user")))).toBe("budget_exhausted")
+  }, RACE_MS_MAX)
+
+  test("user_limit_reached: one user, 600 requests, three coupons at most", async () => {
+    const { campaign_id } = await openCampaign(story.call, story.now_ms(), { per_user: 3 })
+    const user_id = fresh("user")
+    const words = await everyone(CALLERS, () => wordOf("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))
+    expect(countOf(words, "yes")).toBeLessThanOrEqual(3)
   }, RACE_MS_MAX)
 })
