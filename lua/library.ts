@@ -13,8 +13,20 @@ import { ACTS, CAMPAIGN_STATES, COUPON_STATES, FORMAT, HELD_OUT_MARK, REDEMPTION
 
 const read = (file: string): string => readFileSync(new URL(file, import.meta.url), "utf8")
 
-const table = (name: string, words: readonly string[], value: (word: string, i: number) => string): string =>
-  `local ${name} = { ${words.map((word, i) => `${word} = ${value(word, i)}`).join(", ")} }\n`
+const valueIn = (words: readonly string[], word: string): string => {
+  if (!words.includes(word)) throw new Error(`no such word in lua: ${word}`)
+  return `${words.indexOf(word) + 1}`
+}
+
+/** The words of the records' states and acts, as bodies write them (`COUPON.issued`): their values stand in the source, so nothing is looked up. */
+const WORDS: Readonly<Record<string, (word: string) => string>> = {
+  COUPON: (word) => valueIn(COUPON_STATES, word),
+  REDEMPTION: (word) => valueIn(REDEMPTION_STATES, word),
+  CAMPAIGN: (word) => valueIn(CAMPAIGN_STATES, word),
+  ACT: (word) => `"${ACTS[Number(valueIn(ACTS, word)) - 1]}"`,
+}
+const withValues = (lua: string): string =>
+  lua.replace(/\b(COUPON|REDEMPTION|CAMPAIGN|ACT)\.([a-z_]+)/g, (_, list: string, word: string) => WORDS[list]!(word))
 
 const flagsOf = ({ nature }: Script): string =>
   nature === "read" ? `{ "no-writes" }` : nature === "give" ? `{ "allow-oom" }` : "{}"
@@ -29,9 +41,9 @@ const functionOf = (script: Script, hash: string): string => {
   if #keys ~= ${script.keys.length} or #args ~= ${args.length} then error("${script.name}: wrong number of keys or arguments") end
   local ${script.keys.join(", ")} = ${script.keys.map((_, i) => `keys[${i + 1}]`).join(", ")}
 ${args.map(([name, type], i) => `  local ${name} = ${guard(name, type, i)}\n`).join("")}  local ${words.map((word) => word.toUpperCase()).join(", ")} = ${words.map((word) => `"${word}"`).join(", ")}
-${read(`${script.name}.lua`)}
+${withValues(read(`${script.name}.lua`))}
 end
-redis.register_function{
+register_function{
   function_name = "${script.name}_${hash}",
   callback = function(keys, args)
     if not is_ready then make_ready() end
@@ -56,12 +68,8 @@ const RECORDS_STAND_HERE = "--@ pack_<record> and unpack_<record>"
 
 const shared = (): string =>
   `local FORMAT, ENTRY_FORMAT = ${FORMAT}, "${FORMAT}"\n` +
-  table("COUPON", COUPON_STATES, (_, i) => `${i + 1}`) +
-  table("REDEMPTION", REDEMPTION_STATES, (_, i) => `${i + 1}`) +
-  table("CAMPAIGN", CAMPAIGN_STATES, (_, i) => `${i + 1}`) +
-  table("ACT", ACTS, (word) => `"${word}"`) +
   `local MARK_CHARS, COUPON_HASH_CHARS, HOUR_MS, HELD_OUT_MARK = ${MARK_CHARS}, ${COUPON_HASH_CHARS}, ${HOUR_MS}, "${HELD_OUT_MARK}"\n` +
-  read("prelude.lua").replace(RECORDS_STAND_HERE, recordsInLua) + SAID
+  withValues(read("prelude.lua")).replace(RECORDS_STAND_HERE, recordsInLua) + SAID
 
 export interface Library {
   /** Twelve hexadecimal characters of the source's SHA-256: part of every function's name. */

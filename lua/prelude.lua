@@ -9,9 +9,12 @@
 -- purpose: a restart, a failover or another dataset forgets it, and the cell stays shut until it has been compared with Postgres.
 local gate = {}
 
--- Lua's own functions by a name that is found at once. While a library is loaded it may not see them, so they and the tables below are
--- filled in by the first call.
-local find, sub, format, char, floor
+-- Lua's own functions by names that are found at once: a global one is looked up in two tables and behind a guard, 250 instructions
+-- each time. While a library is loaded it may not see them, so they and the tables below are filled in by the first call.
+local function globals() return redis, struct, cmsgpack, unpack, ipairs, type end
+local register_function = redis.register_function
+local redis, struct, cmsgpack, unpack, ipairs, type
+local find, sub, format, char, byte, floor
 local SHORT, NUMBER, TEXT, LIST = {}, {}, {}, {}
 
 local WHOLE_MAX = 9007199254740991
@@ -23,7 +26,7 @@ end
 -- The whole number that digits say, or nothing. tonumber() takes "nan", "0x10" and " 12 "; this does not. SHORT has those of up to
 -- three digits: flags, places, versions.
 local function whole_of(text)
-  local n = SHORT[text] or #text <= 16 and find(text, "^%d+$") and tonumber(text)
+  local n = SHORT[text] or #text <= 16 and find(text, "^%d+$") and text + 0
   return n and n <= WHOLE_MAX and n or nil
 end
 
@@ -53,7 +56,7 @@ local function names_with(letter)
     local name = names[number]
     if not name then
       if count == NAMES_MAX then names, count = {}, 0 end
-      name, count = letter .. number, count + 1
+      name, count = letter .. digits(number), count + 1
       names[number] = name
     end
     return name
@@ -63,12 +66,13 @@ local budget_name, campaign_name, count_name = names_with("b"), names_with("k"),
 
 -- How the parts of a record and of an entry are packed. `cmsgpack.pack` makes a text of each value and joins those: with it
 -- packing was 59,000 of a reserve's 444,000 instructions. Instead a text stands behind TEXT[its length], the values of a list behind
--- LIST[how many], a number that is most often small is NUMBER[it], wide numbers are struct.pack of a first byte and eight
--- more, and one `..` joins everything.
+-- LIST[how many], a number that is most often small is NUMBER[it], a wide one is struct.pack of a first byte and eight more, and what is
+-- longer is made in one call or one `..`: every text made on the way is hashed to its last byte.
 local NUMBERS_MAX = 4095
 local is_ready = false
 local function make_ready()
-  find, sub, format, char, floor = string.find, string.sub, string.format, string.char, math.floor
+  redis, struct, cmsgpack, unpack, ipairs, type = globals()
+  find, sub, format, char, byte, floor = string.find, string.sub, string.format, string.char, string.byte, math.floor
   for n = 0, 999 do SHORT[format("%d", n)] = n end
   for n = -32, 127 do NUMBER[n] = char(n % 256) end
   for length = 0, 31 do TEXT[length] = char(160 + length) end
@@ -91,22 +95,29 @@ local function packed_list(values)
   return #values == 0 and LIST[0] or cmsgpack.pack(values)
 end
 
--- The coupons of a redemption. Nearly every amount fits four bytes; one that does not makes its share a wide one.
+local function packed_wide(n)
+  return struct.pack(">BI8", 207, n)
+end
+
+-- What one budget pays of a coupon. Nearly every amount fits four bytes; one that does not makes its share a wide one.
 local NARROW_MAX = 4294967295
+local function packed_share(share)
+  local held_minor, spent_minor = share[2], share[3]
+  if held_minor <= NARROW_MAX and spent_minor <= NARROW_MAX then
+    return struct.pack(">Bc0BI4BI4BI4", 148, NUMBER[share[1]], 206, held_minor, 206, spent_minor, 206, share[4])
+  end
+  return struct.pack(">Bc0BI8BI8BI8", 148, NUMBER[share[1]], 207, held_minor, 207, spent_minor, 207, share[4])
+end
+
+-- The coupons of a redemption.
 local function packed_coupons(coupons)
   local packed = LIST[#coupons]
   for i = 1, #coupons do
     local held = coupons[i]
     local field, shares = held[1], held[5]
-    packed = packed .. LIST[5] .. TEXT[#field] .. field .. NUMBER[held[2]] .. struct.pack(">BI8", 207, held[3]) .. NUMBER[held[4]] .. LIST[#shares]
-    for j = 1, #shares do
-      local share = shares[j]
-      local budget, held_minor, spent_minor, back_minor = share[1], share[2], share[3], share[4]
-      local is_narrow = held_minor <= NARROW_MAX and spent_minor <= NARROW_MAX
-      packed = packed .. LIST[4] .. NUMBER[budget]
-        .. struct.pack(is_narrow and ">BI4BI4BI4" or ">BI8BI8BI8", is_narrow and 206 or 207, held_minor, is_narrow and 206 or 207, spent_minor,
-          is_narrow and 206 or 207, back_minor)
-    end
+    local paid = shares[1] and packed_share(shares[1]) or ""
+    for j = 2, #shares do paid = paid .. packed_share(shares[j]) end
+    packed = struct.pack(">c0Bc0c0c0BI8c0c0c0", packed, 149, TEXT[#field], field, NUMBER[held[2]], 207, held[3], NUMBER[held[4]], LIST[#shares], paid)
   end
   return packed
 end
@@ -171,7 +182,10 @@ end
 
 -- What an act has in memory: the records of the named quotas by name, and the moves of idle money.
 local function new_book(quota, cell, names)
-  return { quota = quota, cell = cell, at_ms = cell.at_ms, names = names, records = {}, idle = false }
+  return {
+    quota = quota, cell = cell, at_ms = cell.at_ms, names = names, idle = false,
+    records = { [names[1] or 1] = false, [names[2] or 2] = false }, -- most acts touch two quotas; a table that grows is made anew
+  }
 end
 
 -- The cell's own record and the named quotas, or nothing while the gate is shut. The book's instant never falls.
@@ -252,14 +266,15 @@ local function stock_left(campaign)
   return campaign.granted - campaign.returned - campaign.issued + campaign.revoked
 end
 
--- The exact deltas of an act, packed; a record that was only touched has none.
+-- The exact deltas of an act, packed, and how many; a record that was only touched has none.
 local function packed_moves(book)
-  local records, packed, count = book.records, "", 0
-  for _, name in ipairs(book.names) do
+  local names, records, packed, count = book.names, book.records, "", 0
+  for i = 1, #names do
+    local name = names[i]
     local t = records[name]
     if t and t.is_moved then
       if t.held_more then
-        packed = packed .. LIST[4] .. TEXT[#name] .. name .. struct.pack(">Bi8Bi8Bi8", 211, t.more, 211, t.held_more, 211, t.spent_more)
+        packed = struct.pack(">c0Bc0c0Bi8Bi8Bi8", packed, 148, TEXT[#name], name, 211, t.more, 211, t.held_more, 211, t.spent_more)
         t.held_more, t.spent_more = 0, 0
       else
         packed = packed .. LIST[6] .. TEXT[#name] .. name .. NUMBER[t.more] .. NUMBER[t.issued_more] .. NUMBER[t.revoked_more]
@@ -272,12 +287,14 @@ local function packed_moves(book)
   for _, move in ipairs(book.idle or {}) do
     packed, count = packed .. LIST[3] .. cmsgpack.pack("i" .. move[1], move[2], move[3]), count + 1
   end
-  return LIST[count] .. packed
+  return packed, count
 end
 
 -- What an act is going to write: the records that its entry carries, packed, and the coupons as fields of the wallet.
 local function new_act()
-  return { coupons = "", coupon_count = 0, redemptions = "", redemption_count = 0, counts = "", count_count = 0, fields = false }
+  return {
+    coupons = "", coupon_count = 0, redemptions = "", redemption_count = 0, body_head = "", body = "", counts = "", count_count = 0, fields = false,
+  }
 end
 
 -- A coupon's record. Answers it packed, as it is kept.
@@ -298,11 +315,12 @@ local function put_count(act, campaign, count)
   act.counts, act.count_count = act.counts .. LIST[2] .. NUMBER[campaign] .. TEXT[#count] .. count, act.count_count + 1
 end
 
--- A redemption's record, and its body where that is new. Answers the packed record, as it is kept.
+-- A redemption's record, and its body where that is new. Answers the packed record, as it is kept. The last body waits by itself, so
+-- that it is joined only once.
 local function put_redemption(act, redemption, head, body)
   local packed, places = pack_redemption(head)
-  act.redemptions = act.redemptions .. LIST[3] .. TEXT[#redemption] .. redemption .. LIST[places] .. packed .. TEXT[#body] .. body
-  act.redemption_count = act.redemption_count + 1
+  act.redemptions = act.redemptions .. act.body_head .. act.body .. LIST[3] .. TEXT[#redemption] .. redemption .. LIST[places] .. packed
+  act.body_head, act.body, act.redemption_count = TEXT[#body], body, act.redemption_count + 1
   return packed
 end
 
@@ -313,8 +331,9 @@ end
 
 -- Write the cell's record and every quota that has changed.
 local function save_book(book)
-  local quota, records, fields, count = book.quota, book.records, { nil, nil, nil, nil }, 0
-  for _, name in ipairs(book.names) do
+  local quota, names, records, fields, count = book.quota, book.names, book.records, { nil, nil, nil, nil }, 0
+  for i = 1, #names do
+    local name = names[i]
     local record = records[name]
     if record and record.is_touched then
       local packed = PACK[sub(name, 1, 1)](record)
@@ -340,10 +359,11 @@ local function write_act(journal, book, word, user, act, payload)
     next_entry = { [epoch] = digits(epoch) .. "-*" }
     id = next_entry[epoch]
   end
+  local moves, move_count = packed_moves(book)
   redis.call("XADD", journal, id, ENTRY_FORMAT,
-    LIST[8] .. TEXT[#word] .. word .. struct.pack(">BI8", 207, book.at_ms) .. TEXT[#user] .. user .. packed_moves(book)
-      .. LIST[act.coupon_count] .. act.coupons .. LIST[act.redemption_count] .. act.redemptions .. LIST[act.count_count] .. act.counts
-      .. TEXT[#payload] .. payload)
+    LIST[8] .. TEXT[#word] .. word .. packed_wide(book.at_ms) .. TEXT[#user] .. user .. LIST[move_count] .. moves
+      .. LIST[act.coupon_count] .. act.coupons .. LIST[act.redemption_count] .. act.redemptions .. act.body_head .. act.body
+      .. LIST[act.count_count] .. act.counts .. TEXT[#payload] .. payload)
   save_book(book)
 end
 
@@ -377,9 +397,10 @@ local function is_over(coupon, campaign, at_ms)
   return coupon.ends_at_ms <= at_ms or campaign.state == CAMPAIGN.stopped
 end
 
--- The coupons that a reserve asks for, as a redemption will hold them, with their campaigns' versions, their fields and the quotas they
--- touch. Read by patterns, because cjson is 20,000 instructions for one coupon; what no pattern knows is not money.
+-- The coupons that a reserve asks for, as a redemption will hold them and with the version they were priced from behind, their fields and
+-- the quotas they touch. Read by patterns, because cjson is 20,000 instructions for one coupon; what no pattern knows is not money.
 local ONE_COUPON = '^%["([^"\\]*)",(%d+),(%d+),(%d+),([01]),(%b[])%][,%]]'
+local BRACKET, BRACKET_END = 91, 93
 local ONE_SHARE = "^%[(%d+),(%d+)%][,%]]"
 
 local function not_money(text)
@@ -388,7 +409,7 @@ local function not_money(text)
 end
 
 local function asked_shares(text, coupons)
-  local shares, count, place = {}, 0, 2
+  local shares, count, place = { nil }, 0, 2
   while place < #text do
     local _, last, budget, amount_minor = find(text, ONE_SHARE, place)
     budget, amount_minor = last and whole_of(budget), last and whole_of(amount_minor)
@@ -400,15 +421,15 @@ local function asked_shares(text, coupons)
 end
 
 local function asked_coupons(text)
-  local asked, versions, fields, names, count, quotas, place = {}, {}, {}, { nil, nil, nil, nil }, 0, 0, 2
-  if find(text, "^%[.*%]$") == nil then not_money(text) end
+  local asked, fields, names, count, quotas, place = { nil }, { nil }, { nil, nil }, 0, 0, 2
+  if #text < 2 or byte(text, 1) ~= BRACKET or byte(text, -1) ~= BRACKET_END then not_money(text) end
   while place < #text do
     local _, last, field, campaign, version, discount_minor, at_issue, shares = find(text, ONE_COUPON, place)
     campaign, version, discount_minor = last and whole_of(campaign), last and whole_of(version), last and whole_of(discount_minor)
     if not campaign or not version or not discount_minor then not_money(text) end
     shares = asked_shares(shares, text)
     count, place, quotas = count + 1, last + 1, quotas + 1
-    asked[count], versions[count], fields[count] = { field, campaign, discount_minor, SHORT[at_issue], shares }, version, field
+    asked[count], fields[count] = { field, campaign, discount_minor, SHORT[at_issue], shares, version }, field
     names[quotas] = campaign_name(campaign)
     if at_issue == "0" then
       for i = 1, #shares do
@@ -417,7 +438,7 @@ local function asked_coupons(text)
       end
     end
   end
-  return asked, versions, fields, names
+  return asked, fields, names
 end
 
 -- The quotas that a redemption's coupons touch.

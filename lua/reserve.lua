@@ -4,7 +4,7 @@
 -- issue the budgets are those of its own holds, in the same order of funding. Another hold of the same order gives way in
 -- this call; a refusal leaves it as it was. One coupon, no older hold: seven calls.
 
-local asked, versions, fields, names = asked_coupons(coupons)
+local asked, fields, names = asked_coupons(coupons)
 local book = open_book(quota, names, now_ms)
 if not book then return { GATE_CLOSED } end
 
@@ -40,7 +40,7 @@ end
 
 local at_ms = book.at_ms
 for i = 1, #asked do
-  local field, campaign, _, at_issue, shares = unpack(asked[i])
+  local field, campaign, _, at_issue, shares, version = unpack(asked[i])
   local coupon, terms = held_coupons[field], book.records[campaign_name(campaign)]
   if not coupon or not terms then return { COUPON_UNKNOWN, field } end
   if coupon.state == COUPON.reserved then return { COUPON_RESERVED, field } end
@@ -49,7 +49,7 @@ for i = 1, #asked do
   if coupon.state == COUPON.ended or coupon.ends_at_ms <= at_ms then return { COUPON_ENDED, field, coupon.ends_at_ms } end
   if terms.state == CAMPAIGN.stopped then return { CAMPAIGN_STOPPED, field } end
   if terms.state == CAMPAIGN.paused then return { CAMPAIGN_PAUSED, field } end
-  if terms.version ~= versions[i] then return { CAMPAIGN_CHANGED, field, terms.version } end
+  if terms.version ~= version then return { CAMPAIGN_CHANGED, field, terms.version } end
 
   for j = 1, #shares do
     local share = shares[j]
@@ -73,6 +73,7 @@ for i = 1, #asked do
   coupon.state, coupon.redemption, coupon.since_ms = COUPON.reserved, redemption, at_ms
 end
 local expires_ms = at_ms + hold_ms
+local expires = digits(expires_ms)
 
 -- Below this line nothing may refuse: the entry, the book, the coupons with the order's marks, the record,
 -- its deadline. A user with a coupon has a deadline of his own since its issue; one without gets the day on which his marks may be
@@ -94,6 +95,6 @@ if older then
   redis.call("ZREM", due, "r" .. user .. older_id)
 end
 redis.call("HSET", open, redemption, packed, redemption .. ".body", body)
-redis.call("ZADD", due, digits(expires_ms), "r" .. user .. redemption)
+redis.call("ZADD", due, expires, "r" .. user .. redemption)
 if #asked == 0 then redis.call("ZADD", due, "LT", digits(at_ms + remember_ms), "u" .. user) end
-return { RESERVED, at_ms, expires_ms }
+return { RESERVED, at_ms, expires }
