@@ -6,7 +6,7 @@ import type { Script } from "../../lua/declare.ts"
 import { SCRIPTS } from "../../lua/index.ts"
 import { FORMAT, unpack } from "../../lua/records.ts"
 import { stack } from "../support/stack.ts"
-import { agrees, type Cell, inEmptyCell, inShop, LIMIT_MINOR, NOON, openCell, openShop, refused, shutCell, use } from "./cell.ts"
+import { agrees, type Cell, inEmptyCell, inShop, LIMIT_MINOR, MONEY, NOON, openCell, openShop, refused, shutCell, use } from "./cell.ts"
 
 /** Acts that make, open or close a cell need no open gate. */
 const GATELESS = ["gate_state", "open_gate", "begin_rebuild"]
@@ -195,6 +195,13 @@ test("gate_closed: a library that was flushed and loaded again has forgotten eve
     expect(await refused(cell, () => join(2))).toEqual(["joined"])
     expect(await redis.fcall(newer("tick"), 2, cell.keys.quota, cell.keys.journal, NOON)).toEqual(["ticked", String(NOON)])
     expect(await cell.tick()).toEqual({ outcome: "ticked", at_ms: NOON })
+
+    // What one writes the other reads, though each keeps what it wrote last.
+    const raise = (addition: string) => redis.fcall(newer("fund"), 2, cell.keys.quota, cell.keys.journal, NOON, MONEY, addition, "as-sent", 5, 0, 0, 1, 1, "")
+    expect(await raise("one")).toEqual(["funded", String(LIMIT_MINOR + 5)])
+    expect(await cell.fund({ addition: "two", amount_minor: 5 })).toEqual({ outcome: "funded", limit_minor: LIMIT_MINOR + 10 })
+    expect(await raise("three")).toEqual(["funded", String(LIMIT_MINOR + 15)])
+    expect(await cell.fund({ addition: "four", amount_minor: 15, is_cut: 1 })).toEqual({ outcome: "funded", limit_minor: LIMIT_MINOR })
 
     // A newer epoch that one of them opens shuts the other.
     const tail = (await cell.gateState()).tail
