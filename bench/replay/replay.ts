@@ -17,8 +17,9 @@ import { countOfApi, type Keepers, openKeepers } from "./read_back.ts"
 import { type ReplayStack, serversOf, startStack } from "./stack.ts"
 import { type Verified, verifyStack } from "./verified.ts"
 
-/** The sweeper ends coupons and the flusher flushes in their own time; what is not settled by then is different. */
+/** The sweeper ends coupons and the flusher flushes in their own time; what is not settled by then, or has stood still for so long, is different. */
 const SETTLE_MS_MAX = 90_000
+const STILL_MS_MAX = 10_000
 const POLL_MS = 250
 
 export interface Proof {
@@ -162,12 +163,15 @@ const proofOf = async (title: string, plan: Plan, moment: Moment, { caller, memo
   let in_redis = 0
   if (keepers) {
     let stores: Mismatch[] = []
+    let last = "", moved_ms = began_ms
     await settled(async () => {
       const isFlushed = await keepers.isFlushed()
       const [redis, postgres] = [await keepers.redis(plan), await keepers.postgres(plan)]
       in_redis = redis.redemptions.size
       stores = [...mismatches(own, redis, "redis"), ...mismatches(own, postgres, "postgres")]
-      return isFlushed && stores.length === 0
+      const now = JSON.stringify([isFlushed, stores])
+      if (now !== last) [last, moved_ms] = [now, performance.now()]
+      return (isFlushed && stores.length === 0) || performance.now() - moved_ms > STILL_MS_MAX
     })
     found.push(...stores)
   }
