@@ -24,7 +24,7 @@ interface Room {
 }
 
 /** What stands on nothing but the stores, and everything stands on. */
-const GROUND = ["lua", "engine/answers.ts", "engine/log.ts", "engine/months.ts", "engine/parts.ts", "engine/store"]
+const GROUND = ["lua", "engine/answers.ts", "engine/log.ts", "engine/loop.ts", "engine/months.ts", "engine/parts.ts", "engine/store", "engine/turn.ts"]
 
 /** Every room, from the foundation to the roof. What is not under `may` is not imported. */
 const ROOMS: Readonly<Record<string, Room>> = {
@@ -33,7 +33,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "engine/contract": { says: "the schemas of every body, answer and query", may: ["engine/answers.ts", "engine/pricing"], packages: ["typebox", "typebox/compile", "typebox/value", "typebox/format"] },
   "engine/store": { says: "Redis, Postgres, the clock, private servers", may: ["lua", "engine/child.ts", "engine/log.ts"] },
   "engine/quota": { says: "banks and leases", may: [...GROUND] },
-  "engine/journal": { says: "what was decided goes to Postgres, and comes back", may: [...GROUND, "engine/loop.ts", "engine/quota"] },
+  "engine/journal": { says: "what was decided goes to Postgres, and comes back", may: [...GROUND, "engine/quota"] },
   "engine/operate": { says: "what operators do", may: [...GROUND, "engine/contract", "engine/journal", "engine/pricing", "engine/quota"] },
   "engine/coupons": { says: "issue, revoke, list", may: [...GROUND, "engine/contract", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
   "engine/checkout": { says: "quote, reserve, confirm, cancel, extend, refund, find", may: [...GROUND, "engine/contract", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
