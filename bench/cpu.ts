@@ -2,11 +2,11 @@
  * What work costs: processor time of a process from /proc, and figures of a series.
  *
  * What must stay true: a figure is of the process that was measured and of nothing else. Times are read before and after a piece of
- * work; the kernel counts in ticks of 10 ms, so a piece shorter than some tenths of a second is only good in sums.
+ * work, in nanoseconds where the kernel keeps them (schedstat) and else in its ticks of 10 ms, which are only good in sums.
  */
 import { readdirSync, readFileSync } from "node:fs"
 
-/** What the kernel counts in, as `getconf CLK_TCK` says on every Linux there is. */
+/** What /proc/<pid>/stat counts in, as `getconf CLK_TCK` says on every Linux there is. */
 const TICKS_PER_S = 100
 
 /** The fields of /proc/<pid>/stat after the name, which stands in parentheses and may hold anything. */
@@ -15,8 +15,22 @@ const statOf = (pid: number): string[] => {
   return text.slice(text.lastIndexOf(")") + 2).split(" ")
 }
 
+/** Processor time of every living thread of a process, or nothing where the kernel does not keep it. */
+const exactOf = (pid: number): number | undefined => {
+  try {
+    let sum_ns = 0
+    for (const thread of readdirSync(`/proc/${pid}/task`)) sum_ns += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0])
+    return sum_ns > 0 ? sum_ns / 1_000 : undefined
+  } catch {
+    // A thread has ended meanwhile, or this kernel has no such file: the ticks have all of it.
+    return undefined
+  }
+}
+
 /** Processor time that a process has used so far, in microseconds: user and system, all threads. */
 export const cpuOf = (pid: number): number => {
+  const exact = exactOf(pid)
+  if (exact !== undefined) return exact
   const fields = statOf(pid)
   return (Number(fields[11]) + Number(fields[12])) * (1_000_000 / TICKS_PER_S)
 }

@@ -17,9 +17,12 @@ const CONFIRMED_SHARE = 0.7
 const REFUNDED_SHARE = 0.5
 /** Postgres is slower by so much that a fraction of the acts takes as long. */
 const POSTGRES_SHARE = 0.2
-const WARM_UP_SHARE = 0.25
+/** The first round is not counted; by how long it takes the others are made as large as the time allows. */
+const WARM_UP_ACTS = 500
+const ACTS_MIN = 500
 
-export interface Sizes { readonly rounds: number; readonly acts: number }
+/** How many rounds, about how long all of them may take, and how many acts a round has at most. */
+export interface Sizes { readonly rounds: number; readonly seconds: number; readonly acts_max: number }
 
 const BATCH = 5_000
 /** Give Postgres the coupons that its reserves will ask for. */
@@ -71,11 +74,14 @@ const LEAST = { reserve: 0.55, confirm: 0.7 } as const
 const POSTGRES_LEAST = 10
 
 /** Play the rounds, after one that is not counted. */
-export const playActs = async (scrip: Stack, floors: Stack, campaign_no: number, { rounds, acts }: Sizes, tally: Tally, say: (text: string) => void): Promise<Result> => {
-  await playRound(scrip, floors, campaign_no, "warm", Math.max(64, Math.floor(acts * WARM_UP_SHARE)), false, tally)
+export const playActs = async (scrip: Stack, floors: Stack, campaign_no: number, { rounds, seconds, acts_max }: Sizes, tally: Tally, say: (text: string) => void): Promise<Result> => {
+  const began = performance.now()
+  await playRound(scrip, floors, campaign_no, "warm", WARM_UP_ACTS, false, tally)
+  const fitting = (WARM_UP_ACTS * seconds * 1_000) / (rounds * (performance.now() - began))
+  const acts = Math.round(Math.min(acts_max, Math.max(ACTS_MIN, fitting)))
   const played: Record<string, Lap>[] = []
   for (let round = 0; round < rounds; round++) {
-    say(`acts, round ${round + 1} of ${rounds}`)
+    say(`acts, round ${round + 1} of ${rounds}, ${acts} each`)
     played.push(await playRound(scrip, floors, campaign_no, `acts-${round}`, acts, round % 2 === 1, tally))
   }
   const of = (key: string): Lap[] => played.map((laps) => laps[key]!)
