@@ -3,7 +3,7 @@
  *
  * The data are not ours and not in the repository. Where they are missing, what needs them is skipped and says so; it never passes.
  */
-import { describe, expect, test } from "bun:test"
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { join, resolve } from "node:path"
 import { chance } from "../../bench/replay/chance.ts"
 import { countAt } from "../../bench/replay/count.ts"
@@ -32,6 +32,8 @@ const data = (): Promise<Data> => (read ??= readData(FOLDER))
 let planned: Promise<Plan> | undefined
 const wholePlan = (): Promise<Plan> => (planned ??= data().then((each) => planOf(each)))
 
+/** Reading the data takes a second, and five on a busy machine. */
+setDefaultTimeout(30_000)
 const STORY_MS_MAX = 60_000
 const STORY_REDEMPTIONS = 30
 const off = (amount_minor: number) => ({ kind: "amount_off", terms: { amount_minor } }) as const
