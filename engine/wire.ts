@@ -1,7 +1,7 @@
 /**
  * The wiring: how the rooms are put together into one engine. Nothing here decides anything; main.ts says when each piece starts.
  */
-import { createHmac, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import type { Redis } from "ioredis"
 import type { Hono } from "hono"
 import { cancelWith } from "./checkout/cancel.ts"
@@ -49,12 +49,13 @@ const secretOf = async (sql: Sql, name: string): Promise<Buffer> => {
 
 /** What the use cases are given, with the catalogue filled. */
 export const openParts = async (redis: Redis, postgres: Postgres, { cells, zone }: { cells: number; zone: string }): Promise<Parts> => {
-  const hmacKey = await secretOf(postgres.sql, "hmac_key")
+  // A keyed hash that has taken in its key is copied for each id: 0.6 µs, where making it anew takes 1.5.
+  const keyed = new Bun.CryptoHasher("sha256", await secretOf(postgres.sql, "hmac_key"))
   const catalogue = openCatalogue(postgres.sql, zone)
   await catalogue.refresh()
   return {
     redis, postgres, catalogue, cells, zone, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
-    hashId: (kind, id) => createHmac("sha256", hmacKey).update(`${kind}\0${id}`).digest("base64url").slice(0, HASHED_ID_CHARS),
+    hashId: (kind, id) => keyed.copy().update(`${kind}\0${id}`).digest("base64url").slice(0, HASHED_ID_CHARS),
   }
 }
 
