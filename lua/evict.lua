@@ -4,6 +4,9 @@
 -- again here. A coupon leaves once it is terminal, flushed (`flushed_ms`: the instant of the cursor) and `age_ms` old, counted from
 -- its act or, without one, from its end (a late confirm still needs it), and leaves a mark that says for `remember_ms` that its id is
 -- not new. A count leaves when its campaign can issue no more.
+--
+-- `next_ms` is the user's next deadline (0: none) as the sweeper worked it out from a wallet of `fields_then` fields. A wallet that has
+-- another number of fields by now has got a coupon or an order since; its deadline stays due, and the sweeper looks again.
 
 local names = {}
 for i, pair in ipairs(coupons) do names[i] = campaign_name(pair[2]) end
@@ -13,6 +16,7 @@ end
 local book = open_book(quota, names, now_ms)
 if not book then return { GATE_CLOSED } end
 
+local is_as_read = redis.call("HLEN", wallet) == fields_then
 local gone, kept = {}, {}
 for _, pair in ipairs(coupons) do
   local field, campaign = unpack(pair)
@@ -51,9 +55,9 @@ if #gone > 0 then
   redis.call("HDEL", wallet, unpack(gone))
   if #kept > 0 then redis.call("HSET", wallet, unpack(kept)) end
 end
-if next_ms > 0 then
-  redis.call("ZADD", due, next_ms, "u" .. user)
-else
+if is_as_read and next_ms > 0 then
+  redis.call("ZADD", due, digits(next_ms), "u" .. user)
+elseif is_as_read then
   redis.call("ZREM", due, "u" .. user)
 end
 return { EVICTED, #gone }

@@ -5,7 +5,7 @@ export const evict = script("evict", {
   nature: "give",
   keys: ["quota", "journal", "due", "wallet"],
   args: {
-    now_ms: "int", user: "text", coupons: "json", marks: "json", flushed_ms: "int", age_ms: "int", remember_ms: "int", next_ms: "int",
+    now_ms: "int", user: "text", coupons: "json", marks: "json", flushed_ms: "int", age_ms: "int", remember_ms: "int", next_ms: "int", fields_then: "int",
   },
   outcomes: { gate_closed: {}, evicted: { count: "int" } },
 })

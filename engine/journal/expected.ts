@@ -82,8 +82,11 @@ export const isHourAged = (hour: number, { now_ms, age_ms }: Ages): boolean => (
 /** Whether the mark of a settled redemption may be forgotten. */
 export const isMarkForgotten = (hour: number, { now_ms, remember_ms }: Ages): boolean => (hour + 1) * HOUR_MS + remember_ms <= now_ms
 
-/** When a wallet's coupon has to be looked at again: to be ended, or to leave. */
+/**
+ * When a wallet's coupon has to be looked at again: to be ended, or to leave. One that is held may be free again before its end, with
+ * money that has to come back then; a hold that outlasts it ends it.
+ */
 export const couponDue = (coupon: CouponRecord, { now_ms, age_ms }: Ages): number =>
   coupon.state === ISSUED ? (coupon.holds ? coupon.ends_at_ms : coupon.ends_at_ms + age_ms)
-  : coupon.state === RESERVED_COUPON ? Math.max(coupon.ends_at_ms, now_ms) + age_ms
+  : coupon.state === RESERVED_COUPON ? (coupon.holds && coupon.ends_at_ms > now_ms ? coupon.ends_at_ms : Math.max(coupon.ends_at_ms, now_ms) + age_ms)
   : (coupon.since_ms ?? now_ms) + age_ms

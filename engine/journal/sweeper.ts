@@ -171,7 +171,7 @@ const sweepUser = async (parts: SweepParts, cell: number, user: string): Promise
   }
   const { count } = open(await run(redis, evict, {
     keys: { quota, journal, due: dueKey(cell), wallet: walletKey(cell, user) },
-    args: { now_ms, user, coupons: leaves, marks, flushed_ms, age_ms, remember_ms, next_ms },
+    args: { now_ms, user, coupons: leaves, marks, flushed_ms, age_ms, remember_ms, next_ms, fields_then: wallet.size },
   }))
   return { ended, evicted: count }
 }

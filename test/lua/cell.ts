@@ -241,11 +241,11 @@ const makeCell = async (on: Redis, no: number) => {
       }),
 
     // --- leaving and coming back
-    evict: ({ user = "ann", coupons = [{}], ...args }: Partial<Omit<ArgsOf<typeof evict>, "coupons">> & { user?: string; coupons?: Named[] } = {}) =>
+    evict: async ({ user = "ann", coupons = [{}], ...args }: Partial<Omit<ArgsOf<typeof evict>, "coupons">> & { user?: string; coupons?: Named[] } = {}) =>
       run(on, evict, {
         keys: keysFor(user),
         args: {
-          now_ms, marks: [], flushed_ms: now_ms, age_ms: AGE_MS, remember_ms: REMEMBER_MS, next_ms: 0, ...args,
+          now_ms, marks: [], flushed_ms: now_ms, age_ms: AGE_MS, remember_ms: REMEMBER_MS, next_ms: 0, fields_then: Object.keys(await wallet(user)).length, ...args,
           coupons: coupons.map((named) => [fieldOf(named), named.campaign ?? SPRING]), user: userHash(user),
         },
       }),

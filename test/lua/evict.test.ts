@@ -102,3 +102,17 @@ inShop("evicted: a wallet with nothing more to come leaves the deadlines", async
   expect(await cell.wallet()).toEqual({})
   expect(await cell.due()).toEqual({})
 })
+
+inShop("evicted: a wallet that has got a coupon since the sweeper read it keeps its deadline", async (cell) => {
+  await cell.issue()
+  await cell.revoke()
+  cell.later(MONTH_ENDS - NOON - SECOND_MS)
+  const fields_then = Object.keys(await cell.wallet()).length
+  const due = await cell.due()
+  await cell.publish({ version: 2, ends_ms: 2 * MONTH_ENDS })
+  await cell.issue({ request: "meanwhile", version: 2, holds: [[MONEY, 100]], valid_ms: SECOND_MS })
+  for (const next_ms of [0, 2 * MONTH_ENDS]) { // as worked out without the new coupon, whose money would be held for ever
+    expect(await cell.evict({ fields_then, next_ms })).toMatchObject({ outcome: "evicted" })
+    expect(await cell.due()).toEqual({ [deadline.user()]: Math.min(due[deadline.user()]!, cell.now() + SECOND_MS) })
+  }
+})
