@@ -208,6 +208,7 @@ test(`${KILLS} kills: every yes is there once, every unknown once or not at all`
   const { sql, close } = openPostgres(servers.databaseUrl!, 4)
   try {
     await redisReady(redis, BACK_MS_MAX)
+    await until("Postgres serves", async () => (await sql`select 1`.catch(() => [])).length === 1, BACK_MS_MAX)
     const verify = async () => (await verifyAll({ redis, sql, cells: 1, ages: () => ({ now_ms: Date.now(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }) })).differences
     expect(await verify()).toEqual([])
 
