@@ -4,8 +4,9 @@
  * What must stay true: an id `<epoch>-<n>` is read exactly; a format higher than ours is never guessed at; and whatever
  * cannot be read is told as such with its raw bytes, because an entry that is skipped in silence is money that is lost.
  */
-import { decode, encode } from "@msgpack/msgpack"
+import { encode } from "@msgpack/msgpack"
 import { ACTS, FORMAT, fromValues, RECORDS, type Act, type Move, type Values } from "../../lua/records.ts"
+import { unpackValue } from "./unpack_values.ts"
 
 /** The place of an entry in its cell's journal. */
 export interface EntryId { readonly epoch: number; readonly n: number }
@@ -110,7 +111,7 @@ const withoutUser = (payload: string, facts: Facts): string => {
 }
 
 const decodeEntry = (id: EntryId, bytes: number, packed: Buffer): Entry => {
-  const values = decode(packed)
+  const values = unpackValue(packed)
   if (!isList(values) || values.length !== RECORDS.entry.always.length) throw new Error("the entry is not as declared")
   const { act, at_ms, user, payload, ...lists } = fromValues("entry", values)
   if (typeof act !== "string" || !ACT_NAMES.has(act)) throw new Error(`the act ${JSON.stringify(act)} is unknown`)

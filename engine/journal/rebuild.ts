@@ -202,9 +202,10 @@ const writeQuotas = async (parts: RebuildParts, tx: Tx, cell: number): Promise<M
     const all = budgets.filter((row) => row.budget_no === budget_no)
     const ours = all.find((row) => row.cell === cell)
     const name = `b${budget_no}`
-    if (!ours && homeOf(name, parts.cells) !== cell) continue
     const usedOf = (of: number): number => { const row = all.find((each) => each.cell === of); return row ? row.held_minor + row.spent_minor : 0 }
     const { lease, bank } = await leaseAndBank(parts, cell, name, all.reduce((sum, row) => sum + row.limit_minor, 0), usedOf)
+    // Neither used here, nor lent to here, nor at home here.
+    if (!ours && lease.granted === 0 && !bank) continue
     const record: BudgetRecord = {
       opens_ms: all[0]!.opens_ms, closes_ms: Math.min(all[0]!.closes_ms, ours?.closed_ms ?? Infinity), ...lease, held: ours?.held_minor ?? 0, spent: ours?.spent_minor ?? 0,
     }

@@ -92,6 +92,34 @@ test("rebuilt: two at once leave one whole cell", async () => {
   expect(await world.differences()).toEqual([])
 })
 
+test("rebuilt: one cell of several keeps what its banks have lent it, and all of them come back from nothing", async () => {
+  const world = await newWorld({ cells: 3 })
+  await world.shop()
+  for (const cell of [0, 1, 2]) {
+    for (const name of ["b1", "b2"]) await world.lend(name, cell, 10_000)
+    for (const name of ["k1", "k2"]) await world.lend(name, cell, 10)
+  }
+  await world.trade()
+  expect((await world.flush()).faults).toEqual([])
+  expect(await world.differences()).toEqual([])
+  for (const cell of [0, 1, 2]) {
+    const before = await world.redis.hgetBuffer(quotaKey(cell), "b1").then((raw) => unpack("budget", raw!))
+    expect(await world.rebuild(cell)).toMatchObject({ outcome: "rebuilt" })
+    await world.gate(cell)
+    const after = await world.redis.hgetBuffer(quotaKey(cell), "b1").then((raw) => unpack("budget", raw!))
+    expect(after.granted - after.returned >= after.held + after.spent && after.granted <= before.granted).toBe(true)
+    await world.flush()
+    expect(await world.differences()).toEqual([])
+  }
+  await world.redis.flushall()
+  await world.restart()
+  for (const cell of [0, 1, 2]) expect(await world.gate(cell)).toMatchObject({ outcome: "rebuilt" })
+  await world.flush()
+  expect(await world.differences()).toEqual([])
+  await world.lend("b1", world.keysOf("ann").cell, 1)
+  expect((await world.confirm("ann", "order 1")).outcome).toBe("confirmed")
+})
+
 // --- what the check sees
 
 const tampers: [string, (world: World) => Promise<unknown>, string[]][] = [

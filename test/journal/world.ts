@@ -9,6 +9,7 @@ import type { Redis } from "ioredis"
 import { cancel } from "../../lua/cancel.ts"
 import { confirm } from "../../lua/confirm.ts"
 import { fund } from "../../lua/fund.ts"
+import { grant } from "../../lua/grant.ts"
 import { issue } from "../../lua/issue.ts"
 import {
   cellOf, couponField, dueKey, fingerprintOf, homeOf, hourOf, idHash, journalKey, openKey, orderHash, quotaKey, redemptionHash, settledKey, userHash, walletKey,
@@ -18,6 +19,7 @@ import { CAMPAIGN_STATES, FORMAT, valuesOf, type CampaignState, type EntryRecord
 import { refund } from "../../lua/refund.ts"
 import { reserve } from "../../lua/reserve.ts"
 import { revoke } from "../../lua/revoke.ts"
+import { take_grant } from "../../lua/take_grant.ts"
 import { flushOnce, newCellFlush, type Flushed, type Steps } from "../../engine/journal/flusher.ts"
 import { openCell, type Opened } from "../../engine/journal/gate.ts"
 import { rebuildCell, type RebuildParts } from "../../engine/journal/rebuild.ts"
@@ -112,6 +114,14 @@ export const newWorld = async ({ cells = 1 }: { cells?: number } = {}) => {
     differences: async (): Promise<string[]> => (await world.verify()).differences.map(({ what, field }) => `${what} ${field}`),
     /** Forget, as a restart makes the library do, which cells were open. */
     restart: async (): Promise<void> => { await redis.call("FUNCTION", "FLUSH") },
+
+    /** Lend a cell something of a quota, as the lease keeper does. */
+    lend: async (name: string, cell: number, want: number): Promise<void> => {
+      const home = homeOf(name, cells)
+      const granted = await run(redis, grant, { keys: { quota: quotaKey(home) }, args: { now_ms, name, cell, want, shares: 1_000_000 } })
+      if (granted.outcome !== "granted") throw new Error(`nothing is lent: ${granted.outcome}`)
+      await run(redis, take_grant, { keys: { quota: quotaKey(cell) }, args: { now_ms, name, granted_total: granted.granted_total, opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS } })
+    },
 
     // --- the shop
     fund: (budget = 1, amount_minor = 1_000_000, addition_id = "first") => {
