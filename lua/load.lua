@@ -21,7 +21,8 @@ for _, pair in ipairs(coupons) do
   end
 end
 
--- Below this line nothing may refuse.
+-- Below this line nothing may refuse: the record, its mark and coupons, and the day on which they may leave again.
 redis.call("HSET", settled, redemption, packed, redemption .. ".body", body)
 redis.call("HSET", wallet, unpack(fields))
+redis.call("ZADD", due, "LT", digits(book.at_ms + age_ms), "u" .. user)
 return { LOADED }

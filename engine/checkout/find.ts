@@ -56,11 +56,11 @@ export const findRedemption = async (parts: Parts, redemption_id: string, now_ms
         if (!aged) return unknown
         if (want === "read") return { redemption_id, user, redemption, places, head: aged.head, allocation: decodeAllocation(aged.body), hour: undefined, at_ms: now_ms }
         const loaded = await act(parts.redis, load, {
-          keys: { quota, wallet, settled: places.keys.settled },
+          keys: { quota, due: places.keys.due, wallet, settled: places.keys.settled },
           args: {
-            now_ms, redemption, hour: places.hour, mark_then: reply.outcome === "aged" ? reply.mark : "",
+            now_ms, user, redemption, hour: places.hour, mark_then: reply.outcome === "aged" ? reply.mark : "",
             cursor_epoch: aged.epoch, cursor_n: aged.n, head: valuesOf("redemption", aged.head), body: aged.body,
-            coupons: aged.coupons.map(({ field, record }) => [field, valuesOf("coupon", record)]),
+            coupons: aged.coupons.map(({ field, record }) => [field, valuesOf("coupon", record)]), age_ms: parts.age_ms,
           },
         })
         // Something left Redis after what was read here: Postgres has it in a moment.

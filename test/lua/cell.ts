@@ -256,8 +256,8 @@ const makeCell = async (on: Redis, no: number) => {
       run(on, load, {
         keys: keysFor(user),
         args: {
-          now_ms, hour: hour(), mark_then: "", cursor_epoch: 2 ** 40, cursor_n: 0, body: "from the ledger", ...args,
-          redemption: redemptionOf({ user, ...args }), head: valuesOf("redemption", head),
+          now_ms, hour: hour(), mark_then: "", cursor_epoch: 2 ** 40, cursor_n: 0, body: "from the ledger", age_ms: AGE_MS, ...args,
+          user: userHash(user), redemption: redemptionOf({ user, ...args }), head: valuesOf("redemption", head),
           coupons: Object.entries(coupons).map(([field, coupon]) => [field, valuesOf("coupon", coupon)]),
         },
       }),

@@ -2,7 +2,7 @@
 
 import { expect } from "bun:test"
 import type { RedemptionRecord } from "../../lua/records.ts"
-import { AGE_MS, type Cell, HOUR_MS, inShop, LIMIT_MINOR, NOON, refused, walletField } from "./cell.ts"
+import { AGE_MS, type Cell, deadline, HOUR_MS, inShop, LIMIT_MINOR, NOON, refused, walletField } from "./cell.ts"
 
 const HOUR = NOON / HOUR_MS
 
@@ -45,6 +45,7 @@ inShop("loaded: the record in this hour, its coupon where there is none, no entr
   expect(await cell.mark()).toBe(`c${Math.floor(cell.now() / HOUR_MS)}`)
   expect(await cell.coupon()).toMatchObject({ state: "redeemed", since_ms: NOON })
   expect(await cell.entries()).toEqual(entries)
+  expect(await cell.due()).toEqual({ [deadline.user()]: 1 }) // an earlier deadline stays
   expect(await cell.refund({ backs: [[1, [100], 1]] })).toMatchObject({ outcome: "refunded" })
   expect(await cell.money()).toEqual({ held: 0, spent: 0, available: LIMIT_MINOR })
   expect(await cell.coupon()).toMatchObject({ state: "issued" })
@@ -64,4 +65,11 @@ inShop("loaded: also where its mark was forgotten", async (cell) => {
   await cell.redis.hdel(cell.keysFor("ann").wallet, walletField.redemption())
   expect(await cell.load({ ...ledger, mark_then: "" })).toEqual({ outcome: "loaded" })
   expect(await cell.redemption()).toMatchObject({ state: "confirmed" })
+})
+
+inShop("loaded: a wallet that had left for good gets a deadline, so that it leaves again", async (cell) => {
+  const ledger = await aged(cell)
+  await cell.redis.del(cell.keysFor("ann").wallet, cell.keys.due)
+  expect(await cell.load({ ...ledger, mark_then: "" })).toEqual({ outcome: "loaded" })
+  expect(await cell.due()).toEqual({ [deadline.user()]: cell.now() + AGE_MS })
 })
