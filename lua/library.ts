@@ -28,11 +28,15 @@ const WORDS: Readonly<Record<string, (word: string) => string>> = {
 const withValues = (lua: string): string =>
   lua.replace(/\b(COUPON|REDEMPTION|CAMPAIGN|ACT)\.([a-z_]+)/g, (_, list: string, word: string) => WORDS[list]!(word))
 
+/** A body's outcomes in place of their names; a word that was not declared stays a name that nothing defines. */
+const withOutcomes = (words: readonly string[], lua: string): string =>
+  lua.replace(/\breturn \{ ([A-Z_]+)/g, (said, name: string) => words.includes(name.toLowerCase()) ? `return { "${name.toLowerCase()}"` : said)
+
 const flagsOf = ({ nature }: Script): string =>
   nature === "read" ? `{ "no-writes" }` : nature === "give" ? `{ "allow-oom" }` : "{}"
 
 const guard = (name: string, type: string, i: number): string =>
-  type === "int" ? `whole(args[${i + 1}], "${name}")` : type === "json" ? `list(args[${i + 1}], "${name}")` : `args[${i + 1}]`
+  type === "int" ? `SHORT[args[${i + 1}]] or whole(args[${i + 1}], "${name}")` : type === "json" ? `list(args[${i + 1}], "${name}")` : `args[${i + 1}]`
 
 const functionOf = (script: Script, hash: string): string => {
   const args = Object.entries(script.args)
@@ -40,8 +44,7 @@ const functionOf = (script: Script, hash: string): string => {
   return `local function ${script.name}(keys, args)
   if #keys ~= ${script.keys.length} or #args ~= ${args.length} then error("${script.name}: wrong number of keys or arguments") end
   local ${script.keys.join(", ")} = ${script.keys.map((_, i) => `keys[${i + 1}]`).join(", ")}
-${args.map(([name, type], i) => `  local ${name} = ${guard(name, type, i)}\n`).join("")}  local ${words.map((word) => word.toUpperCase()).join(", ")} = ${words.map((word) => `"${word}"`).join(", ")}
-${withValues(read(`${script.name}.lua`))}
+${args.map(([name, type], i) => `  local ${name} = ${guard(name, type, i)}\n`).join("")}${withOutcomes(words, withValues(read(`${script.name}.lua`)))}
 end
 register_function{
   function_name = "${script.name}_${hash}",

@@ -24,14 +24,16 @@ local function is_whole(n)
 end
 
 -- The whole number that digits say, or nothing. tonumber() takes "nan", "0x10" and " 12 "; this does not. SHORT has those of up to
--- three digits: flags, places, versions.
+-- three digits (flags, places, versions), and who reads many asks it first.
 local function whole_of(text)
   local n = SHORT[text] or #text <= 16 and find(text, "^%d+$") and text + 0
   return n and n <= WHOLE_MAX and n or nil
 end
 
 local function whole(text, name)
-  return whole_of(text) or error("argument " .. name .. " is not a whole number")
+  local n = #text <= 16 and find(text, "^%d+$") and text + 0
+  if not n or n > WHOLE_MAX then error("argument " .. name .. " is not a whole number") end
+  return n
 end
 
 -- A decoded JSON list, or an error that names it before anything is written.
@@ -127,34 +129,32 @@ end
 local UNPACK = { b = unpack_budget, k = unpack_campaign, v = unpack_bank }
 local PACK = { b = pack_budget, k = pack_campaign, v = pack_bank }
 
+-- A quota's record, packed as what it is.
+local function packed_quota(record)
+  return (record.held_more and pack_budget or record.issued_more and pack_campaign or pack_bank)(record)
+end
+
 -- What this library wrote last it still has unpacked: a record that says with which bytes it was written, by the name of its quota, for
 -- each cell. Only a record whose bytes are those that Redis has now is taken, so nothing depends on who wrote in between; and who takes one
 -- takes it away, so that what an act changed in memory and did not write is never seen again.
-local shelf, shelved = {}, 0
+local shelf, shelved, NONE = {}, 0, {}
 local SHELVED_MAX = 4096
 
-local function from_shelf(quota, name, raw)
-  local names = shelf[quota]
-  local record = names and names[name]
+-- The record that some bytes say.
+local function record_of(quota, name, raw, unpack_record)
+  local record = shelf[quota] and shelf[quota][name]
   if record and record.raw == raw then
     record.raw = false
     return record
   end
+  return unpack_record(raw)
 end
 
-local function to_shelf(quota, name, record, raw)
+local function to_shelf(quota, name, record)
   if shelved == SHELVED_MAX then shelf, shelved = {}, 0 end
-  local names = shelf[quota]
-  if not names then
-    names = {}
-    shelf[quota] = names
-  end
-  if not names[name] then shelved = shelved + 1 end
-  names[name], record.raw = record, raw
-end
-
-local function quota_of(quota, name, raw)
-  return raw and (from_shelf(quota, name, raw) or UNPACK[sub(name, 1, 1)](raw)) or false
+  shelf[quota] = shelf[quota] or {}
+  if not shelf[quota][name] then shelved = shelved + 1 end
+  shelf[quota][name] = record
 end
 
 -- A new quota, as if it had been read.
@@ -176,7 +176,7 @@ local function read_quotas(book, names)
   local raw = redis.call("HMGET", book.quota, unpack(missing))
   for i, name in ipairs(missing) do
     book.names[#book.names + 1] = name
-    records[name] = quota_of(book.quota, name, raw[i])
+    records[name] = raw[i] and record_of(book.quota, name, raw[i], UNPACK[sub(name, 1, 1)])
   end
 end
 
@@ -192,14 +192,19 @@ end
 local function open_book(quota, names, now_ms)
   local raw = redis.call("HMGET", quota, "cell", unpack(names))
   if not raw[1] then return nil end
-  local cell = from_shelf(quota, "cell", raw[1]) or unpack_cell(raw[1])
+  local cell = record_of(quota, "cell", raw[1], unpack_cell)
   if gate[quota] ~= cell.epoch or cell.rebuilding == 1 or cell.format > FORMAT then return nil end
   if now_ms > cell.at_ms then cell.at_ms = now_ms end
   local book = new_book(quota, cell, names)
-  local records = book.records
+  local records, on_shelf = book.records, shelf[quota] or NONE
   for i = 1, #names do
-    local name = names[i]
-    records[name] = records[name] or quota_of(quota, name, raw[i + 1])
+    local name, bytes = names[i], raw[i + 1]
+    local record = on_shelf[name]
+    if record and record.raw == bytes then
+      record.raw, records[name] = false, record
+    else
+      records[name] = records[name] or bytes and UNPACK[sub(name, 1, 1)](bytes)
+    end
   end
   return book
 end
@@ -293,7 +298,7 @@ end
 -- What an act is going to write: the records that its entry carries, packed, and the coupons as fields of the wallet.
 local function new_act()
   return {
-    coupons = "", coupon_count = 0, redemptions = "", redemption_count = 0, body_head = "", body = "", counts = "", count_count = 0, fields = false,
+    coupons = "", coupon_count = 0, redemptions = "", redemption_count = 0, body_head = "", body = "", counts = LIST[0], fields = false,
   }
 end
 
@@ -311,8 +316,9 @@ local function put_coupon(act, field, coupon)
   return packed
 end
 
+-- An act changes one count at most.
 local function put_count(act, campaign, count)
-  act.counts, act.count_count = act.counts .. LIST[2] .. NUMBER[campaign] .. TEXT[#count] .. count, act.count_count + 1
+  act.counts = LIST[1] .. LIST[2] .. NUMBER[campaign] .. TEXT[#count] .. count
 end
 
 -- A redemption's record, and its body where that is new. Answers the packed record, as it is kept. The last body waits by itself, so
@@ -331,19 +337,21 @@ end
 
 -- Write the cell's record and every quota that has changed.
 local function save_book(book)
-  local quota, names, records, fields, count = book.quota, book.names, book.records, { nil, nil, nil, nil }, 0
+  local quota, cell, names, records, fields, count = book.quota, book.cell, book.names, book.records, { nil, nil, nil, nil }, 0
+  local on_shelf = shelf[quota] or NONE
   for i = 1, #names do
     local name = names[i]
     local record = records[name]
     if record and record.is_touched then
-      local packed = PACK[sub(name, 1, 1)](record)
+      local packed = packed_quota(record)
       fields[count + 1], fields[count + 2], count = name, packed, count + 2
-      record.is_touched = false
-      to_shelf(quota, name, record, packed)
+      record.is_touched, record.raw = false, packed
+      if on_shelf[name] ~= record then to_shelf(quota, name, record) end
     end
   end
-  local packed = pack_cell(book.cell)
-  to_shelf(quota, "cell", book.cell, packed)
+  local packed = pack_cell(cell)
+  cell.raw = packed
+  if on_shelf.cell ~= cell then to_shelf(quota, "cell", cell) end
   redis.call("HSET", quota, "cell", packed, unpack(fields))
 end
 
@@ -363,7 +371,7 @@ local function write_act(journal, book, word, user, act, payload)
   redis.call("XADD", journal, id, ENTRY_FORMAT,
     LIST[8] .. TEXT[#word] .. word .. packed_wide(book.at_ms) .. TEXT[#user] .. user .. LIST[move_count] .. moves
       .. LIST[act.coupon_count] .. act.coupons .. LIST[act.redemption_count] .. act.redemptions .. act.body_head .. act.body
-      .. LIST[act.count_count] .. act.counts .. TEXT[#payload] .. payload)
+      .. act.counts .. TEXT[#payload] .. payload)
   save_book(book)
 end
 
@@ -412,7 +420,8 @@ local function asked_shares(text, coupons)
   local shares, count, place = { nil }, 0, 2
   while place < #text do
     local _, last, budget, amount_minor = find(text, ONE_SHARE, place)
-    budget, amount_minor = last and whole_of(budget), last and whole_of(amount_minor)
+    if not last then not_money(coupons) end
+    budget, amount_minor = SHORT[budget] or whole_of(budget), SHORT[amount_minor] or whole_of(amount_minor)
     if not budget or not amount_minor then not_money(coupons) end
     count, place = count + 1, last + 1
     shares[count] = { budget, amount_minor, amount_minor, 0 }
@@ -425,7 +434,8 @@ local function asked_coupons(text)
   if #text < 2 or byte(text, 1) ~= BRACKET or byte(text, -1) ~= BRACKET_END then not_money(text) end
   while place < #text do
     local _, last, field, campaign, version, discount_minor, at_issue, shares = find(text, ONE_COUPON, place)
-    campaign, version, discount_minor = last and whole_of(campaign), last and whole_of(version), last and whole_of(discount_minor)
+    if not last then not_money(text) end
+    campaign, version, discount_minor = SHORT[campaign] or whole_of(campaign), SHORT[version] or whole_of(version), whole_of(discount_minor)
     if not campaign or not version or not discount_minor then not_money(text) end
     shares = asked_shares(shares, text)
     count, place, quotas = count + 1, last + 1, quotas + 1

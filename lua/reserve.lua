@@ -43,12 +43,13 @@ for i = 1, #asked do
   local field, campaign, _, at_issue, shares, version = unpack(asked[i])
   local coupon, terms = held_coupons[field], book.records[campaign_name(campaign)]
   if not coupon or not terms then return { COUPON_UNKNOWN, field } end
-  if coupon.state == COUPON.reserved then return { COUPON_RESERVED, field } end
-  if coupon.state == COUPON.redeemed then return { COUPON_REDEEMED, field } end
-  if coupon.state == COUPON.revoked then return { COUPON_REVOKED, field } end
-  if coupon.state == COUPON.ended or coupon.ends_at_ms <= at_ms then return { COUPON_ENDED, field, coupon.ends_at_ms } end
-  if terms.state == CAMPAIGN.stopped then return { CAMPAIGN_STOPPED, field } end
-  if terms.state == CAMPAIGN.paused then return { CAMPAIGN_PAUSED, field } end
+  local state, campaign_state = coupon.state, terms.state
+  if state == COUPON.reserved then return { COUPON_RESERVED, field } end
+  if state == COUPON.redeemed then return { COUPON_REDEEMED, field } end
+  if state == COUPON.revoked then return { COUPON_REVOKED, field } end
+  if state == COUPON.ended or coupon.ends_at_ms <= at_ms then return { COUPON_ENDED, field, coupon.ends_at_ms } end
+  if campaign_state == CAMPAIGN.stopped then return { CAMPAIGN_STOPPED, field } end
+  if campaign_state == CAMPAIGN.paused then return { CAMPAIGN_PAUSED, field } end
   if terms.version ~= version then return { CAMPAIGN_CHANGED, field, terms.version } end
 
   for j = 1, #shares do
