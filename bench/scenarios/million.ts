@@ -2,7 +2,8 @@
  * A million live coupons in wallets of ten: how they get in, how much memory each takes, and how long a rebuild takes.
  *
  * What must stay true: memory is all that Redis uses more than before, wallets, deadlines, quotas and tables alike. Only the journal is
- * told apart, because it is bounded: what is flushed is trimmed down to a fixed number of bytes, however many coupons there are.
+ * told apart, because it is bounded: what is flushed is trimmed down to a fixed number of bytes, however many coupons there are. For
+ * an exact number it is emptied, once everything is flushed, at both looks.
  */
 import { join } from "node:path"
 import { journalKey } from "../../lua/keys.ts"
@@ -16,11 +17,18 @@ const CALL_LINES = 100_000
 const SETTLE_MS = 1_500
 const ROOT = join(import.meta.dir, "..", "..")
 
-interface Memory { readonly used: number; readonly journal: number }
+interface Memory { readonly used: number; readonly without_journal: number }
 
-const memoryOf = async ({ redis }: Stack): Promise<Memory> => {
-  const used = Number(/^used_memory:(\d+)/m.exec(await redis.info("memory"))?.[1])
-  return { used, journal: Number(await redis.call("MEMORY", "USAGE", journalKey(0), "SAMPLES", 0)) }
+const usedMemory = async ({ redis }: Stack): Promise<number> => Number(/^used_memory:(\d+)/m.exec(await redis.info("memory"))?.[1])
+
+/** What Redis uses, and what it uses once the flushed journal is emptied. */
+const memoryOf = async (stack: Stack): Promise<Memory> => {
+  await stack.flushed()
+  await Bun.sleep(SETTLE_MS)
+  const used = await usedMemory(stack)
+  await stack.redis.xtrim(journalKey(0), "MAXLEN", 0)
+  await Bun.sleep(SETTLE_MS)
+  return { used, without_journal: await usedMemory(stack) }
 }
 
 /** One bulk call: NDJSON in and out; how many lines were answered 201. */
@@ -49,8 +57,6 @@ export const playMillion = async (coupons: number, say: (text: string) => void):
   const stack = await startStack("million", "engine/main.ts")
   await makeBudget(stack)
   await makeCampaign(stack, CAMPAIGN_ID, { stock: coupons + WALLET, per_user: WALLET })
-  await stack.flushed()
-  await Bun.sleep(SETTLE_MS)
   const before = await memoryOf(stack)
   const began = performance.now()
   let issued = 0
@@ -61,16 +67,15 @@ export const playMillion = async (coupons: number, say: (text: string) => void):
   const issued_s = (performance.now() - began) / 1_000
   const backlog = await stack.lag()
   const drained_s = await stack.flushed() / 1_000
-  await Bun.sleep(SETTLE_MS)
   const after = await memoryOf(stack)
-  const grown = after.used - before.used, journal = after.journal - before.journal
+  const grown = after.used - before.used, held = after.without_journal - before.without_journal
   const figures: Figure[] = [
     { name: "coupons issued in bulk", value: issued / issued_s, unit: "/s" },
     { name: "flusher, entries per second while it was behind or fed", value: coupons / (issued_s + drained_s), unit: "/s" },
     { name: "entries not yet flushed when the last was issued", value: backlog, unit: "entries" },
     { name: "memory that Redis uses more", value: grown, unit: "bytes" },
-    { name: "of it the journal, which is bounded", value: journal, unit: "bytes" },
-    { name: `bytes of Redis per live coupon, wallets of ${WALLET}`, value: (grown - journal) / issued, unit: "bytes", wanted: { at: "most", value: BYTES_MOST } },
+    { name: "of it the journal, which is bounded", value: grown - held, unit: "bytes" },
+    { name: `bytes of Redis per live coupon, wallets of ${WALLET}`, value: held / issued, unit: "bytes", wanted: { at: "most", value: BYTES_MOST } },
   ]
   say(`${issued} coupons are rebuilt from Postgres`)
   const rebuilt_s = await rebuild(stack)
@@ -79,7 +84,7 @@ export const playMillion = async (coupons: number, say: (text: string) => void):
   const [kept] = await stack.sql<{ coupons: number }[]>`select count(*)::int as coupons from coupons where campaign_no = (select campaign_no from campaigns where campaign_id = ${CAMPAIGN_ID})`
   await stack.stop()
   return {
-    scenario: "million", rows: [], figures: [...figures, { name: "memory of Redis after the rebuild", value: rebuilt.used, unit: "bytes" }],
+    scenario: "million", rows: [], figures: [...figures, { name: "bytes per live coupon after the rebuild", value: (rebuilt.without_journal - before.without_journal) / issued, unit: "bytes" }],
     proofs: [{ name: "coupons answered 201 in bulk", wanted: coupons, found: issued }, { name: "coupons in Postgres", wanted: coupons + 1, found: kept!.coupons }],
   }
 }
