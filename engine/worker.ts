@@ -45,7 +45,7 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log): Loop[] => {
     startForever("flusher", (signal) => flushForever({ redis, sql, log, cells, known: new Map(), states: flushes, pace: PACE, signal })),
     startForever("sweeper", (signal) => sweepForever({
       states: sweeps, signal, log,
-      partsOf: (cell) => ({ redis, log, cells, ages: agesOf(parts, clock.now_ms()), flushed_ms: flushes[cell]!.at_ms, journal_bytes_max: JOURNAL_BYTES_MAX }),
+      partsOf: (cell) => ({ redis, sql, log, cells, ages: agesOf(parts, clock.now_ms()), flushed_ms: flushes[cell]!.at_ms, journal_bytes_max: JOURNAL_BYTES_MAX }),
       onShut: (cell) => openOne(parts, cell, clock, log),
     })),
     startEvery("pusher", PUSH_EVERY_MS, log, async () => { await pushBehind(parts, clock.now_ms()) }),

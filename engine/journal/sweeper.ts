@@ -17,6 +17,7 @@ import { mark_full } from "../../lua/mark_full.ts"
 import { unpack } from "../../lua/records.ts"
 import { tick } from "../../lua/tick.ts"
 import { faultFields, type Log } from "../log.ts"
+import type { Sql } from "../store/postgres.ts"
 import { ask, run } from "../store/redis.ts"
 import {
   couponDue, isAged, isCountOver, isMarkForgotten, mustEnd, overSince, type Ages, type CampaignFacts,
@@ -31,6 +32,8 @@ const DUE_MAX = 500
 const CALLS_MAX = 32
 /** A wallet with something left over that cannot go yet is looked at again after this long. */
 const AGAIN_MS = 10 * 60_000
+/** Deadlines that are set in one call. */
+const USERS_BATCH = 1_000
 /** How far back the first round looks for hours that should have left. */
 const HOURS_BACK_MAX = 100 * 24
 /** What is not flushed may take so much of Redis, over all cells, before what spends is refused; and how far it must fall again. */
@@ -52,6 +55,7 @@ export const newCellSweep = (cell: number): CellSweep => ({ cell, ticked_hour: -
 
 export interface SweepParts {
   readonly redis: Redis
+  readonly sql: Sql
   readonly log: Log
   readonly cells: number
   readonly ages: Ages
@@ -190,8 +194,23 @@ const sweepDue = async (parts: SweepParts, cell: number): Promise<{ expired: num
   return { expired, ended, evicted, is_behind: due.length === DUE_MAX }
 }
 
+/**
+ * Have the wallets looked at whose coupons were redeemed in an hour that leaves: a used coupon may end much later than it is over, and
+ * a confirm does not pay for a deadline of its own. They are spread over the hour that follows, so that a busy hour is not swept at once.
+ */
+const callUsers = async ({ redis, sql, ages: { now_ms } }: SweepParts, cell: number, hour: number): Promise<void> => {
+  const users = await sql<{ user_hash: string }[]>`
+    select user_hash from users where user_no in (
+      select user_no from events where at_ms >= ${hour * HOUR_MS} and at_ms < ${(hour + 1) * HOUR_MS} and cell = ${cell} and act = 'confirmed')`
+  for (let i = 0; i < users.length; i += USERS_BATCH) {
+    const batch = users.slice(i, i + USERS_BATCH)
+    await ask(redis.zadd(dueKey(cell), "LT", ...batch.flatMap(({ user_hash }, j) => [now_ms + Math.floor(((i + j) / users.length) * HOUR_MS), `u${user_hash}`])))
+  }
+}
+
 /** Let the settled redemptions of whole hours leave. The first round looks back far, later ones at what has come since. */
-const sweepHours = async ({ redis, ages: { now_ms, age_ms }, flushed_ms }: SweepParts, state: CellSweep): Promise<void> => {
+const sweepHours = async (parts: SweepParts, state: CellSweep): Promise<void> => {
+  const { redis, ages: { now_ms, age_ms }, flushed_ms } = parts
   const { cell } = state
   const last = hourOf(now_ms - age_ms) - 1
   if (last <= state.evicted_hour) return
@@ -202,6 +221,7 @@ const sweepHours = async ({ redis, ages: { now_ms, age_ms }, flushed_ms }: Sweep
   const there = (await ask(pipeline.exec()) ?? []).map(([error, reply]) => { if (error) throw error; return reply === 1 })
   for (const [i, hour] of hours.entries()) {
     if (!there[i]) continue
+    await callUsers(parts, cell, hour)
     const reply = open(await run(redis, evict_settled, {
       keys: { quota: quotaKey(cell), journal: journalKey(cell), settled: settledKey(cell, hour) }, args: { now_ms, hour, flushed_ms, age_ms },
     }))

@@ -11,7 +11,7 @@ const sweeperOf = (world: World) => {
   const state = newCellSweep(0)
   return async (more: Partial<SweepParts> = {}) => {
     const [row] = await world.sql<{ at_ms: number }[]>`select at_ms from cells where cell = 0`
-    return sweepOnce({ redis: world.redis, log: quietLog, cells: 1, ages: world.ages(), flushed_ms: row!.at_ms, journal_bytes_max: 2 ** 30, ...more }, state)
+    return sweepOnce({ redis: world.redis, sql: world.sql, log: quietLog, cells: 1, ages: world.ages(), flushed_ms: row!.at_ms, journal_bytes_max: 2 ** 30, ...more }, state)
   }
 }
 const money = async ({ redis }: World, budget: number) => unpack("budget", (await redis.hgetBuffer(quotaKey(0), `b${budget}`))!)
@@ -72,6 +72,25 @@ test("evicted: what is over, flushed and aged leaves, its marks stay, and the ch
   }
   expect(await world.redis.exists(world.keysOf("cyd").keys.wallet)).toBe(0)
   expect(await world.redis.zscore(dueKey(0), `u${world.keysOf("cyd").user}`)).toBeNull()
+  expect(await world.differences()).toEqual([])
+})
+
+test("evicted: a used coupon leaves when it has aged, however far its end", async () => {
+  const world = await newWorld()
+  const sweep = sweeperOf(world)
+  await world.shop()
+  await world.issue("ann")
+  await world.reserve("ann", "order 1")
+  await world.confirm("ann", "order 1")
+  world.later(AGE_MS + HOUR_MS)
+  await sweep()
+  await world.flush()
+  world.later(HOUR_MS)
+  await sweep()
+  world.later(HOUR_MS)
+  expect(await sweep()).toMatchObject({ evicted: 1 })
+  expect((await world.redis.hkeys(world.keysOf("ann").keys.wallet)).map((field) => field[0]!).sort()).toEqual(["m", "n", "o", "r"])
+  await world.flush()
   expect(await world.differences()).toEqual([])
 })
 

@@ -37,7 +37,7 @@ export const openStory = async ({ cells = 1 }: { cells?: number } = {}): Promise
       const flushed_ms = flushed.find(({ cell }) => cell === state.cell)?.at_ms ?? 0
       const ages = { now_ms, age_ms: parts.age_ms, remember_ms: parts.remember_ms }
       let rounds = 0
-      while ((await sweepOnce({ redis: parts.redis, log: quietLog, cells: parts.cells, ages, flushed_ms, journal_bytes_max: JOURNAL_BYTES_MAX }, state)).is_behind) {
+      while ((await sweepOnce({ redis: parts.redis, sql, log: quietLog, cells: parts.cells, ages, flushed_ms, journal_bytes_max: JOURNAL_BYTES_MAX }, state)).is_behind) {
         if (++rounds > ROUNDS_MAX) throw new Error("the sweeper never catches up")
       }
     }
