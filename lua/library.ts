@@ -25,8 +25,10 @@ const WORDS: Readonly<Record<string, (word: string) => string>> = {
   CAMPAIGN: (word) => valueIn(CAMPAIGN_STATES, word),
   ACT: (word) => `"${ACTS[Number(valueIn(ACTS, word)) - 1]}"`,
 }
+/** What of the prelude's heads of texts and lists is known beforehand: `LIST[2]` stands in the source as the byte it is. */
+const HEADS: Readonly<Record<string, number>> = { LIST: 144, TEXT: 160 }
 const withValues = (lua: string): string =>
-  lua.replace(/\b(COUPON|REDEMPTION|CAMPAIGN|ACT)\.([a-z_]+)/g, (_, list: string, word: string) => WORDS[list]!(word))
+  lua.replace(/\b(LIST|TEXT)\[(\d+)\]/g, (_, list: string, length: string) => `"\\${HEADS[list]! + Number(length)}"`).replace(/\b(COUPON|REDEMPTION|CAMPAIGN|ACT)\.([a-z_]+)/g, (_, list: string, word: string) => WORDS[list]!(word))
 
 /** A body's outcomes in place of their names; a word that was not declared stays a name that nothing defines. */
 const withOutcomes = (words: readonly string[], lua: string): string =>
@@ -72,7 +74,7 @@ const RECORDS_STAND_HERE = "--@ pack_<record> and unpack_<record>"
 const shared = (): string =>
   `local FORMAT, ENTRY_FORMAT = ${FORMAT}, "${FORMAT}"\n` +
   `local MARK_CHARS, COUPON_HASH_CHARS, HOUR_MS, HELD_OUT_MARK = ${MARK_CHARS}, ${COUPON_HASH_CHARS}, ${HOUR_MS}, "${HELD_OUT_MARK}"\n` +
-  withValues(read("prelude.lua")).replace(RECORDS_STAND_HERE, recordsInLua) + SAID
+  withValues(read("prelude.lua").replace(RECORDS_STAND_HERE, recordsInLua)) + SAID
 
 export interface Library {
   /** Twelve hexadecimal characters of the source's SHA-256: part of every function's name. */

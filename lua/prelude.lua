@@ -23,17 +23,17 @@ local function is_whole(n)
   return type(n) == "number" and n >= 0 and n <= WHOLE_MAX and n % 1 == 0
 end
 
--- The whole number that digits say, or nothing. tonumber() takes "nan", "0x10" and " 12 "; this does not. SHORT has those of up to
--- three digits (flags, places, versions), and who reads many asks it first.
-local function whole_of(text)
-  local n = SHORT[text] or #text <= 16 and find(text, "^%d+$") and text + 0
+-- Numbers of up to three digits (flags, places, versions) are in SHORT, by their text: who reads many asks it first.
+
+-- The whole number of a text that a pattern has found to be digits, or nothing.
+local function whole_in(text)
+  local n = #text <= 16 and text + 0
   return n and n <= WHOLE_MAX and n or nil
 end
 
+-- tonumber() takes "nan", "0x10" and " 12 "; this does not.
 local function whole(text, name)
-  local n = #text <= 16 and find(text, "^%d+$") and text + 0
-  if not n or n > WHOLE_MAX then error("argument " .. name .. " is not a whole number") end
-  return n
+  return find(text, "^%d+$") and whole_in(text) or error("argument " .. name .. " is not a whole number")
 end
 
 -- A decoded JSON list, or an error that names it before anything is written.
@@ -101,12 +101,13 @@ local function packed_wide(n)
   return struct.pack(">BI8", 207, n)
 end
 
--- What one budget pays of a coupon. Nearly every amount fits four bytes; one that does not makes its share a wide one.
-local NARROW_MAX = 4294967295
+-- What one budget pays of a coupon. Nearly every amount fits four bytes and is then, with its first byte, one number of five; one that
+-- does not fit makes its share a wide one.
+local NARROW_MAX, NARROW = 4294967295, 206 * 4294967296
 local function packed_share(share)
   local held_minor, spent_minor = share[2], share[3]
   if held_minor <= NARROW_MAX and spent_minor <= NARROW_MAX then
-    return struct.pack(">Bc0BI4BI4BI4", 148, NUMBER[share[1]], 206, held_minor, 206, spent_minor, 206, share[4])
+    return struct.pack(">Bc0I5I5I5", 148, NUMBER[share[1]], NARROW + held_minor, NARROW + spent_minor, NARROW + share[4])
   end
   return struct.pack(">Bc0BI8BI8BI8", 148, NUMBER[share[1]], 207, held_minor, 207, spent_minor, 207, share[4])
 end
@@ -289,7 +290,9 @@ local function packed_moves(book)
       t.is_moved, t.more, count = false, 0, count + 1
     end
   end
-  for _, move in ipairs(book.idle or {}) do
+  local idle = book.idle or NONE
+  for i = 1, #idle do
+    local move = idle[i]
     packed, count = packed .. LIST[3] .. cmsgpack.pack("i" .. move[1], move[2], move[3]), count + 1
   end
   return packed, count
@@ -421,7 +424,7 @@ local function asked_shares(text, coupons)
   while place < #text do
     local _, last, budget, amount_minor = find(text, ONE_SHARE, place)
     if not last then not_money(coupons) end
-    budget, amount_minor = SHORT[budget] or whole_of(budget), SHORT[amount_minor] or whole_of(amount_minor)
+    budget, amount_minor = SHORT[budget] or whole_in(budget), SHORT[amount_minor] or whole_in(amount_minor)
     if not budget or not amount_minor then not_money(coupons) end
     count, place = count + 1, last + 1
     shares[count] = { budget, amount_minor, amount_minor, 0 }
@@ -435,7 +438,7 @@ local function asked_coupons(text)
   while place < #text do
     local _, last, field, campaign, version, discount_minor, at_issue, shares = find(text, ONE_COUPON, place)
     if not last then not_money(text) end
-    campaign, version, discount_minor = SHORT[campaign] or whole_of(campaign), SHORT[version] or whole_of(version), whole_of(discount_minor)
+    campaign, version, discount_minor = SHORT[campaign] or whole_in(campaign), SHORT[version] or whole_in(version), SHORT[discount_minor] or whole_in(discount_minor)
     if not campaign or not version or not discount_minor then not_money(text) end
     shares = asked_shares(shares, text)
     count, place, quotas = count + 1, last + 1, quotas + 1
@@ -453,22 +456,24 @@ end
 
 -- The quotas that a redemption's coupons touch.
 local function quotas_of(head)
-  local names = {}
-  for _, held in ipairs(head.coupons) do
-    names[#names + 1] = campaign_name(held[2])
-    for _, share in ipairs(held[5]) do names[#names + 1] = budget_name(share[1]) end
+  local names, count, coupons = { nil, nil }, 0, head.coupons
+  for i = 1, #coupons do
+    local held = coupons[i]
+    local shares = held[5]
+    names[count + 1], count = campaign_name(held[2]), count + 1
+    for j = 1, #shares do names[count + 1], count = budget_name(shares[j][1]), count + 1 end
   end
   return names
 end
 
 -- The wallet's coupons of a redemption, by field. A head without coupons reads nothing.
 local function coupons_of(wallet, head)
-  local fields, coupons = {}, {}
-  for i, held in ipairs(head.coupons) do fields[i] = held[1] end
+  local fields, coupons = { nil }, {}
+  for i = 1, #head.coupons do fields[i] = head.coupons[i][1] end
   if #fields == 0 then return coupons end
   local raw = redis.call("HMGET", wallet, unpack(fields))
-  for i, field in ipairs(fields) do
-    if raw[i] then coupons[field] = unpack_coupon(raw[i]) end
+  for i = 1, #fields do
+    if raw[i] then coupons[fields[i]] = unpack_coupon(raw[i]) end
   end
   return coupons
 end
@@ -498,7 +503,10 @@ end
 
 -- The coupons of a redemption, put into an act.
 local function put_coupons(act, head, coupons)
-  for _, held in ipairs(head.coupons) do put_coupon(act, held[1], coupons[held[1]]) end
+  for i = 1, #head.coupons do
+    local field = head.coupons[i][1]
+    put_coupon(act, field, coupons[field])
+  end
 end
 
 -- The wallet's mark of a redemption: where its record is. "o" open; else a letter and the hour in which it was settled:
@@ -545,14 +553,15 @@ end
 
 -- Turn, in memory, what a hold took into spent money and redeemed coupons; what was held beyond the discount goes back.
 local function redeem(book, head, coupons)
-  for _, held in ipairs(head.coupons) do
-    local field, campaign, _, _, shares = unpack(held)
-    local coupon = coupons[field]
-    coupon.state, coupon.since_ms, coupon.holds = COUPON.redeemed, book.at_ms, nil
-    move_campaign(book, campaign, 0, 0, -1, 1)
-    for _, share in ipairs(shares) do move_budget(book, share[1], -share[2], share[3]) end
+  local at_ms = book.at_ms
+  for i = 1, #head.coupons do
+    local held = head.coupons[i]
+    local coupon, shares = coupons[held[1]], held[5]
+    coupon.state, coupon.since_ms, coupon.holds = COUPON.redeemed, at_ms, nil
+    move_campaign(book, held[2], 0, 0, -1, 1)
+    for j = 1, #shares do move_budget(book, shares[j][1], -shares[j][2], shares[j][3]) end
   end
   head.state = REDEMPTION.confirmed
-  head.since_ms, head.confirmed_ms = book.at_ms, book.at_ms
+  head.since_ms, head.confirmed_ms = at_ms, at_ms
   head.revision = head.revision + 1
 end
