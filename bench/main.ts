@@ -28,11 +28,11 @@ const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "past", "m
 type Scenario = (typeof SCENARIOS)[number]
 
 const FULL = {
-  acts: { rounds: 9, seconds: 180, acts_max: 6_000 }, postgres_acts: 500, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
-  redis: { rounds: 5, calls: 6_000 }, past: { redemptions: 1_000_000, reserves: 8_000 }, coupons: 1_000_000,
+  acts: { rounds: 15, seconds: 180, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
+  redis: { rounds: 5, calls: 3_000 }, past: { redemptions: 1_000_000, reserves: 4_000 }, coupons: 1_000_000,
 }
 const QUICK: typeof FULL = {
-  acts: { rounds: 3, seconds: 15, acts_max: 1_000 }, postgres_acts: 100, mixed_s: 6, flash: { users: 2_000, stock: 500 },
+  acts: { rounds: 5, seconds: 20, acts_max: 1_000 }, postgres_acts: 100, mixed_s: 6, flash: { users: 2_000, stock: 500 },
   redis: { rounds: 3, calls: 1_000 }, past: { redemptions: 20_000, reserves: 1_000 }, coupons: 10_000,
 }
 const STOCK = 100_000_000

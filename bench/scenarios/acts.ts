@@ -97,6 +97,11 @@ export const playActs = async (scrip: Stack, floors: Stack, campaign_no: number,
   }))
   const rows = [...alone.slice(0, 2), ...compared.flat(), ...alone.slice(2)]
   const rate = (act: string, who: string): number => rows.find((row) => row.act === act && row.who === who)!.acts_per_s
+  /** Processor time of an act in all servers together: what is left of a throughput when others use the machine too. */
+  const cost = (act: string, who: string): number => {
+    const { api_us, redis_us, postgres_us } = rows.find((row) => row.act === act && row.who === who)!
+    return api_us + redis_us + postgres_us
+  }
   /** Both acts of a redemption, one after the other: the rate of whole redemptions. */
   const both = (who: string): number => 1 / (1 / rate("reserve", who) + 1 / rate("confirm", who))
   return {
@@ -105,6 +110,7 @@ export const playActs = async (scrip: Stack, floors: Stack, campaign_no: number,
       ...(["reserve", "confirm"] as const).map((act) => ({
         name: `${act} against the one-act floor`, value: rows.find((row) => row.act === act && row.who === "Scrip")!.of_act!, unit: "×", wanted: { at: "least" as const, value: LEAST[act] },
       })),
+      ...(["reserve", "confirm"] as const).map((act) => ({ name: `${act}: processor time of the one-act floor, of Scrip's`, value: cost(act, "one act") / cost(act, "Scrip"), unit: "×" })),
       { name: "reserve and confirm against Postgres, 64 connections", value: both("Scrip") / both("Postgres"), unit: "×", wanted: { at: "least", value: POSTGRES_LEAST } },
       { name: "redemptions per second, Scrip", value: both("Scrip"), unit: "/s" },
     ],
