@@ -20,21 +20,21 @@ for _, held in ipairs(head.coupons) do
   local field, campaign, _, at_issue, shares = unpack(held)
   local coupon = coupons[field]
   if not coupon or (coupon.state ~= COUPON.issued and coupon.state ~= COUPON.ended) then return { COUPON_TAKEN, field } end
-  local still_held = at_issue == 1 and coupon.holds and book.records[campaign_name(campaign)].state ~= CAMPAIGN.stopped
+  local still_held = at_issue == 1 and coupon.holds and campaign_of(book, campaign).state ~= CAMPAIGN.stopped
   for _, share in ipairs(shares) do
     local budget_no, held_minor, spent_minor = unpack(share)
     if still_held then
       move_idle(book, campaign, budget_no, -held_minor)
     else
-      local budget = book.records[budget_name(budget_no)]
+      local budget = budget_of(book, budget_no)
       if not budget or available(budget) < spent_minor then
         return { BUDGET_EXHAUSTED, field, budget_no, spent_minor - (budget and available(budget) or 0) }
       end
       share[2] = spent_minor
-      move_budget(book, budget_no, spent_minor, 0)
+      move_budget(budget, spent_minor, 0)
     end
   end
-  move_campaign(book, campaign, 0, 0, 1, 0)
+  move_campaign(campaign_of(book, campaign), 0, 0, 1, 0)
 end
 redeem(book, head, coupons)
 

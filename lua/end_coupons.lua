@@ -13,7 +13,7 @@ for _, pair in ipairs(fields) do
   local field, campaign = unpack(pair)
   local raw = not seen[field] and redis.call("HGET", wallet, field)
   seen[field] = true -- what is named twice is there only once
-  local coupon, terms = raw and unpack_coupon(raw), book.records[campaign_name(campaign)]
+  local coupon, terms = raw and unpack_coupon(raw), campaign_of(book, campaign)
   if coupon and terms and coupon.holds and coupon.state == COUPON.issued and is_over(coupon, terms, book.at_ms) then
     give_back_holds(book, campaign, coupon)
     coupon.state, coupon.since_ms = COUPON.ended, book.at_ms

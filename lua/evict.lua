@@ -21,7 +21,7 @@ local gone, kept = {}, {}
 for _, pair in ipairs(coupons) do
   local field, campaign = unpack(pair)
   local raw = redis.call("HGET", wallet, field)
-  local coupon, terms = raw and unpack_coupon(raw), book.records[campaign_name(campaign)]
+  local coupon, terms = raw and unpack_coupon(raw), campaign_of(book, campaign)
   local over = coupon and (coupon.state ~= COUPON.issued and coupon.state ~= COUPON.reserved
     or coupon.state == COUPON.issued and not coupon.holds and terms and is_over(coupon, terms, book.at_ms))
   local over_ms = coupon and (coupon.since_ms or coupon.ends_at_ms)

@@ -21,7 +21,7 @@ end
 if found[2] and is_new == 0 then return { AGED } end
 if book.cell.full == 1 then return { JOURNAL_FULL } end
 
-local terms = book.records[campaign_name(campaign)]
+local terms = campaign_of(book, campaign)
 if not terms then return { CAMPAIGN_UNKNOWN } end
 if terms.state ~= CAMPAIGN.live then return { CAMPAIGN_NOT_LIVE } end
 if terms.version ~= version then return { CAMPAIGN_CHANGED, terms.version } end
@@ -33,7 +33,7 @@ if count >= terms.per_user then return { USER_LIMIT_REACHED, terms.per_user } en
 if stock_left(terms) < 1 then return { STOCK_EXHAUSTED } end
 if is_unfunded == 1 then return { BUDGET_NOT_OPEN, 0 } end -- no budget of this month exists
 for _, hold in ipairs(holds) do
-  local budget = book.records[budget_name(hold[1])]
+  local budget = budget_of(book, hold[1])
   if not budget then return { BUDGET_EXHAUSTED, hold[1], hold[2] } end
   if book.at_ms < budget.opens_ms or book.at_ms >= budget.closes_ms then return { BUDGET_NOT_OPEN, hold[1] } end
   if available(budget) < hold[2] then return { BUDGET_EXHAUSTED, hold[1], hold[2] - available(budget) } end
@@ -55,10 +55,10 @@ if valid_ms > 0 and book.at_ms + valid_ms < ends_at_ms then ends_at_ms = book.at
 local coupon = { state = COUPON.issued, ends_at_ms = ends_at_ms, fingerprint = fingerprint }
 if #holds > 0 then coupon.holds = holds end
 for _, hold in ipairs(holds) do
-  move_budget(book, hold[1], hold[2], 0)
+  move_budget(budget_of(book, hold[1]), hold[2], 0)
   move_idle(book, campaign, hold[1], hold[2])
 end
-move_campaign(book, campaign, 1, 0, 0, 0)
+move_campaign(terms, 1, 0, 0, 0)
 
 -- Below this line nothing may refuse: the entry, the book, the coupon with the user's count, and the user's deadline.
 local act = new_act()

@@ -70,7 +70,7 @@ local budget_name, campaign_name, count_name = names_with("b"), names_with("k"),
 -- packing was 59,000 of a reserve's 444,000 instructions. Instead a text stands behind TEXT[its length], the values of a list behind
 -- LIST[how many], a number that is most often small is NUMBER[it], a wide one is struct.pack of a first byte and eight more, and what is
 -- longer is made in one call or one `..`: every text made on the way is hashed to its last byte.
-local NUMBERS_MAX = 4095
+local NUMBERS_MAX, TEXTS_MAX = 4095, 4095 -- so many are kept once they were needed
 local is_ready = false
 local function make_ready()
   redis, struct, cmsgpack, unpack, ipairs, type = globals()
@@ -86,7 +86,9 @@ local function make_ready()
     return packed
   end })
   setmetatable(TEXT, { __index = function(_, length)
-    return length < 65536 and char(218, floor(length / 256), length % 256) or "\219" .. struct.pack(">I4", length)
+    local head = length < 65536 and char(218, floor(length / 256), length % 256) or "\219" .. struct.pack(">I4", length)
+    if length <= TEXTS_MAX then TEXT[length] = head end
+    return head
   end })
   setmetatable(LIST, { __index = function(_, length) return "\220" .. struct.pack(">I2", length) end })
   is_ready = true
@@ -210,6 +212,9 @@ local function open_book(quota, names, now_ms)
   return book
 end
 
+local function budget_of(book, budget) return book.records[budget_name(budget)] end
+local function campaign_of(book, campaign) return book.records[campaign_name(campaign)] end
+
 -- A quota whose record has changed is written with the book.
 local function touch(book, name)
   local record = book.records[name]
@@ -224,15 +229,13 @@ local function move_limit(book, name, more)
   record.is_moved, record.more = true, record.more + more
 end
 
-local function move_budget(book, budget, held_minor, spent_minor)
-  local record = book.records[budget_name(budget)]
+local function move_budget(record, held_minor, spent_minor)
   record.is_touched, record.is_moved = true, true
   record.held, record.held_more = record.held + held_minor, record.held_more + held_minor
   if spent_minor ~= 0 then record.spent, record.spent_more = record.spent + spent_minor, record.spent_more + spent_minor end
 end
 
-local function move_campaign(book, campaign, issued, revoked, reserved, redeemed)
-  local record = book.records[campaign_name(campaign)]
+local function move_campaign(record, issued, revoked, reserved, redeemed)
   record.is_touched, record.is_moved = true, true
   if issued ~= 0 then record.issued, record.issued_more = record.issued + issued, record.issued_more + issued end
   if revoked ~= 0 then record.revoked, record.revoked_more = record.revoked + revoked, record.revoked_more + revoked end
@@ -484,18 +487,18 @@ local function release(book, head, coupons)
   for _, held in ipairs(head.coupons) do
     local field, campaign, _, at_issue, shares = unpack(held)
     local coupon = coupons[field]
-    local over = is_over(coupon, book.records[campaign_name(campaign)], book.at_ms)
+    local over = is_over(coupon, campaign_of(book, campaign), book.at_ms)
     coupon.redemption = nil
     coupon.state = over and COUPON.ended or COUPON.issued
     coupon.since_ms = over and book.at_ms or nil
     if over then coupon.holds = nil end
-    move_campaign(book, campaign, 0, 0, -1, 0)
+    move_campaign(campaign_of(book, campaign), 0, 0, -1, 0)
     for _, share in ipairs(shares) do
       local budget, held_minor = share[1], share[2]
       if at_issue == 1 and not over then
         move_idle(book, campaign, budget, held_minor)
       else
-        move_budget(book, budget, -held_minor, 0)
+        move_budget(budget_of(book, budget), -held_minor, 0)
       end
     end
   end
@@ -540,12 +543,12 @@ end
 -- Give back, in memory, the money that an unused coupon holds since its issue. What a stopped campaign held is back already.
 local function give_back_holds(book, campaign, coupon)
   if not coupon.holds then return end
-  local stopped = book.records[campaign_name(campaign)].state == CAMPAIGN.stopped
+  local stopped = campaign_of(book, campaign).state == CAMPAIGN.stopped
   local names = {}
   for i, hold in ipairs(coupon.holds) do names[i] = budget_name(hold[1]) end
   read_quotas(book, names)
   for _, hold in ipairs(stopped and {} or coupon.holds) do
-    move_budget(book, hold[1], -hold[2], 0)
+    move_budget(budget_of(book, hold[1]), -hold[2], 0)
     move_idle(book, campaign, hold[1], -hold[2])
   end
   coupon.holds = nil
@@ -558,8 +561,8 @@ local function redeem(book, head, coupons)
     local held = head.coupons[i]
     local coupon, shares = coupons[held[1]], held[5]
     coupon.state, coupon.since_ms, coupon.holds = COUPON.redeemed, at_ms, nil
-    move_campaign(book, held[2], 0, 0, -1, 1)
-    for j = 1, #shares do move_budget(book, shares[j][1], -shares[j][2], shares[j][3]) end
+    move_campaign(campaign_of(book, held[2]), 0, 0, -1, 1)
+    for j = 1, #shares do move_budget(budget_of(book, shares[j][1]), -shares[j][2], shares[j][3]) end
   end
   head.state = REDEMPTION.confirmed
   head.since_ms, head.confirmed_ms = at_ms, at_ms

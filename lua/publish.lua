@@ -41,7 +41,7 @@ if state == CAMPAIGN.stopped and not was_stopped then
   for _, pair in ipairs(terms.idle) do
     if pair[2] > 0 then
       local budget, held_minor = unpack(pair)
-      move_budget(book, budget, -held_minor, 0)
+      move_budget(budget_of(book, budget), -held_minor, 0)
       move_idle(book, campaign, budget, -held_minor)
     end
   end

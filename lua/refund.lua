@@ -26,17 +26,17 @@ for _, back in ipairs(backs) do
     local share = shares[i]
     if not is_whole(amount_minor) or share[4] + amount_minor > share[3] then error("argument backs gives back more than was spent") end
     share[4] = share[4] + amount_minor
-    move_budget(book, share[1], 0, -amount_minor)
+    move_budget(budget_of(book, share[1]), 0, -amount_minor)
   end
   if returned == 1 then
     local raw = not coupons[field] and redis.call("HGET", wallet, field)
     local coupon = raw and unpack_coupon(raw)
     if coupon and coupon.state == COUPON.redeemed then
-      local over = is_over(coupon, book.records[campaign_name(campaign)], book.at_ms)
+      local over = is_over(coupon, campaign_of(book, campaign), book.at_ms)
       coupon.state = over and COUPON.ended or COUPON.issued
       coupon.redemption, coupon.since_ms = nil, over and book.at_ms or nil
       coupons[field] = coupon
-      move_campaign(book, campaign, 0, 0, 0, -1)
+      move_campaign(campaign_of(book, campaign), 0, 0, 0, -1)
     end
   end
 end

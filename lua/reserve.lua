@@ -41,7 +41,7 @@ end
 local at_ms = book.at_ms
 for i = 1, #asked do
   local field, campaign, _, at_issue, shares, version = unpack(asked[i])
-  local coupon, terms = held_coupons[field], book.records[campaign_name(campaign)]
+  local coupon, terms = held_coupons[field], campaign_of(book, campaign)
   if not coupon or not terms then return { COUPON_UNKNOWN, field } end
   local state, campaign_state = coupon.state, terms.state
   if state == COUPON.reserved then return { COUPON_RESERVED, field } end
@@ -61,16 +61,16 @@ for i = 1, #asked do
       move_idle(book, campaign, hold[1], -hold[2])
     else
       local budget_no, amount_minor = share[1], share[2]
-      local budget = book.records[budget_name(budget_no)]
+      local budget = budget_of(book, budget_no)
       if not budget then return { BUDGET_EXHAUSTED, field, budget_no, amount_minor } end
       if at_ms < budget.opens_ms or at_ms >= budget.closes_ms then return { BUDGET_NOT_OPEN, field, budget_no } end
       if available(budget) < amount_minor then
         return { BUDGET_EXHAUSTED, field, budget_no, amount_minor - available(budget) }
       end
-      move_budget(book, budget_no, amount_minor, 0)
+      move_budget(budget, amount_minor, 0)
     end
   end
-  move_campaign(book, campaign, 0, 0, 1, 0)
+  move_campaign(terms, 0, 0, 1, 0)
   coupon.state, coupon.redemption, coupon.since_ms = COUPON.reserved, redemption, at_ms
 end
 local expires_ms = at_ms + hold_ms

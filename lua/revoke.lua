@@ -3,7 +3,7 @@
 local book = open_book(quota, { campaign_name(campaign) }, now_ms)
 if not book then return { GATE_CLOSED } end
 local raw = redis.call("HGET", wallet, field)
-local terms = book.records[campaign_name(campaign)]
+local terms = campaign_of(book, campaign)
 if not raw or not terms then return { COUPON_UNKNOWN } end
 local coupon = unpack_coupon(raw)
 if coupon.state == COUPON.revoked then return { REPLAYED } end
@@ -13,7 +13,7 @@ if coupon.state == COUPON.ended or is_over(coupon, terms, book.at_ms) then retur
 
 give_back_holds(book, campaign, coupon)
 coupon.state, coupon.since_ms = COUPON.revoked, book.at_ms
-move_campaign(book, campaign, 0, 1, 0, 0)
+move_campaign(terms, 0, 1, 0, 0)
 
 -- Below this line nothing may refuse.
 local act = new_act()
