@@ -164,7 +164,7 @@ export const openCell = async (parts: GateParts): Promise<Opened> => {
 }
 
 /** Where Redis keeps what it was told of the installation. The hash tag is no cell's. */
-const INSTALLATION_KEY = "{scrip}installation"
+export const INSTALLATION_KEY = "{scrip}installation"
 
 export type CellsCheck =
   | { readonly outcome: "agreed" }

@@ -73,7 +73,7 @@ const send = async (pipeline: ChainableCommander): Promise<unknown[]> => {
  * Shut a cell in every library that is loaded, and mark it. A library that cannot read what the cell now holds is taken away, which
  * shuts it too: whoever calls it next loads it anew, with no gate open.
  */
-const shut = async (redis: Redis, cell: number): Promise<void> => {
+export const shut = async (redis: Redis, cell: number): Promise<void> => {
   await loadLibrary(redis)
   await run(redis, begin_rebuild, { keys: { quota: quotaKey(cell) }, args: {} })
   for (const name of await loadedLibraries(redis)) {
@@ -105,7 +105,7 @@ const endJournalAt = async (redis: Redis, cell: number, cursor: EntryId): Promis
 }
 
 /** Remove what a cell has, but for its own record and its journal. */
-const clear = async ({ redis, onProgress }: RebuildParts, cell: number): Promise<void> => {
+export const clear = async ({ redis, onProgress }: Pick<RebuildParts, "redis" | "onProgress">, cell: number): Promise<void> => {
   const quota = quotaKey(cell), journal = journalKey(cell)
   let at = "0", rows = 0
   do {
@@ -140,17 +140,18 @@ export const readSums = async (tx: Tx | Sql, cell: number): Promise<{ budgets: B
   return { budgets, campaigns, idle }
 }
 
-/** What the marks of additions say: the fingerprint, and the limit that was answered. */
-export const readAdditions = async (tx: Tx, cell: number): Promise<{ addition: string; fingerprint: string; limit_minor: number }[]> => {
-  const rows = await tx<{ budget_no: number; payload: unknown; act: string; limit_minor: number }[]>`
-    select l.budget_no, l.limit_minor, l.act, e.payload from budget_entries l join events e on e.cell = l.cell and e.epoch = l.epoch and e.n = l.n
-    where l.cell = ${cell} and l.act in ('funded', 'closed') order by l.budget_no, l.epoch, l.n`
-  const limits = new Map<number, number>()
-  return rows.flatMap(({ budget_no, limit_minor, act, payload }) => {
-    const limit = (limits.get(budget_no) ?? 0) + limit_minor
-    limits.set(budget_no, limit)
+/** What the marks of additions say, in the home cells of their budgets: the fingerprint, and the limit that was answered. */
+export const readAdditions = async (tx: Tx, cells: number, cell: number): Promise<{ addition: string; fingerprint: string; limit_minor: number }[]> => {
+  const rows = await tx<{ payload: unknown; act: string; moves: unknown }[]>`
+    select act, payload, moves from events where act in ('funded', 'closed') order by at_ms, epoch, n`
+  const limits = new Map<string, number>()
+  return rows.flatMap(({ act, payload, moves }) => {
+    const [name, more] = (jsonOf(moves) as [string, number][])[0]!
+    if (homeOf(name, cells) !== cell) return []
+    const limit_minor = (limits.get(name) ?? 0) + more
+    limits.set(name, limit_minor)
     const { addition, fingerprint } = jsonOf(payload) as { addition?: string; fingerprint?: string }
-    return act === "funded" && addition !== undefined && fingerprint !== undefined ? [{ addition, fingerprint, limit_minor: limit }] : []
+    return act === "funded" && addition !== undefined && fingerprint !== undefined ? [{ addition, fingerprint, limit_minor }] : []
   })
 }
 
@@ -231,7 +232,7 @@ const writeQuotas = async (parts: RebuildParts, tx: Tx, cell: number): Promise<M
     if (bank) pipeline.hset(quota, `v${name}`, pack("bank", bank))
     rows += 1
   }
-  for (const { addition, fingerprint, limit_minor } of await readAdditions(tx, cell)) pipeline.hset(quota, `a${addition}`, `${fingerprint} ${limit_minor}`)
+  for (const { addition, fingerprint, limit_minor } of await readAdditions(tx, parts.cells, cell)) pipeline.hset(quota, `a${addition}`, `${fingerprint} ${limit_minor}`)
   await send(pipeline)
   onProgress?.({ cell, step: "quotas", rows })
   return facts
@@ -353,7 +354,7 @@ const writeRedemptions = async ({ redis, ages, onProgress }: RebuildParts, tx: T
   return rows
 }
 
-const waitForFlush = async ({ redis, sql, wait_ms }: RebuildParts, cell: number): Promise<{ cursor: EntryId; tail: EntryId }> => {
+export const waitForFlush = async ({ redis, sql, wait_ms }: Pick<RebuildParts, "redis" | "sql" | "wait_ms">, cell: number): Promise<{ cursor: EntryId; tail: EntryId }> => {
   const tail = await tailOf(redis, cell)
   const until = performance.now() + wait_ms
   for (;;) {

@@ -132,7 +132,7 @@ const verifyCounters = async ({ redis, sql, cells }: VerifyParts, cell: number):
     const { fields, tail } = await readQuotas(redis, cell)
     await waitFor(sql, cell, tail)
     const found = await inSnapshot(sql, async (tx) => ({
-      sums: await readSums(tx, cell), later: await readLater(tx, cell, tail), additions: await readAdditions(tx, cell),
+      sums: await readSums(tx, cell), later: await readLater(tx, cell, tail), additions: await readAdditions(tx, cells, cell),
       at: (await tx<{ at_ms: number }[]>`select at_ms from events where cell = ${cell} and epoch = ${tail.epoch} and n = ${tail.n}`)[0]?.at_ms ?? 0,
     }))
     // Terms have changed meanwhile: they are not deltas that can be taken back, so all is read again.
@@ -238,26 +238,34 @@ const verifyInvariants = async ({ redis, cells }: VerifyParts): Promise<Collecte
 /** The ledger, the counters, the redemptions and the coupons of Postgres, in one snapshot: each tells what the others sum to. */
 const verifyLedger = ({ sql }: VerifyParts): Promise<Collected> => inSnapshot(sql, async (tx) => {
   const out = collect()
-  const rows = await tx<{ cell: number; budget_no: number; limit_minor: number; held_minor: number; spent_minor: number; l: number; h: number; s: number; open: number; idle: number; used: number }[]>`
+  // Over all cells, because an installation may have had another number of them when an entry was written.
+  const ledger = await tx<{ budget_no: number; limit_minor: number; held_minor: number; spent_minor: number; l: number; h: number; s: number }[]>`
+    with sums as (
+      select budget_no, sum(limit_minor)::bigint as limit_minor, sum(held_minor)::bigint as held_minor, sum(spent_minor)::bigint as spent_minor from cell_budgets group by 1
+    ), entries as (
+      select budget_no, sum(limit_minor)::bigint as l, sum(held_minor)::bigint as h, sum(spent_minor)::bigint as s from budget_entries group by 1
+    )
+    select budget_no, limit_minor, held_minor, spent_minor, coalesce(l, 0) as l, coalesce(h, 0) as h, coalesce(s, 0) as s from sums left join entries using (budget_no) order by 1`
+  for (const row of ledger) {
+    const key = `budget ${row.budget_no}`
+    out.compare("ledger", key, "limit = sum of entries", row.limit_minor, row.l)
+    out.compare("ledger", key, "held = sum of entries", row.held_minor, row.h)
+    out.compare("ledger", key, "spent = sum of entries", row.spent_minor, row.s)
+  }
+  const rows = await tx<{ cell: number; budget_no: number; held_minor: number; spent_minor: number; open: number; idle: number; used: number }[]>`
     with shares as (
       select d.cell, (share ->> 0)::integer as budget_no,
         sum(case when d.state = ${OPEN} then (share ->> 1)::bigint else 0 end)::bigint as open,
         sum(case when d.state in (2, 5, 6) then (share ->> 2)::bigint - (share ->> 3)::bigint else 0 end)::bigint as used
       from redemptions d, json_array_elements(d.head -> 8) held, json_array_elements(held -> 4) share group by 1, 2
-    ), ledger as (
-      select cell, budget_no, sum(limit_minor)::bigint as l, sum(held_minor)::bigint as h, sum(spent_minor)::bigint as s from budget_entries group by 1, 2
     ), idle as (
       select cell, budget_no, sum(held_minor)::bigint as idle from cell_idle group by 1, 2
     )
-    select b.cell, b.budget_no, b.limit_minor, b.held_minor, b.spent_minor, coalesce(l.l, 0) as l, coalesce(l.h, 0) as h, coalesce(l.s, 0) as s,
-      coalesce(x.open, 0) as open, coalesce(i.idle, 0) as idle, coalesce(x.used, 0) as used
-    from cell_budgets b left join ledger l using (cell, budget_no) left join shares x using (cell, budget_no) left join idle i using (cell, budget_no)
+    select b.cell, b.budget_no, b.held_minor, b.spent_minor, coalesce(x.open, 0) as open, coalesce(i.idle, 0) as idle, coalesce(x.used, 0) as used
+    from cell_budgets b left join shares x using (cell, budget_no) left join idle i using (cell, budget_no)
     order by b.cell, b.budget_no`
   for (const row of rows) {
     const key = `cell ${row.cell} budget ${row.budget_no}`
-    out.compare("ledger", key, "limit = sum of entries", row.limit_minor, row.l)
-    out.compare("ledger", key, "held = sum of entries", row.held_minor, row.h)
-    out.compare("ledger", key, "spent = sum of entries", row.spent_minor, row.s)
     out.compare("ledger", key, "held = open redemptions + idle", row.held_minor, row.open + row.idle)
     out.compare("ledger", key, "spent = confirmed less refunded", row.spent_minor, row.used)
   }

@@ -137,6 +137,8 @@ export const events = pgTable("events", {
   primaryKey({ columns: [table.cell, table.epoch, table.n] }),
   // A range of instants is what the nightly jobs read; entries arrive in their order, so a block range index is enough.
   index("events_at_ms").using("brin", table.at_ms),
+  // The few acts on limits, which a rebuild and a check read all of.
+  index("events_limits").on(table.at_ms).where(sql`${table.act} in ('funded', 'closed')`),
 ])
 
 /** The ledger: what each entry did to each budget. Sorted by time within a budget; the sum of all is the budget. */

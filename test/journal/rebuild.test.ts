@@ -1,6 +1,9 @@
 import { expect, test } from "bun:test"
 import { dueKey, journalKey, openKey, quotaKey, settledKey, hourOf, walletKey, userHash } from "../../lua/keys.ts"
 import { pack, unpack } from "../../lua/records.ts"
+import { checkCells } from "../../engine/journal/gate.ts"
+import { reshard } from "../../engine/journal/reshard.ts"
+import { quietLog } from "../../engine/log.ts"
 import { newWorld, type World } from "./world.ts"
 
 /** A shop at work, flushed. */
@@ -118,6 +121,37 @@ test("rebuilt: one cell of several keeps what its banks have lent it, and all of
   expect(await world.differences()).toEqual([])
   await world.lend("b1", world.keysOf("ann").cell, 1)
   expect((await world.confirm("ann", "order 1")).outcome).toBe("confirmed")
+})
+
+test("resharded: users move to the cells that their hashes name, and back, and nothing is lost or doubled", async () => {
+  const world = await traded()
+  await checkCells({ redis: world.redis, sql: world.sql, cells: 1 })
+  const parts = { redis: world.redis, sql: world.sql, log: quietLog, ages: world.ages(), wait_ms: 200 }
+  expect(await reshard(parts, 1)).toEqual({ outcome: "unchanged", cells: 1 })
+  for (const cells of [5, 2]) {
+    expect(await reshard(parts, cells)).toMatchObject({ outcome: "resharded", cells, coupons: 9, redemptions: 6 })
+    expect(await checkCells({ redis: world.redis, sql: world.sql, cells })).toEqual({ outcome: "agreed" })
+    world.reshaped(cells)
+    for (let cell = 0; cell < cells; cell += 1) await world.gate(cell)
+    expect((await world.flush()).faults).toEqual([])
+    expect(await world.differences()).toEqual([])
+    expect((await world.fund(1)).outcome).toBe("replayed")
+    expect((await world.issue("ann")).outcome).toBe("replayed")
+  }
+  expect((await world.confirm("ann", "order 1")).outcome).toBe("confirmed")
+  expect((await world.confirm("bob", "order 1")).outcome).toBe("confirmed")
+  await world.flush()
+  expect(await world.differences()).toEqual([])
+})
+
+test("unflushed: cells whose journals are not flushed keep their users", async () => {
+  const world = await traded()
+  await checkCells({ redis: world.redis, sql: world.sql, cells: 1 })
+  await world.issue("zoe")
+  expect(await reshard({ redis: world.redis, sql: world.sql, log: quietLog, ages: world.ages(), wait_ms: 50 }, 4)).toMatchObject({ outcome: "unflushed", cell: 0 })
+  await world.flush()
+  expect((await world.gate()).outcome).toBe("rebuilt")
+  expect((await world.issue("zoe")).outcome).toBe("replayed")
 })
 
 // --- what the check sees

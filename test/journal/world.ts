@@ -61,7 +61,8 @@ export const addEntry = (world: World, cell: number, epoch: number, entry: Pick<
   world.redis.xadd(journalKey(cell), `${epoch}-*`, String(FORMAT), Buffer.from(encode(valuesOf("entry", { moves: [], coupons: [], redemptions: [], counts: [], payload: "", ...entry }))))
 
 /** Everything empty. The worlds of one file share a Redis, so each test has to be done before the next begins. */
-export const newWorld = async ({ cells = 1 }: { cells?: number } = {}) => {
+export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {}) => {
+  let cells = cells_then
   const redis = await ownRedis()
   await redis.flushall()
   await redis.call("FUNCTION", "FLUSH")
@@ -86,18 +87,21 @@ export const newWorld = async ({ cells = 1 }: { cells?: number } = {}) => {
   }
   const hour = (): string => String(hourOf(now_ms))
   const ages = () => ({ now_ms, age_ms: AGE_MS, remember_ms: REMEMBER_MS })
-  const rebuildParts: RebuildParts = { redis, sql, log: quietLog, cells, ages: ages(), wait_ms: 200, discard_unflushed: false }
-  const states = Array.from({ length: cells }, (_, cell) => newCellFlush(cell))
+  const rebuildParts = () => ({ redis, sql, log: quietLog, cells, ages: ages(), wait_ms: 200, discard_unflushed: false })
+  const statesOf = () => Array.from({ length: cells }, (_, cell) => newCellFlush(cell))
+  let states = statesOf()
   const known = new Map<string, number>()
 
   const world = {
-    redis, sql, cells, states, ages, keysOf,
+    redis, sql, ages, keysOf,
     now: () => now_ms,
     later: (by_ms: number) => { now_ms += by_ms },
+    /** The installation has another number of cells now. */
+    reshaped: (cells_now: number) => { cells = cells_now; states = statesOf() },
 
     // --- the journal
     gate: (cell = 0, more: { afterAllotment?: () => void } = {}): Promise<Opened> =>
-      openCell({ redis, sql, log: quietLog, cell, now_ms, rebuild: async (of) => { await rebuildCell({ ...rebuildParts, ages: ages() }, of) }, ...more }),
+      openCell({ redis, sql, log: quietLog, cell, now_ms, rebuild: async (of) => { await rebuildCell(rebuildParts(), of) }, ...more }),
     flush: async (steps?: Steps): Promise<Flushed> => {
       let all: Flushed
       let entries = 0, quarantined = 0
@@ -108,7 +112,7 @@ export const newWorld = async ({ cells = 1 }: { cells?: number } = {}) => {
       } while (all.entries > 0 && all.faults.length === 0)
       return { ...all, entries, quarantined }
     },
-    rebuild: (cell = 0, more: Partial<RebuildParts> = {}) => rebuildCell({ ...rebuildParts, ages: ages(), ...more }, cell),
+    rebuild: (cell = 0, more: Partial<RebuildParts> = {}) => rebuildCell({ ...rebuildParts(), ...more }, cell),
     verify: () => verifyAll({ redis, sql, cells, ages }),
     /** What differs, as short words. */
     differences: async (): Promise<string[]> => (await world.verify()).differences.map(({ what, field }) => `${what} ${field}`),

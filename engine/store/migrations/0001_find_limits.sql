@@ -1,0 +1,1 @@
+CREATE INDEX "events_limits" ON "events" USING btree ("at_ms") WHERE "events"."act" in ('funded', 'closed');
