@@ -19,7 +19,7 @@ import { type Verified, verifyStack } from "./verified.ts"
 
 /** The sweeper ends coupons and the flusher flushes in their own time; what is not settled by then, or has stood still for so long, is different. */
 const SETTLE_MS_MAX = 90_000
-const STILL_MS_MAX = 10_000
+const STILL_MS_MAX = 45_000
 const POLL_MS = 250
 
 export interface Proof {
