@@ -23,9 +23,8 @@ local function is_whole(n)
   return type(n) == "number" and n >= 0 and n <= WHOLE_MAX and n % 1 == 0
 end
 
--- Numbers of up to three digits (flags, places, versions) are in SHORT, by their text: who reads many asks it first.
-
--- The whole number of a text that a pattern has found to be digits, or nothing.
+-- The whole number of a text that a pattern has found to be digits, or nothing. Those of up to three digits (flags, places, versions)
+-- are in SHORT, by their text: who reads many asks it first.
 local function whole_in(text)
   local n = #text <= 16 and text + 0
   return n and n <= WHOLE_MAX and n or nil
