@@ -1,6 +1,6 @@
 /**
  * The commands beside the engine: `npm run rebuild` and `npm run verify`. They work on the servers of an engine that runs, or on
- * servers that are named, and need nobody to stop.
+ * servers that are named, and need nobody to stop; only another number of cells (`rebuild --cells 64`) does.
  *
  * What must stay true: they flush the journals themselves while they work, so that they do not depend on a worker, and change
  * nothing but what they are named after. What they find goes to standard output, how far they are to standard error.
@@ -8,18 +8,21 @@
 import { type Config, readConfig } from "./config.ts"
 import { flushForever, newCellFlush, PACE } from "./journal/flusher.ts"
 import { type Discarded, rebuildCell } from "./journal/rebuild.ts"
+import { reshard } from "./journal/reshard.ts"
 import { type Difference, verifyAll } from "./journal/verify.ts"
 import { quietLog } from "./log.ts"
 import { AGE_MS, REMEMBER_MS } from "./parts.ts"
 import { openClock } from "./store/clock.ts"
 import { openPostgres, type Sql } from "./store/postgres.ts"
-import { rememberedServers } from "./store/private.ts"
+import { type PrivateServers, rememberedServers, startPrivate } from "./store/private.ts"
 import { connectRedis, redisReady } from "./store/redis.ts"
 
 const COMMANDS = ["rebuild", "verify"] as const
 type Command = (typeof COMMANDS)[number]
-const FLAGS: Readonly<Record<Command, readonly string[]>> = { rebuild: ["--discard-unflushed"], verify: [] }
+const FLAGS: Readonly<Record<Command, readonly string[]>> = { rebuild: ["--discard-unflushed", "--cells <number>"], verify: [] }
 
+/** As many as SCRIP_CELLS may say. */
+const CELLS_MAX = 16_384
 const SERVER_WAIT_MS = 5_000
 /** How long a journal is given to be flushed before a rebuild refuses. */
 const FLUSH_WAIT_MS = 30_000
@@ -56,8 +59,12 @@ interface Stores { readonly sql: Sql; readonly redis: ReturnType<typeof connectR
 /** The latest instant that a replay's servers were told: their time is the data's. */
 const latestInstant = async (sql: Sql): Promise<number> => (await sql<{ at_ms: number | null }[]>`select max(at_ms) as at_ms from cells`)[0]?.at_ms ?? 0
 
-const openStores = async (config: Config): Promise<Stores | string> => {
-  const remembered = rememberedServers(config.dataDir)
+/** Servers of our own for as long as the command runs, where no engine has them; a StartFault says that one has. */
+const openPrivate = async ({ dataDir, redisUrl, databaseUrl }: Config): Promise<PrivateServers | undefined> =>
+  redisUrl !== undefined && databaseUrl !== undefined ? undefined
+    : startPrivate({ dataDir, log: quietLog, redis: redisUrl === undefined, postgres: databaseUrl === undefined })
+
+const openStores = async (config: Config, remembered: Partial<Pick<PrivateServers, "redisUrl" | "databaseUrl">> | undefined): Promise<Stores | string> => {
   const redisUrl = config.redisUrl ?? remembered?.redisUrl, databaseUrl = config.databaseUrl ?? remembered?.databaseUrl
   if (redisUrl === undefined || databaseUrl === undefined) return `There are no servers: ${config.dataDir} has never had an engine, and REDIS_URL and DATABASE_URL name none.`
   const redis = connectRedis(redisUrl, () => undefined)
@@ -88,6 +95,34 @@ const whileFlushing = async <T>({ redis, sql, cells }: Stores, work: () => Promi
   } finally {
     stopping.abort()
     await flushing
+  }
+}
+
+/** Other connections of an engine to this Postgres. Ours are the pool of this process. */
+const enginesAt = async (sql: Sql): Promise<number> => {
+  const [row] = await sql<{ others: number }[]>`
+    select count(*)::integer as others from pg_stat_activity
+    where datname = current_database() and application_name = 'scrip' and pid <> pg_backend_pid()`
+  return row?.others ?? 0
+}
+
+/** Give the installation another number of cells. Nobody else may be at work. */
+const reshape = async (stores: Stores, cells: number, out: Out): Promise<number> => {
+  const { sql, redis, now_ms } = stores
+  const line = progressLine(out)
+  const began = performance.now()
+  const resharded = await reshard({
+    redis, sql, log: quietLog, ages: { now_ms: now_ms(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }, wait_ms: FLUSH_WAIT_MS,
+    onProgress: ({ cell, step, rows }) => line.at(`cell ${cell} of ${cells}: ${step}`, rows),
+  }, cells)
+  line.end()
+  switch (resharded.outcome) {
+    case "resharded":
+      out.say(`${resharded.cells_then} cells became ${cells} in ${((performance.now() - began) / 1_000).toFixed(1)} s, with ${resharded.coupons} coupons and ${resharded.redemptions} redemptions. Start the engines with SCRIP_CELLS=${cells}.`)
+      return WELL
+    case "unchanged": out.say(`There are ${cells} cells already.`); return WELL
+    case "quarantined": out.say(`Nothing was changed: ${resharded.entries} entries lie in quarantine. Settle each (table quarantine, settled_ms) first.`); return NOT_WELL
+    case "unflushed": out.say(`Nothing was changed: the journal of cell ${resharded.cell} is flushed up to ${resharded.cursor} and not to ${resharded.tail}.`); return NOT_WELL
   }
 }
 
@@ -147,7 +182,12 @@ const isCommand = (word: string | undefined): word is Command => COMMANDS.some((
 
 /** Run one command; answers the exit code. */
 export const runCommand = async (env: Readonly<Record<string, string | undefined>>, [command, ...words]: readonly string[], out: Out): Promise<number> => {
-  const wrong = isCommand(command) ? words.filter((word) => !FLAGS[command].includes(word)) : [String(command)]
+  const at = words.indexOf("--cells")
+  const cells = at >= 0 ? Number(words[at + 1]) : undefined
+  const isWrongCells = cells !== undefined && !(Number.isSafeInteger(cells) && cells >= 1 && cells <= CELLS_MAX)
+  const flags = at >= 0 ? words.toSpliced(at, 2) : words
+  const wrong = !isCommand(command) ? [String(command)] : isWrongCells || (cells !== undefined && command !== "rebuild") ? [`--cells ${words[at + 1]}`]
+    : flags.filter((word) => word.includes(" ") || !FLAGS[command].includes(word))
   if (!isCommand(command) || wrong.length > 0) {
     out.say(`Unknown: ${wrong.join(" ")}. There are: ${COMMANDS.map((each) => [each, ...FLAGS[each]].join(" ")).join(", ")}.`)
     return MISTAKEN
@@ -157,7 +197,8 @@ export const runCommand = async (env: Readonly<Record<string, string | undefined
     for (const mistake of read.mistakes) out.say(mistake)
     return MISTAKEN
   }
-  const stores = await openStores(read.config)
+  if (cells !== undefined) return moveCells(read.config, cells, out)
+  const stores = await openStores(read.config, rememberedServers(read.config.dataDir))
   if (typeof stores === "string") {
     out.say(stores)
     return MISTAKEN
@@ -169,5 +210,33 @@ export const runCommand = async (env: Readonly<Record<string, string | undefined
     return MISTAKEN
   } finally {
     await stores.close()
+  }
+}
+
+/** `rebuild --cells`: on servers that no engine uses, the private ones started for it. */
+const moveCells = async (config: Config, cells: number, out: Out): Promise<number> => {
+  let own: PrivateServers | undefined
+  try {
+    own = await openPrivate(config)
+    const stores = await openStores(config, own)
+    if (typeof stores === "string") {
+      out.say(stores)
+      return MISTAKEN
+    }
+    try {
+      const engines = own === undefined ? await enginesAt(stores.sql) : 0
+      if (engines > 0) {
+        out.say(`Nothing was changed: ${engines} connections of engines are open. Stop every engine first.`)
+        return NOT_WELL
+      }
+      return await whileFlushing(stores, () => reshape(stores, cells, out))
+    } finally {
+      await stores.close()
+    }
+  } catch (fault) {
+    out.say(`The cells are as they were, or this has to be run again: ${fault instanceof Error ? fault.message : String(fault)}`)
+    return MISTAKEN
+  } finally {
+    await own?.stop()
   }
 }
