@@ -1,24 +1,26 @@
 /**
- * The crash story: API, worker, Redis and Postgres as processes of their own, clients that keep a history of what they asked and
- * heard, and one SIGKILL after the other under load.
+ * The crash story: an engine as its users run it, clients that keep a history of what they asked and heard, and one SIGKILL after the
+ * other under load. Once with API, worker, Redis and Postgres as processes of their own, and once all of it as `npm start` starts it.
  *
  * What must stay true: every yes is there afterwards, exactly once, and a repeat gives the same answer; what nobody heard the end of is
  * there once or not at all, and the repeat tells which; no limit was ever passed; and Redis and Postgres agree.
  *
  * SCRIP_CRASH_KILLS says how many kills (20 unless told), SCRIP_CRASH_SEED which; the seed is printed.
  */
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { identityOf, readIdentity } from "../../engine/child.ts"
 import { verifyAll } from "../../engine/journal/verify.ts"
 import { quietLog } from "../../engine/log.ts"
 import { AGE_MS, REMEMBER_MS } from "../../engine/parts.ts"
-import { openPostgres } from "../../engine/store/postgres.ts"
-import { type PrivateServers, startPrivate } from "../../engine/store/private.ts"
+import { openPostgres, type Sql } from "../../engine/store/postgres.ts"
+import { startPrivate } from "../../engine/store/private.ts"
 import { connectRedis, redisReady } from "../../engine/store/redis.ts"
 import { runEngineProcess, type RunningEngine, until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/stack.ts"
 import { expectConserved } from "./conservation.ts"
-import { type Heard, issueAsk, openCampaign, reserveAsk, yes } from "./till.ts"
+import { fresh, issueAsk, openCampaign, reserveAsk, type Say, yes } from "./till.ts"
 
 const KILLS = Number(process.env["SCRIP_CRASH_KILLS"] ?? 20)
 const SEED = Number(process.env["SCRIP_CRASH_SEED"] ?? Math.floor(Math.random() * 2 ** 31))
@@ -32,12 +34,26 @@ const AGAIN_MS = 20
 /** How likely a client is to leave an act for good each time that he hears nothing. */
 const LEAVES = 0.05
 const STORY_MS_MAX = 120_000 + KILLS * 30_000
-const LIMIT_MINOR = 60_000, DISCOUNT_MINOR = 100, STOCK = 4_000
+/** Beside a campaign that has enough for all there is one that has not. */
+const TIGHT_SHARE = 0.25, TIGHT_MINOR = 4_000, TIGHT_STOCK = 300
 /** How much of the engines' last words is shown when the story fails. */
 const SAID_CHARS = 3_000
 const KEY = "crash-story-key"
-const PARTS = ["api", "worker", "redis", "postgres"] as const
-type Part = (typeof PARTS)[number]
+/** Of five kills one is of an engine that is one process with its servers as children. */
+const WHOLE_SHARE = 0.2
+
+/** An engine that runs, and can be killed part by part. */
+interface Running {
+  readonly parts: readonly string[]
+  url(): string
+  readonly redisUrl: string
+  readonly databaseUrl: string
+  /** Kill one part at once, and come back when it is started again. */
+  kill(part: string): Promise<void>
+  /** The last words of its processes. */
+  said(): string
+  stop(): Promise<void>
+}
 
 /** Numbers from a seed: mulberry32. */
 const numbersFrom = (seed: number) => {
@@ -54,32 +70,92 @@ type Kind = "issue" | "reserve" | "confirm" | "cancel" | "refund"
 /** One act of a client: what he asked, and the last he heard of it. */
 interface Act { readonly kind: Kind; readonly path: string; readonly body: object; heard: "unknown" | { status: number; text: string } }
 
-const history: Act[] = []
-let servers: PrivateServers
-let api: RunningEngine, worker: RunningEngine
-let url = ""
-let yeses = 0
+interface Told { readonly history: Act[]; yeses: number }
 
-const environment = (role: string): Record<string, string> => ({
-  SCRIP_ROLE: role, REDIS_URL: servers.redisUrl!, DATABASE_URL: servers.databaseUrl!, SCRIP_BOOTSTRAP_KEY: KEY,
-})
-/** Start a part of the engine, again and again as a supervisor does: it may find a server that is still starting. */
-const start = async (role: "api" | "worker"): Promise<RunningEngine> => {
-  const word = role === "api" ? "listens on" : "runs as worker"
+/** Start an engine, again and again as a supervisor does: it may find a server that is still starting. */
+const start = async (env: Record<string, string>, word: string): Promise<RunningEngine> => {
   for (const end = performance.now() + BACK_MS_MAX; ;) {
-    const engine = runEngineProcess(environment(role), "engine/main.ts")
+    const engine = runEngineProcess({ SCRIP_BOOTSTRAP_KEY: KEY, ...env }, "engine/main.ts")
     let hasEnded = false
     void engine.exited.then(() => { hasEnded = true })
-    await until(`the ${role} says "${word}"`, () => hasEnded || engine.said().includes(word), BACK_MS_MAX)
+    await until(`the engine says "${word}"`, () => hasEnded || engine.said().includes(word), BACK_MS_MAX)
     if (!hasEnded) return engine
-    if (performance.now() > end) throw new Error(`the ${role} does not start: ${engine.said()}`)
+    if (performance.now() > end) throw new Error(`the engine does not start: ${engine.said()}`)
+  }
+}
+const killed = async (engine: RunningEngine): Promise<void> => {
+  engine.kill("SIGKILL")
+  await engine.exited
+}
+const stopped = async (engine: RunningEngine): Promise<void> => {
+  engine.kill("SIGTERM")
+  await engine.exited
+}
+
+/** API and worker as processes of their own, on servers that somebody else watches. */
+const startSplit = async (): Promise<Running> => {
+  const servers = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog })
+  const redisUrl = servers.redisUrl!, databaseUrl = servers.databaseUrl!
+  const env = (role: string) => ({ SCRIP_ROLE: role, REDIS_URL: redisUrl, DATABASE_URL: databaseUrl })
+  let worker = await start(env("worker"), "runs as worker")
+  let api = await start(env("api"), "listens on")
+  let url = await api.url()
+  return {
+    parts: ["api", "worker", "redis", "postgres"], redisUrl, databaseUrl, url: () => url,
+    kill: async (part) => {
+      if (part === "api") {
+        await killed(api)
+        api = await start(env("api"), "listens on")
+        url = await api.url()
+      } else if (part === "worker") {
+        await killed(worker)
+        worker = await start(env("worker"), "runs as worker")
+      } else {
+        const restarts = servers.restarts()[part]!
+        process.kill(servers.pids()[part]!, "SIGKILL")
+        await until(`${part} is started again`, () => servers.restarts()[part]! > restarts && servers.pids()[part] !== undefined, BACK_MS_MAX)
+      }
+    },
+    said: () => `-- api\n${api.said().slice(-SAID_CHARS)}\n-- worker\n${worker.said().slice(-SAID_CHARS)}`,
+    stop: async () => {
+      await Promise.all([stopped(api), stopped(worker)])
+      await servers.stop()
+    },
   }
 }
 
+/** One engine with everything in it, as `npm start` starts it: its servers are its children. */
+const startWhole = async (): Promise<Running> => {
+  const dataDir = join(scratchFolder(), "data")
+  let engine = await start({ SCRIP_DATA_DIR: dataDir }, "listens on")
+  let url = await engine.url()
+  const { redis_port, redis_password, postgres_port, postgres_password } = JSON.parse(readFileSync(join(dataDir, "servers.json"), "utf8")) as Record<string, string | number>
+  return {
+    parts: ["engine", "redis", "postgres"], url: () => url,
+    redisUrl: `redis://:${redis_password}@127.0.0.1:${redis_port}`, databaseUrl: `postgres://postgres:${postgres_password}@127.0.0.1:${postgres_port}/scrip`,
+    kill: async (part) => {
+      if (part === "engine") {
+        await killed(engine)
+        engine = await start({ SCRIP_DATA_DIR: dataDir }, "listens on")
+        url = await engine.url()
+        return
+      }
+      const pidFile = join(dataDir, `${part}.pid`)
+      const server = readIdentity(pidFile)
+      if (!server || identityOf(server.pid)?.started !== server.started) throw new Error(`${part} does not run`)
+      process.kill(server.pid, "SIGKILL")
+      await until(`${part} is started again`, () => { const now = readIdentity(pidFile); return now !== undefined && now.pid !== server.pid }, BACK_MS_MAX)
+    },
+    said: () => `-- engine\n${engine.said().slice(-SAID_CHARS)}`,
+    stop: () => stopped(engine),
+  }
+}
+
+type Send = (method: string, path: string, body?: unknown) => Promise<{ status: number; text: string; headers: Headers } | undefined>
 /** One request; nothing when no answer came. */
-const send = async (method: string, path: string, body?: unknown): Promise<{ status: number; text: string; headers: Headers } | undefined> => {
+const sendTo = (running: Running): Send => async (method, path, body) => {
   try {
-    const answer = await fetch(url + path, {
+    const answer = await fetch(running.url() + path, {
       method, headers: { authorization: `Bearer ${KEY}`, "content-type": "application/json" }, ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(ANSWER_MS_MAX),
     })
@@ -90,7 +166,7 @@ const send = async (method: string, path: string, body?: unknown): Promise<{ sta
 }
 
 /** Ask until somebody knows: a 503 and no answer at all are asked again. */
-const say = async (method: string, path: string, body?: unknown): Promise<Heard> => {
+const sayTo = (send: Send): Say => async (method, path, body) => {
   const end = performance.now() + BACK_MS_MAX
   for (;;) {
     const heard = await send(method, path, body)
@@ -103,156 +179,154 @@ const say = async (method: string, path: string, body?: unknown): Promise<Heard>
 /** A 503 that says that nothing was begun. */
 const isRefused = (text: string): boolean => ["overloaded", "journal_full", "quota_busy"].includes(JSON.parse(text).code)
 
-/** Do one act as a client does: an answer that does not come is asked for again, or left for good. */
-const act = async (random: () => number, isOver: () => boolean, kind: Kind, path: string, body: object): Promise<any> => {
-  const one: Act = { kind, path, body, heard: "unknown" }
-  let isTold = false
-  for (;;) {
-    const heard = await send("POST", path, body)
-    if (heard && heard.status !== 503) {
-      if (!isTold) history.push(one)
-      one.heard = { status: heard.status, text: heard.text }
-      if (heard.status < 300) yeses += 1
-      return heard.status < 300 ? JSON.parse(heard.text) : undefined
+/** A client: coupon after coupon, from issue to refund, each for a user of its own. An answer that does not come is asked for again, or left for good. */
+const client = async (send: Send, told: Told, random: () => number, name: string, campaigns: readonly string[], isOver: () => boolean): Promise<void> => {
+  const act = async (kind: Kind, path: string, body: object): Promise<any> => {
+    const one: Act = { kind, path, body, heard: "unknown" }
+    let isTold = false
+    for (;;) {
+      const heard = await send("POST", path, body)
+      if (heard && heard.status !== 503) {
+        if (!isTold) told.history.push(one)
+        one.heard = { status: heard.status, text: heard.text }
+        if (heard.status < 300) told.yeses += 1
+        return heard.status < 300 ? JSON.parse(heard.text) : undefined
+      }
+      if (!(heard && isRefused(heard.text)) && !isTold) { told.history.push(one); isTold = true }
+      if (isOver() || (isTold && random() < LEAVES)) return undefined
+      await Bun.sleep(AGAIN_MS)
     }
-    if (!(heard && isRefused(heard.text)) && !isTold) { history.push(one); isTold = true }
-    if (isOver() || (isTold && random() < LEAVES)) return undefined
-    await Bun.sleep(AGAIN_MS)
   }
-}
-
-/** A client: coupon after coupon, from issue to refund, each for a user of its own. */
-const client = async (no: number, campaign_id: string, isOver: () => boolean): Promise<void> => {
-  const random = numbersFrom(SEED * 31 + no)
   for (let round = 0; !isOver(); round++) {
-    const user_id = `${campaign_id}-${no}-${round}`
-    const coupon = await act(random, isOver, "issue", "/v1/coupons", issueAsk(campaign_id, user_id))
+    const user_id = `${name}-${round}`
+    const coupon = await act("issue", "/v1/coupons", issueAsk(campaigns[random() < TIGHT_SHARE ? 1 : 0]!, user_id))
     if (!coupon || isOver()) continue
-    const redemption = await act(random, isOver, "reserve", "/v1/redemptions", reserveAsk(user_id, [coupon.coupon_id], { hold_s: 86_400 }))
+    const redemption = await act("reserve", "/v1/redemptions", reserveAsk(user_id, [coupon.coupon_id], { hold_s: 86_400 }))
     if (!redemption || isOver() || random() < 0.05) continue
     const path = `/v1/redemptions/${redemption.redemption_id}`
-    if (random() < 0.3) { await act(random, isOver, "cancel", `${path}/cancel`, {}); continue }
-    const confirmed = await act(random, isOver, "confirm", `${path}/confirm`, {})
-    if (confirmed && !isOver() && random() < 0.7) await act(random, isOver, "refund", `${path}/refunds`, { refund_id: "all", lines: "all" })
+    if (random() < 0.3) { await act("cancel", `${path}/cancel`, {}); continue }
+    const confirmed = await act("confirm", `${path}/confirm`, {})
+    if (confirmed && !isOver() && random() < 0.7) await act("refund", `${path}/refunds`, { refund_id: "all", lines: "all" })
   }
 }
 
-/** Kill one part at once, and see that it comes back: engines are started again here, servers by whoever watches them. */
-const kill = async (part: Part): Promise<void> => {
-  switch (part) {
-    case "api":
-      api.kill("SIGKILL")
-      await api.exited
-      api = await start("api")
-      url = await api.url()
-      return
-    case "worker":
-      worker.kill("SIGKILL")
-      await worker.exited
-      worker = await start("worker")
-      return
-    case "redis": case "postgres": {
-      const restarts = servers.restarts()[part]!
-      process.kill(servers.pids()[part]!, "SIGKILL")
-      return until(`${part} is started again`, () => servers.restarts()[part]! > restarts && servers.pids()[part] !== undefined, BACK_MS_MAX)
-    }
-  }
-}
-
-beforeAll(async () => {
-  servers = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog })
-  worker = await start("worker")
-  api = await start("api")
-  url = await api.url()
-}, BACK_MS_MAX)
-
-afterAll(async () => {
-  api?.kill("SIGTERM")
-  worker?.kill("SIGTERM")
-  await Promise.all([api?.exited, worker?.exited])
-  await servers?.stop()
-}, BACK_MS_MAX)
-
-test(`${KILLS} kills: every yes is there once, every unknown once or not at all`, async () => {
-  console.log(`crash: SCRIP_CRASH_SEED=${SEED} SCRIP_CRASH_KILLS=${KILLS}`)
-  const random = numbersFrom(SEED)
-  const now_ms = Date.now()
-  const { budget_id, campaign_id } = await openCampaign(say, now_ms, { limit_minor: LIMIT_MINOR, amount_minor: DISCOUNT_MINOR, stock: STOCK, on_refund: "keep" })
-
+/** Load an engine, kill its parts one after the other, each as often as any other, and let the clients come to an end. */
+const killUnderLoad = async (running: Running, kills: number, told: Told, campaigns: readonly string[], random: () => number): Promise<Record<string, number>> => {
+  const send = sendTo(running)
   let isOver = false
-  const clients = Array.from({ length: CLIENTS }, (_, no) => client(no, campaign_id, () => isOver))
-  const killed: Record<Part, number> = { api: 0, worker: 0, redis: 0, postgres: 0 }
+  const clients = Array.from({ length: CLIENTS }, (_, no) => client(send, told, numbersFrom(random() * 2 ** 32), fresh(`user-${no}`), campaigns, () => isOver))
+  const times = Object.fromEntries(running.parts.map((part) => [part, 0]))
   try {
-    for (let done = 0; done < KILLS; done++) {
-      const heard = yeses, wanted = YESES_BETWEEN * (0.5 + random())
-      await until(`${Math.ceil(wanted)} yeses after kill ${done}`, () => yeses - heard >= wanted, BACK_MS_MAX)
-      // Each part as often as any other, and which comes next is chance.
-      const least = Math.min(...Object.values(killed))
-      const next = PARTS.filter((part) => killed[part] === least)
-      const part = next[Math.floor(random() * next.length)]!
-      killed[part] += 1
-      await kill(part)
+    for (let done = 0; done <= kills; done++) {
+      const before = told.yeses, wanted = YESES_BETWEEN * (0.5 + random())
+      await until(`${Math.ceil(wanted)} yeses after kill ${done}`, () => told.yeses - before >= wanted, BACK_MS_MAX)
+      if (done === kills) break
+      const least = running.parts.filter((part) => times[part] === Math.min(...Object.values(times)))
+      const part = least[Math.floor(random() * least.length)]!
+      times[part]! += 1
+      await running.kill(part)
     }
-    const heard = yeses
-    await until("the last kill is over", () => yeses - heard >= YESES_BETWEEN, BACK_MS_MAX)
   } catch (fault) {
-    const lastHeard = history.slice(-5).map(({ kind, heard }) => [kind, heard])
-    console.error(`crash: killed ${JSON.stringify(killed)}, heard ${JSON.stringify(lastHeard)}\n-- api\n${api.said().slice(-SAID_CHARS)}\n-- worker\n${worker.said().slice(-SAID_CHARS)}`)
+    const lastHeard = told.history.slice(-5).map(({ kind, heard }) => [kind, heard])
+    console.error(`crash: killed ${JSON.stringify(times)}, heard ${JSON.stringify(lastHeard)}\n${running.said()}`)
     throw fault
   } finally {
     isOver = true
     await Promise.all(clients)
   }
+  return times
+}
 
-  const redis = connectRedis(servers.redisUrl!, () => undefined)
-  const { sql, close } = openPostgres(servers.databaseUrl!, 4)
+/** What Postgres has of each kind of act, by what names it. */
+const readThere = async (sql: Sql): Promise<(act: Act) => boolean> => {
+  const setOf = async (rows: PromiseLike<readonly { id: string }[]>) => new Set((await rows).map(({ id }) => id))
+  const there: Record<Kind, Set<string>> = {
+    issue: await setOf(sql<{ id: string }[]>`select request_id as id from coupons`),
+    reserve: await setOf(sql<{ id: string }[]>`select order_id as id from redemptions`),
+    confirm: await setOf(sql<{ id: string }[]>`select redemption_id as id from redemptions where state in (2, 5, 6)`),
+    cancel: await setOf(sql<{ id: string }[]>`select redemption_id as id from redemptions where state = 3`),
+    refund: await setOf(sql<{ id: string }[]>`select redemption_id as id from refunds`),
+  }
+  return ({ kind, path, body }) => there[kind].has(kind === "issue" || kind === "reserve" ? (body as Record<string, string>)[kind === "issue" ? "request_id" : "order_id"]! : path.split("/")[3]!)
+}
+
+/** Ask for every act again, and say which of them are not what their clients were told. */
+const repeatAll = async (say: Say, history: readonly Act[], isThere: (act: Act) => boolean) => {
+  const was = { yes: 0, no: 0, unknown: 0, unknown_and_there: 0 }
+  const faults: unknown[] = []
+  const one = async (act: Act): Promise<void> => {
+    const { heard } = act
+    if (heard !== "unknown" && heard.status >= 300) { was.no += 1; return }
+    const there = isThere(act)
+    const { status, body, headers } = await say("POST", act.path, act.body)
+    const isHit = headers.get("idempotency-hit") === "true"
+    const again = { status, body, isHit }
+    if (heard === "unknown") {
+      was.unknown += 1
+      was.unknown_and_there += there ? 1 : 0
+      // The repeat tells which: a hit was there; a new yes or a no was not.
+      if (there !== (status < 300 && isHit)) faults.push({ act, there, again })
+    } else {
+      was.yes += 1
+      if (!there || !isHit || status !== heard.status || JSON.stringify(body) !== heard.text) faults.push({ act, there, again })
+    }
+  }
+  const left = [...history]
+  await Promise.all(Array.from({ length: CLIENTS }, async () => { for (let act = left.pop(); act; act = left.pop()) await one(act) }))
+  return { was, faults }
+}
+
+const tellStory = async (name: string, running: Running, kills: number, seed: number): Promise<void> => {
+  const random = numbersFrom(seed)
+  const say = sayTo(sendTo(running))
+  const roomy = await openCampaign(say, Date.now(), { limit_minor: 100_000_000 })
+  const tight = await openCampaign(say, Date.now(), { limit_minor: TIGHT_MINOR, stock: TIGHT_STOCK })
+  const told: Told = { history: [], yeses: 0 }
+  const times = await killUnderLoad(running, kills, told, [roomy.campaign_id, tight.campaign_id], random)
+
+  const redis = connectRedis(running.redisUrl, () => undefined)
+  const { sql, close } = openPostgres(running.databaseUrl, 4)
   try {
     await redisReady(redis, BACK_MS_MAX)
     await until("Postgres serves", async () => (await sql`select 1`.catch(() => [])).length === 1, BACK_MS_MAX)
     const verify = async () => (await verifyAll({ redis, sql, cells: 1, ages: () => ({ now_ms: Date.now(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }) })).differences
     expect(await verify()).toEqual([])
-
-    const isThere: Record<Kind, (act: Act) => Promise<boolean>> = {
-      issue: async ({ body }) => (await sql`select 1 from coupons where request_id = ${(body as any).request_id}`).length === 1,
-      reserve: async ({ body }) => (await sql`select 1 from redemptions where order_id = ${(body as any).order_id}`).length === 1,
-      confirm: async ({ path }) => (await sql`select 1 from redemptions where redemption_id = ${path.split("/")[3]!} and state in (2, 5, 6)`).length === 1,
-      cancel: async ({ path }) => (await sql`select 1 from redemptions where redemption_id = ${path.split("/")[3]!} and state = 3`).length === 1,
-      refund: async ({ path }) => (await sql`select 1 from refunds where redemption_id = ${path.split("/")[3]!}`).length === 1,
-    }
-    const faults: unknown[] = []
-    const was: Record<"yes" | "no" | "unknown" | "there", number> = { yes: 0, no: 0, unknown: 0, there: 0 }
-    for (const one of history) {
-      if (one.heard !== "unknown" && one.heard.status >= 300) { was.no += 1; continue }
-      const there = await isThere[one.kind](one)
-      const again = await say("POST", one.path, one.body)
-      const isHit = again.headers.get("idempotency-hit") === "true"
-      if (one.heard !== "unknown") {
-        was.yes += 1
-        if (!there || !isHit || again.status !== one.heard.status || JSON.stringify(again.body) !== one.heard.text) faults.push({ heard: one, there, again: { status: again.status, body: again.body, isHit } })
-        continue
-      }
-      was.unknown += 1
-      was.there += there ? 1 : 0
-      // The repeat tells which: a hit was there, a new yes or a no was not.
-      if (there !== (again.status < 300 && isHit)) faults.push({ unknown: one, there, again: { status: again.status, body: again.body, isHit } })
-    }
-    console.log(`crash: killed ${JSON.stringify(killed)}; of ${history.length} acts ${JSON.stringify(was)}`)
+    const { was, faults } = await repeatAll(say, told.history, await readThere(sql))
+    console.log(`crash: ${name}: killed ${JSON.stringify(times)}; of ${told.history.length} acts ${JSON.stringify(was)}`)
     expect(faults).toEqual([])
 
     // Once each, in the events and in the ledger; and nothing over.
-    expect(await verify()).toEqual([])
-    expect([...await sql`select act, ref, count(*) from budget_entries where act <> 'funded' group by act, ref having count(*) > 1`]).toEqual([])
-    expect([...await sql`select act, payload->>'coupon_id' as id, count(*) from events where act = 'issued' group by 1, 2 having count(*) > 1`]).toEqual([])
-    expect([...await sql`select act, payload->>'redemption_id' as id, count(*) from events where act = 'reserved' group by 1, 2 having count(*) > 1`]).toEqual([])
-    const { issued } = await yes(say("GET", `/v1/campaigns/${campaign_id}`))
-    expect(issued).toBeLessThanOrEqual(STOCK)
-    expect((await sql`select 1 from coupons`).length).toBe(issued)
-    const { limit_minor, available_minor } = await yes(say("GET", `/v1/budgets/${budget_id}`))
-    expect(limit_minor).toBe(LIMIT_MINOR)
-    expect(available_minor).toBeGreaterThanOrEqual(0)
     await expectConserved({ call: say, sql, verify })
+    expect([...await sql`select act, ref, count(*) from budget_entries where act <> 'funded' group by act, ref having count(*) > 1`]).toEqual([])
+    expect([...await sql`select payload->>'coupon_id' as id, count(*) from events where act = 'issued' group by 1 having count(*) > 1`]).toEqual([])
+    expect([...await sql`select payload->>'redemption_id' as id, count(*) from events where act = 'reserved' group by 1 having count(*) > 1`]).toEqual([])
+    let issued = 0
+    for (const { budget_id, campaign_id } of [roomy, tight]) {
+      issued += (await yes(say("GET", `/v1/campaigns/${campaign_id}`))).issued
+      expect((await yes(say("GET", `/v1/budgets/${budget_id}`))).available_minor).toBeGreaterThanOrEqual(0)
+    }
+    expect((await sql`select 1 from coupons`).length).toBe(issued)
+    expect((await yes(say("GET", `/v1/campaigns/${tight.campaign_id}`))).issued).toBeLessThanOrEqual(TIGHT_STOCK)
+    expect((await yes(say("GET", `/v1/budgets/${tight.budget_id}`))).limit_minor).toBe(TIGHT_MINOR)
   } finally {
     redis.disconnect()
     await close()
   }
-}, STORY_MS_MAX)
+}
+
+const WHOLE_KILLS = Math.ceil(KILLS * WHOLE_SHARE)
+console.log(`crash: SCRIP_CRASH_SEED=${SEED} SCRIP_CRASH_KILLS=${KILLS}`)
+
+for (const { name, kills, begin } of [
+  { name: "processes of their own", kills: KILLS - WHOLE_KILLS, begin: startSplit },
+  { name: "one engine with its servers", kills: WHOLE_KILLS, begin: startWhole },
+]) {
+  test(`${name}, ${kills} kills: every yes is there once, every unknown once or not at all`, async () => {
+    const running = await begin()
+    try {
+      await tellStory(name, running, kills, SEED)
+    } finally {
+      await running.stop()
+    }
+  }, STORY_MS_MAX)
+}
