@@ -8,7 +8,8 @@
  *   entry that cannot be read or that Postgres will not have is quarantined in the same transaction.
  * - Two flushers cannot hurt each other: each batch begins at the cursor of a locked row, or is given up.
  *
- * Measured on 2 cores shared with Redis and Postgres: see FLUSH_BATCH_MAX.
+ * Measured 2026-11-22 on 2 cores that were busy with other work (load 11): 6,540 entries a second of issue, reserve and confirm, 952 bytes
+ * each in Redis, at 44 µs of our CPU and 40 µs of Postgres's an entry, in batches of FLUSH_BATCH_MAX.
  */
 import type { Redis } from "ioredis"
 import { faultFields, type Log } from "../log.ts"
