@@ -14,8 +14,8 @@ if record.closes_ms > book.at_ms then record.closes_ms = book.at_ms end
 bank.total = bank.total - released_minor
 if is_alone == 1 then
   local lease = lease_of(bank, 0)
-  lease[3] = lease[3] + released_minor
-  record.returned = record.returned + released_minor
+  lease[2] = lease[2] - released_minor
+  record.granted = record.granted - released_minor
 end
 touch(book, "v" .. name)
 move_limit(book, name, -released_minor)

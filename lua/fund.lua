@@ -15,8 +15,7 @@ if earlier then
 end
 local record = book.records[name]
   or new_quota(book, name, { opens_ms = opens_ms, closes_ms = closes_ms, granted = 0, returned = 0, held = 0, spent = 0 })
--- A lease only grows, so what was ever granted reaches the end of exact numbers before a limit that was cut in between does.
-if is_cut == 0 and math.max(bank.total, record.granted) + amount_minor > WHOLE_MAX then return { LIMIT_TOO_LARGE } end
+if is_cut == 0 and bank.total + amount_minor > WHOLE_MAX then return { LIMIT_TOO_LARGE } end
 
 local free_minor = is_alone == 1 and available(record) or free_of(bank)
 if is_cut == 1 and free_minor < amount_minor then return { BUDGET_IN_USE, free_minor } end
@@ -24,14 +23,10 @@ if is_cut == 1 and free_minor < amount_minor then return { BUDGET_IN_USE, free_m
 local change_minor = is_cut == 1 and -amount_minor or amount_minor
 bank.total = bank.total + change_minor
 if is_alone == 1 then
+  -- One cell has its bank beside it and no message to mistake, so here what was granted may also fall.
   local lease = lease_of(bank, 0)
-  if is_cut == 1 then
-    lease[3] = lease[3] + amount_minor
-    record.returned = record.returned + amount_minor
-  else
-    lease[2] = lease[2] + amount_minor
-    record.granted = record.granted + amount_minor
-  end
+  lease[2] = lease[2] + change_minor
+  record.granted = record.granted + change_minor
 end
 touch(book, "v" .. name)
 move_limit(book, name, change_minor)

@@ -62,7 +62,7 @@ export const revokeCoupon = operation({
   says: "Take an unused coupon away: its money and its stock are free again.",
   params: Type.Object({ coupon_id: Id }, closed),
   body: Type.Object({ user_id: Type.Optional(Id), reason: Text }, closed),
-  yes: { revoked: RevokedOut }, no: ["request_conflict", "coupon_unknown", "coupon_reserved", "coupon_redeemed", "coupon_ended", "coupon_revoked"],
+  yes: { revoked: RevokedOut }, no: ["coupon_unknown", "coupon_reserved", "coupon_redeemed", "coupon_ended"],
 })
 
 export type IssueAsk = AskOf<typeof issueCoupon>

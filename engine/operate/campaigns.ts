@@ -7,6 +7,7 @@
 import { fingerprintOf } from "../../lua/keys.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { CampaignAsk, CampaignBody, PutCampaignAsk } from "../contract/campaigns.ts"
+import { monthAt } from "../months.ts"
 import type { Parts } from "../parts.ts"
 import { readCampaignSums } from "../quota/sums.ts"
 import { answeringPostgres } from "../store/away.ts"
@@ -103,11 +104,13 @@ export const putCampaignWith = (parts: Parts) => async ({ campaign_id, ...body }
   return pushed(parts, push, now_ms, () => answered as Answered)
 }
 
-/** The first budget that a campaign names and that cannot pay it, as a no. A budget of a month need not exist before its month. */
+/** The first budget that a campaign names and that cannot pay it, as a no. A budget of a month need not exist yet. */
 const unfunded = async (parts: Parts, caller: Caller, { funding, currency }: CampaignBody): Promise<Answered | undefined> => {
-  for (const [i, { budget_id }] of funding.entries()) {
-    if (budget_id.includes("{month}")) continue
+  const { month } = monthAt(caller.now_ms, parts.zone)
+  for (const [i, { budget_id: template }] of funding.entries()) {
+    const budget_id = template.replaceAll("{month}", month)
     const budget = await parts.catalogue.budgetById(budget_id)
+    if (!budget && budget_id !== template) continue
     if (!budget) return { outcome: "budget_unknown", field: `funding[${i}].budget_id`, budget_id }
     if (!mayTouch(caller, budget.line)) return { outcome: "scope_missing", line: budget.line }
     if (budget.currency !== currency) {
@@ -140,6 +143,7 @@ const moveWith = (verb: Verb) => (parts: Parts) => async ({ campaign_id }: Campa
     const body = bodyOf(row)
     if (verb === "activate" && Date.parse(body.ends_at) <= now_ms) return { no: { outcome: "campaign_ended", ended_at: new Date(body.ends_at).toISOString() } }
     await writeVersion(sql, row.campaign_no, row.version + 1, after, body, row.fingerprint, now_ms)
+    if (verb === "activate") await sql`update campaigns set funding_lines = ${[...caller.lines]} where campaign_no = ${row.campaign_no}`
     return { hit: false }
   }))
   if ("no" in done) return done.no

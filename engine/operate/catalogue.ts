@@ -9,6 +9,7 @@ import type { CampaignBody } from "../contract/campaigns.ts"
 import { monthAt } from "../months.ts"
 import { compileTerms } from "../pricing/compile.ts"
 import type { Terms } from "../pricing/types.ts"
+import { mayTouch } from "./lines.ts"
 import { answeringPostgres } from "../store/away.ts"
 import type { Sql } from "../store/postgres.ts"
 
@@ -21,6 +22,8 @@ export interface Campaign {
   readonly state: CatalogueState
   readonly version: number
   readonly body: CampaignBody
+  /** The lines of the key that made it live: only their budgets may pay, whichever months come. */
+  readonly funding_lines: readonly string[]
   readonly terms: Terms
   readonly starts_ms: number
   readonly ends_ms: number
@@ -47,7 +50,7 @@ export interface Catalogue {
   knownCampaign(campaign_no: number): Campaign | undefined
   budgetById(budget_id: string): Promise<Budget | undefined>
   budgetByNo(budget_no: number): Promise<Budget | undefined>
-  /** A campaign's budgets for a hold at an instant, or the id of one that does not exist. */
+  /** A campaign's budgets for a hold at an instant, or the id of one that is not there for it. */
   fundingAt(campaign: Campaign, now_ms: number): Promise<Funding[] | { missing: string }>
   /** Read a campaign again, after a cell said that it has another version. */
   readAgain(campaign_no: number): Promise<Campaign | undefined>
@@ -57,7 +60,7 @@ export interface Catalogue {
   budgets(): Iterable<Budget>
 }
 
-interface CampaignRow { campaign_no: number; campaign_id: string; line: string; state: CatalogueState; version: number; body: unknown; changed_ms: number }
+interface CampaignRow { campaign_no: number; campaign_id: string; line: string; state: CatalogueState; version: number; body: unknown; funding_lines: string[]; changed_ms: number }
 
 /** Rows that were committed out of order within this time are still seen by the next look. */
 const LOOK_BACK_MS = 5_000
@@ -77,7 +80,7 @@ export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
     if (known && known.version > row.version) return known
     const body = (typeof row.body === "string" ? JSON.parse(row.body) : row.body) as CampaignBody
     const campaign: Campaign = {
-      campaign_no: row.campaign_no, campaign_id: row.campaign_id, line: row.line, state: row.state, version: row.version, body,
+      campaign_no: row.campaign_no, campaign_id: row.campaign_id, line: row.line, state: row.state, version: row.version, body, funding_lines: row.funding_lines,
       terms: compileTerms({ ...body, campaign_id: row.campaign_id, version: row.version }),
       starts_ms: Date.parse(body.starts_at), ends_ms: Date.parse(body.ends_at),
     }
@@ -93,7 +96,7 @@ export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
   }
 
   const readCampaigns = (where: ReturnType<Sql>) => answeringPostgres(async () => {
-    const rows = await sql<CampaignRow[]>`select campaign_no, campaign_id, line, state, version, body, changed_ms from campaigns where ${where}`
+    const rows = await sql<CampaignRow[]>`select campaign_no, campaign_id, line, state, version, body, funding_lines, changed_ms from campaigns where ${where}`
     return rows.map((row) => { if (row.changed_ms > looked_ms) looked_ms = row.changed_ms; return learn(row) })
   })
   const readBudgets = (where: ReturnType<Sql>) => answeringPostgres(async () => {
@@ -113,7 +116,8 @@ export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
       for (const { budget_id, share_bp } of campaign.body.funding) {
         const id = budget_id.replaceAll("{month}", month)
         const budget = budgetsById.get(id) ?? await catalogue.budgetById(id)
-        if (!budget) return { missing: id }
+        // A budget that whoever made the campaign live could not touch, or of other money, pays nothing.
+        if (!budget || budget.currency !== campaign.body.currency || !mayTouch({ lines: campaign.funding_lines }, budget.line)) return { missing: id }
         funding.push({ budget, share_bp })
       }
       return funding

@@ -7,7 +7,7 @@ import type { CreateKeyAsk, RevokeKeyAsk } from "../contract/keys.ts"
 import type { Parts } from "../parts.ts"
 import { answeringPostgres, PostgresAway } from "../store/away.ts"
 import type { Sql } from "../store/postgres.ts"
-import { EVERY_LINE } from "./lines.ts"
+import { EVERY_LINE, mayTouch } from "./lines.ts"
 
 /** A key is believed for so long without a look into Postgres; a revocation is felt within 5 s. */
 const KEY_AGE_MS_MAX = 2_000
@@ -47,7 +47,11 @@ const writeKey = async (sql: Sql, key_id: string, key: string, name: string, sco
 const newKey = (key_id: string): string => `scrip_${key_id}_${randomBytes(SECRET_BYTES).toString("base64url")}`
 
 /** Make a key. */
-export const createKeyWith = ({ postgres }: Parts) => async ({ name, scopes, lines }: CreateKeyAsk, { now_ms }: Caller): Promise<Answered> => {
+export const createKeyWith = ({ postgres }: Parts) => async ({ name, scopes, lines }: CreateKeyAsk, caller: Caller): Promise<Answered> => {
+  const { now_ms } = caller
+  // Nobody gives what he does not have.
+  const foreign = lines.find((line) => !mayTouch(caller, line))
+  if (foreign !== undefined) return { outcome: "scope_missing", line: foreign }
   const key_id = randomBytes(KEY_ID_BYTES).toString("hex")
   const key = newKey(key_id)
   await writeKey(postgres.sql, key_id, key, name, scopes, lines, now_ms)
@@ -55,7 +59,10 @@ export const createKeyWith = ({ postgres }: Parts) => async ({ name, scopes, lin
 }
 
 /** Revoke a key. */
-export const revokeKeyWith = ({ postgres }: Parts) => async ({ key_id }: RevokeKeyAsk, { now_ms }: Caller): Promise<Answered> => {
+export const revokeKeyWith = ({ postgres }: Parts) => async ({ key_id }: RevokeKeyAsk, caller: Caller): Promise<Answered> => {
+  const { now_ms } = caller
+  const [named] = await answeringPostgres(() => postgres.sql<{ lines: string[] }[]>`select lines from api_keys where key_id = ${key_id}`)
+  if (!named?.lines.every((line) => mayTouch(caller, line))) return { outcome: "key_id_unknown", key_id }
   const rows = await answeringPostgres(() => postgres.sql<{ revoked_ms: number; was_ms: number | null }[]>`
     update api_keys k set revoked_ms = coalesce(k.revoked_ms, ${now_ms}) from (select key_id, revoked_ms as was_ms from api_keys where key_id = ${key_id} for update) was
     where k.key_id = was.key_id returning k.revoked_ms, was.was_ms`)

@@ -73,6 +73,8 @@ export const campaigns = pgTable("campaigns", {
   created_ms: whole().notNull(),
   /** When its last version was made: the catalogues of the processes look for what is newer. */
   changed_ms: whole().notNull(),
+  /** The lines of the key that made it live: only their budgets may pay for it. */
+  funding_lines: text().array().notNull().default([]),
   /** The version that every cell is known to have; the worker pushes what is behind. */
   pushed_version: integer().notNull().default(0),
 }, (table) => [

@@ -16,7 +16,7 @@ inShop("closed: the limit becomes what is held and spent, and nothing new is hel
   await cell.confirm()
   expect(await cell.closeBudget()).toEqual({ outcome: "closed", limit_minor: 100, released_minor: 900 })
   expect(await cell.lastEntry()).toMatchObject({ act: "closed", moves: [[`b${MONEY}`, -900, 0, 0]] })
-  expect(await cell.budget()).toEqual({ granted: LIMIT_MINOR, returned: 900, held: 70, spent: 30 })
+  expect(await cell.budget()).toEqual({ granted: LIMIT_MINOR - 900, returned: 0, held: 70, spent: 30 })
   expect(await cell.budgetRecord()).toMatchObject({ closes_ms: NOON })
   expect(await refused(cell, () => cell.reserve({ order: "order 3", coupons: [use({ request: "third", discount_minor: 1 })] })))
     .toEqual({ outcome: "budget_not_open", field: walletField.coupon({ request: "third" }), budget: MONEY })

@@ -1,0 +1,1 @@
+ALTER TABLE "campaigns" ADD COLUMN "funding_lines" text[] DEFAULT '{}' NOT NULL;
