@@ -13,7 +13,7 @@ import { type Child, superviseChild } from "./child.ts"
 import { runCommand } from "./command.ts"
 import { type AcceptedDurability, type Config, type Durability, readConfig } from "./config.ts"
 import { faultFields, type Log, makeLog } from "./log.ts"
-import { migrate, openPostgres, type Postgres } from "./store/postgres.ts"
+import { migrate, openPostgres, type Postgres, postgresReady } from "./store/postgres.ts"
 import { type PrivateServers, StartFault, startPrivate } from "./store/private.ts"
 import { connectRedis, redisReady } from "./store/redis.ts"
 import { checkServers, type Judgement } from "./store/safety.ts"
@@ -160,8 +160,8 @@ const openServers = async (config: Config, log: Log, redisUrl: string, databaseU
     await redisReady(redis, SERVER_WAIT_MS_MAX).catch((fault: unknown) => {
       throw new StartFault(`Redis at ${placeOf(redisUrl)} does not answer: ${fault instanceof Error ? fault.message : String(fault)}`)
     })
-    await postgres.sql`select 1`.catch((fault: Error) => {
-      throw new StartFault(`Postgres at ${placeOf(databaseUrl)} does not answer: ${fault.message}`)
+    await postgresReady(postgres, SERVER_WAIT_MS_MAX).catch((fault: unknown) => {
+      throw new StartFault(`Postgres at ${placeOf(databaseUrl)} does not answer: ${fault instanceof Error ? fault.message : String(fault)}`)
     })
     const node = { name: placeOf(redisUrl), call: (command: string, ...args: string[]) => redis.call(command, ...args) }
     return { redis, postgres, judgement: await checkServers([node], postgres.sql, config.durability, config.acceptDurability) }

@@ -58,6 +58,22 @@ export const openPostgres = (url: string, connections_max: number): Postgres => 
   return { sql, database: drizzle(sql), close: () => sql.end({ timeout: CONNECT_S_MAX }) }
 }
 
+const READY_POLL_MS = 100
+
+/** Wait until a server answers, at most `wait_ms`: one that is starting says so and means it. Throws its last fault. */
+export const postgresReady = async ({ sql }: Postgres, wait_ms: number): Promise<void> => {
+  const until = performance.now() + wait_ms
+  for (;;) {
+    try {
+      await sql`select 1`
+      return
+    } catch (fault) {
+      if (performance.now() >= until) throw fault
+      await Bun.sleep(READY_POLL_MS)
+    }
+  }
+}
+
 /** The tables are newer than this code: it must not write them. */
 export class SchemaNewer extends Error {
   override readonly name = "SchemaNewer"
