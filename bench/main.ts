@@ -15,7 +15,7 @@ import { CAMPAIGN_ID, makeBudget, makeCampaign, proofsOf, type Tally } from "./c
 import { thisMachine } from "./machine.ts"
 import { keep, tableOf, textOf, figureLine } from "./report.ts"
 import { isProved, type Result } from "./result.ts"
-import { playActs } from "./scenarios/acts.ts"
+import { playActs, warmUp } from "./scenarios/acts.ts"
 import { playFlash } from "./scenarios/flash.ts"
 import { playMillion } from "./scenarios/million.ts"
 import { playMixed } from "./scenarios/mixed.ts"
@@ -28,11 +28,11 @@ const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "past", "m
 type Scenario = (typeof SCENARIOS)[number]
 
 const FULL = {
-  acts: { rounds: 15, seconds: 180, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
+  warm_up_acts: 50_000, acts: { rounds: 15, seconds: 180, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
   redis: { rounds: 5, calls: 3_000 }, past: { redemptions: 1_000_000, reserves: 4_000 }, coupons: 1_000_000,
 }
 const QUICK: typeof FULL = {
-  acts: { rounds: 5, seconds: 20, acts_max: 1_000 }, postgres_acts: 100, mixed_s: 6, flash: { users: 2_000, stock: 500 },
+  warm_up_acts: 8_000, acts: { rounds: 5, seconds: 20, acts_max: 1_000 }, postgres_acts: 100, mixed_s: 6, flash: { users: 2_000, stock: 500 },
   redis: { rounds: 3, calls: 1_000 }, past: { redemptions: 20_000, reserves: 1_000 }, coupons: 10_000,
 }
 const STOCK = 100_000_000
@@ -67,6 +67,8 @@ const playOverHttp = async (): Promise<string> => {
   const tally: Tally = { issued: 1, reserved: 0, confirmed: 0, cancelled: 0, refunded: 0 }
   let redemptions_per_s: number | undefined
   if (has("acts")) {
+    say("both are warmed up")
+    await warmUp(scrip, floors, campaign_no, sizes.warm_up_acts, tally)
     const result = await playActs(scrip, floors, campaign_no, sizes.acts, tally, say)
     redemptions_per_s = result.figures.find(({ name }) => name === "redemptions per second, Scrip")?.value
     done(result)

@@ -11,18 +11,33 @@ import {
 import { type Result, rowOf } from "../result.ts"
 import { shopper } from "../shop.ts"
 import type { Stack } from "../stack.ts"
+import { playShoppers } from "./mixed.ts"
 
 /** Of the reserved ones so many are confirmed, the others cancelled; of the confirmed so many refunded. */
 const CONFIRMED_SHARE = 0.7
 const REFUNDED_SHARE = 0.5
 /** Postgres is slower by so much that a fraction of the acts takes as long. */
 const POSTGRES_SHARE = 0.2
-/** The first round is not counted; by how long it takes the others are made as large as the time allows. */
-const WARM_UP_ACTS = 500
+/** A round before those that count; by how long it takes they are made as large as the time allows. */
+const TRIAL_ACTS = 500
 const ACTS_MIN = 500
+const FLOORS_WARM_SOONER = 8
 
 /** How many rounds, about how long all of them may take, and how many acts a round has at most. */
 export interface Sizes { readonly rounds: number; readonly seconds: number; readonly acts_max: number }
+
+/**
+ * Warm both up before anything is counted. A program of Bun's is compiled while it runs: in its first ten thousand requests the
+ * engine spends a third of its processor time on that, and a floor of a few lines nothing.
+ */
+export const warmUp = async (scrip: Stack, floors: Stack, campaign_no: number, acts: number, tally: Tally): Promise<void> => {
+  await playShoppers(scrip, "warm", campaign_no, acts, tally)
+  const shoppers = Array.from({ length: Math.max(64, Math.floor(acts / FLOORS_WARM_SOONER)) }, (_, i) => shopper("warm-floor", i, campaign_no))
+  for (const prefix of ["/http", "/act"] as const) {
+    allWere(await drive({ stack: floors }, shoppers.map((each) => reserveRequest(floors, prefix, each))), 201, `warming ${prefix}`)
+    allWere(await drive({ stack: floors }, shoppers.map((each) => confirmRequest(floors, prefix, each))), 200, `warming ${prefix}`)
+  }
+}
 
 const BATCH = 5_000
 /** Give Postgres the coupons that its reserves will ask for. */
@@ -76,8 +91,8 @@ const POSTGRES_LEAST = 10
 /** Play the rounds, after one that is not counted. */
 export const playActs = async (scrip: Stack, floors: Stack, campaign_no: number, { rounds, seconds, acts_max }: Sizes, tally: Tally, say: (text: string) => void): Promise<Result> => {
   const began = performance.now()
-  await playRound(scrip, floors, campaign_no, "warm", WARM_UP_ACTS, false, tally)
-  const fitting = (WARM_UP_ACTS * seconds * 1_000) / (rounds * (performance.now() - began))
+  await playRound(scrip, floors, campaign_no, "trial", TRIAL_ACTS, false, tally)
+  const fitting = (TRIAL_ACTS * seconds * 1_000) / (rounds * (performance.now() - began))
   const acts = Math.round(Math.min(acts_max, Math.max(ACTS_MIN, fitting)))
   const played: Record<string, Lap>[] = []
   for (let round = 0; round < rounds; round++) {

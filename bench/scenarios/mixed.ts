@@ -40,19 +40,21 @@ const slopeOf = (samples: readonly { at_s: number; lag: number }[]): number => {
   return under === 0 ? 0 : over / under
 }
 
+/** So many acts of shoppers who have not been here before, `name` tells them from others. */
+export const playShoppers = (scrip: Stack, name: string, campaign_no: number, amount: number, tally: Tally): Promise<Lap> => {
+  let number = 0
+  return driveSources({ stack: scrip }, amount, () => {
+    let steps: (() => Buffer)[] = []
+    return () => {
+      if (steps.length === 0) steps = stepsOf(scrip, name, number++, campaign_no, tally)
+      return steps.shift()!()
+    }
+  })
+}
+
 /** Play for about so many seconds. */
 export const playMixed = async (scrip: Stack, campaign_no: number, seconds: number, tally: Tally, say: (text: string) => void): Promise<Result> => {
-  const play = (name: string, amount: number): Promise<Lap> => {
-    let number = 0
-    return driveSources({ stack: scrip }, amount, () => {
-      let steps: (() => Buffer)[] = []
-      return () => {
-        if (steps.length === 0) steps = stepsOf(scrip, name, number++, campaign_no, tally)
-        return steps.shift()!()
-      }
-    })
-  }
-  const trial = await play("mixed-trial", CALIBRATION_ACTS)
+  const trial = await playShoppers(scrip, "mixed-trial", campaign_no, CALIBRATION_ACTS, tally)
   const amount = Math.ceil((trial.acts / trial.seconds) * seconds / CONNECTIONS) * CONNECTIONS
   say(`mixed checkout, ${amount} acts, about ${seconds} s`)
 
@@ -66,7 +68,7 @@ export const playMixed = async (scrip: Stack, campaign_no: number, seconds: numb
     }
   })()
   const [before] = await scrip.sql<{ n: string }[]>`select n from cells where cell = 0`
-  const lap = await play("mixed", amount)
+  const lap = await playShoppers(scrip, "mixed", campaign_no, amount, tally)
   sampling = false
   await sampler
   const [after] = await scrip.sql<{ n: string }[]>`select n from cells where cell = 0`

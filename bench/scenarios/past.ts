@@ -11,42 +11,59 @@ import { startBare, type Bare } from "../bare.ts"
 import { median } from "../cpu.ts"
 import { shopper } from "../shop.ts"
 import { type Proof, type Result } from "../result.ts"
-import { costOf, inFlight, issueAll, reserveCalls } from "./redis_cpu.ts"
+import { costOf, issueAll, reserveCalls } from "./redis_cpu.ts"
 
 const MODEL = "model"
 const COUPONS_EACH = 10
 const RUNS = 5
 const DIFFERENCE_MOST = 10
-const COPIES_IN_FLIGHT = 32
 const LINES = 3
 
-/** Copy a user's wallet and settled redemptions to another user, with other redemption ids of the same length. */
+/** Users that are copied to in one call. */
+const COPIES_AT_ONCE = 100
+
+/**
+ * Copy a user's wallet and settled redemptions to other users, with other redemption ids of the same length. What is copied holds at
+ * most one of those ids in each text, so a text is cut at its id once and joined for each user.
+ */
 const COPY = `#!lua name=bench_copy
 redis.register_function("bench_copy", function(keys, args)
-  local from, to, settled, due = keys[1], keys[2], keys[3], keys[4]
-  local number, user = args[1], args[2]
-  local fields, renamed = redis.call("HGETALL", from), {}
-  local place = 0
+  local from, settled, due = keys[1], keys[2], keys[3]
+  local fields, ids = redis.call("HGETALL", from), {}
   for i = 1, #fields, 2 do
-    if string.sub(fields[i], 1, 1) == "r" and #fields[i] == 13 then
-      place = place + 1
-      renamed[string.sub(fields[i], 2)] = string.format("%011d", tonumber(number)) .. string.char(96 + place)
-    end
+    if string.sub(fields[i], 1, 1) == "r" and #fields[i] == 13 then ids[#ids + 1] = string.sub(fields[i], 2) end
   end
-  local records = {}
-  for old, new in pairs(renamed) do
-    for i = 1, #fields do fields[i] = string.gsub(fields[i], string.gsub(old, "%-", "%%-"), new) end
+  local function cut(text)
+    for place, id in ipairs(ids) do
+      local at = string.find(text, id, 1, true)
+      if at then return { string.sub(text, 1, at - 1), place, string.sub(text, at + #id) } end
+    end
+    return { text }
+  end
+  local wallet, records = {}, {}
+  for i = 1, #fields do wallet[i] = cut(fields[i]) end
+  for place, id in ipairs(ids) do
     for _, ending in ipairs({ "", ".body" }) do
-      local value = redis.call("HGET", settled, old .. ending)
+      local value = redis.call("HGET", settled, id .. ending)
       if value then
-        records[#records + 1] = new .. ending
-        records[#records + 1] = value
+        records[#records + 1] = { "", place, ending }
+        records[#records + 1] = cut(value)
       end
     end
   end
-  redis.call("HSET", to, unpack(fields))
-  if #records > 0 then redis.call("HSET", settled, unpack(records)) end
-  redis.call("ZADD", due, 9000000000000, "u" .. user)
+  local function joined(parts, number)
+    local texts = {}
+    for i, part in ipairs(parts) do
+      texts[i] = part[2] and part[1] .. string.format("%011d", number) .. string.char(96 + part[2]) .. part[3] or part[1]
+    end
+    return unpack(texts)
+  end
+  for i = 4, #keys do
+    local number = tonumber(args[1]) + i
+    redis.call("HSET", keys[i], joined(wallet, number))
+    if #records > 0 then redis.call("HSET", settled, joined(records, number)) end
+    redis.call("ZADD", due, 9000000000000, "u" .. args[i - 2])
+  end
   return #records
 end)`
 
@@ -72,10 +89,10 @@ const fill = async (bare: Bare, past: number, isRedeemed: boolean, reservers: re
   const settled = settledKey(0, hourOf(now_ms))
   const fields_each = await redis.hlen(settled) / COUPONS_EACH
   const users = Math.floor(past / COUPONS_EACH)
-  await inFlight(users, COPIES_IN_FLIGHT, async (i) => {
-    const other = userHash(`past-${i}`)
-    await redis.call("FCALL", "bench_copy", 4, walletKey(0, user), walletKey(0, other), settled, dueKey(0), i, other)
-  })
+  for (let from = 0; from < users; from += COPIES_AT_ONCE) {
+    const others = Array.from({ length: Math.min(COPIES_AT_ONCE, users - from) }, (_, i) => userHash(`past-${from + i}`))
+    await redis.call("FCALL", "bench_copy", 3 + others.length, walletKey(0, user), settled, dueKey(0), ...others.map((other) => walletKey(0, other)), from, ...others)
+  }
   // The campaign counts what the copies have done.
   const raw = await redis.hgetBuffer(quotaKey(0), `k${campaign_no}`)
   const record = unpack("campaign", raw!)
