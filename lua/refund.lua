@@ -3,6 +3,9 @@
 -- The engine has worked out from the stored allocation what each line gives back (`backs`, [[coupon, [amount...], returned]...],
 -- coupons by their place from 1), for the revision it read; a record that has moved on since is read again. Here it is held to what
 -- is left: no budget gets back more than it spent.
+--
+-- A coupon that is given back may have left the wallet before its redemption left: then its record comes along in `aged`,
+-- [[field, values or 0]...], as Postgres has it, which nothing has changed since.
 
 local found = redis.call("HGET", from, redemption)
 local head = found and unpack_redemption(found)
@@ -18,7 +21,8 @@ end
 if head.state ~= REDEMPTION.confirmed and head.state ~= REDEMPTION.partly_refunded then return { WRONG_STATE, head.state } end
 if head.revision ~= revision then return { MOVED } end
 
-local coupons = {}
+local coupons, known = {}, {}
+for _, pair in ipairs(aged) do known[pair[1]] = pair[2] end
 for _, back in ipairs(backs) do
   local place, amounts, returned = unpack(back)
   local field, campaign, _, _, shares = unpack(head.coupons[place])
@@ -30,8 +34,12 @@ for _, back in ipairs(backs) do
   end
   if returned == 1 then
     local raw = not coupons[field] and redis.call("HGET", wallet, field)
+    if not raw and not coupons[field] then
+      if known[field] == nil then return { COUPON_AGED } end
+      if known[field] ~= 0 then raw = cmsgpack.pack(unpack(known[field])) end
+    end
     local coupon = raw and unpack_coupon(raw)
-    if coupon and coupon.state == COUPON.redeemed then
+    if coupon and coupon.state == COUPON.redeemed and coupon.redemption == redemption then
       local over = is_over(coupon, campaign_of(book, campaign), book.at_ms)
       coupon.state = over and COUPON.ended or COUPON.issued
       coupon.redemption, coupon.since_ms = nil, over and book.at_ms or nil

@@ -6,7 +6,7 @@ export const refund = script("refund", {
   keys: ["quota", "journal", "wallet", "from", "settled"],
   args: {
     now_ms: "int", user: "text", redemption: "text", hour: "text", revision: "int", refund_id: "text", fingerprint: "text",
-    full: "int", backs: "json", body: "text", answer: "text", payload: "text",
+    full: "int", backs: "json", aged: "json", body: "text", answer: "text", payload: "text",
   },
   outcomes: {
     gate_closed: {},
@@ -14,6 +14,7 @@ export const refund = script("refund", {
     request_conflict: {},
     replayed: { answer_then: "text" },
     wrong_state: { state: "int" },
+    coupon_aged: {},
     refunded: { head: "bytes" },
   },
 })

@@ -6,9 +6,10 @@
  */
 import { fingerprintOf, idHash, settledKey } from "../../lua/keys.ts"
 import { refund } from "../../lua/refund.ts"
-import type { RedemptionRecord } from "../../lua/records.ts"
+import { type RedemptionRecord, valuesOf } from "../../lua/records.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { RefundAsk } from "../contract/checkout.ts"
+import { readAgedRedemption } from "../journal/aged.ts"
 import type { Parts } from "../parts.ts"
 import { share } from "../pricing/money.ts"
 import { takeBack } from "../pricing/refund.ts"
@@ -44,6 +45,7 @@ const refundNow = async (parts: Parts, ask: RefundAsk, { now_ms }: Caller): Prom
   const { redemption_id, refund_id } = ask
   const refundIn = idHash(refund_id)
   const fingerprint = fingerprintOf(ask)
+  let aged: [field: string, values: unknown][] = []
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const found = await findRedemption(parts, redemption_id, now_ms, "loaded")
     if (!isFound(found)) return found
@@ -85,12 +87,22 @@ const refundNow = async (parts: Parts, ask: RefundAsk, { now_ms }: Caller): Prom
       keys: { quota, journal, wallet, from: settledKey(places.cell, Number(found.hour)), settled },
       args: {
         now_ms, user: found.user, redemption: found.redemption, hour: places.hour, revision: head.revision, refund_id: refundIn, fingerprint,
-        full: taken.full ? 1 : 0, backs, body: encodeAllocation(after), answer: JSON.stringify(answer),
+        full: taken.full ? 1 : 0, backs, aged, body: encodeAllocation(after), answer: JSON.stringify(answer),
         payload: await payloadOf(parts, answer, head, allocation, backs),
       },
     })
     switch (reply.outcome) {
       case "moved": case "wrong_state": continue
+      // A coupon leaves Redis up to an hour before its redemption does, and at once when it was only loaded back.
+      case "coupon_aged": {
+        const stored = await readAgedRedemption(parts, places.cell, redemption_id)
+        const records = new Map(stored?.coupons.map(({ field, record }) => [field, record]))
+        aged = head.coupons.map(([field]) => {
+          const record = records.get(field)
+          return [field, record ? valuesOf("coupon", record) : 0]
+        })
+        continue
+      }
       case "request_conflict": return { outcome: "request_conflict" }
       case "replayed": return { outcome: "refunded", body: JSON.parse(reply.answer_then) as object, hit: true }
       case "refunded": return { outcome: "refunded", body: answer }

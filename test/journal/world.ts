@@ -198,7 +198,7 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
       return run(redis, refund, {
         keys: { ...keys, from: keys.settled },
         args: {
-          now_ms, user, redemption: redemptionHash(user, order_id, order_id), hour: hour(), revision: 1, refund_id: idHash(refund_id), fingerprint: "f", full: 1, backs: [[1, [300], 0]],
+          now_ms, user, redemption: redemptionHash(user, order_id, order_id), hour: hour(), revision: 1, refund_id: idHash(refund_id), fingerprint: "f", full: 1, backs: [[1, [300], 0]], aged: [],
           body: JSON.stringify({ order_id, back: [300] }), answer: "{}", payload: JSON.stringify({ refund_id, lines: [], discount_minor: 300, applied: [] }),
         },
       })

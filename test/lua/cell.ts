@@ -235,7 +235,7 @@ const makeCell = async (on: Redis, no: number) => {
         keys: { ...keysFor(user), from: from ?? await settledIn({ user, order, request }) },
         args: {
           now_ms, redemption: redemptionOf({ user, order, request }), hour: hour(), revision: 1, fingerprint: "as-sent", full: 1,
-          backs: [[1, [100], 0]], body: `refunded ${order}`, answer: "the answer", payload: "{}", ...args,
+          backs: [[1, [100], 0]], aged: [], body: `refunded ${order}`, answer: "the answer", payload: "{}", ...args,
           refund_id: idHash(args.refund_id ?? "refund 1"), user: userHash(user),
         },
       }),

@@ -2,9 +2,9 @@
 
 import { expect, test } from "bun:test"
 import { idHash } from "../../lua/keys.ts"
-import { unpack } from "../../lua/records.ts"
+import { unpack, valuesOf } from "../../lua/records.ts"
 import {
-  agrees, broken, type Cell, HOLD_MS, HOUR_MS, inShop, LIMIT_MINOR, MONEY, MONTH_ENDS, NOON, openShop, OTHER_MONEY, redemptionOf, refused, SECOND_MS, SPRING, SUMMER, use,
+  AGE_MS, agrees, broken, type Cell, HOLD_MS, HOUR_MS, inShop, LIMIT_MINOR, MONEY, MONTH_ENDS, NOON, openShop, OTHER_MONEY, redemptionOf, refused, SECOND_MS, SPRING, SUMMER, use, walletField,
 } from "./cell.ts"
 
 /** A coupon that was used. */
@@ -48,6 +48,19 @@ inShop("wrong_state: only what was confirmed is refunded, and nothing once all i
   cell.later(HOLD_MS)
   await cell.expire({ order: "order 3" })
   expect(await refused(cell, () => cell.refund({ order: "order 3" }))).toEqual({ outcome: "wrong_state", state: 4 })
+})
+
+inShop("coupon_aged: a coupon that has left before its redemption is asked for, and comes back from its record", async (cell) => {
+  await redeemed(cell)
+  const { state: _, ...coupon } = (await cell.coupon())!
+  cell.later(AGE_MS)
+  await cell.evict({ next_ms: 1 })
+  expect(await cell.coupon()).toBeUndefined()
+  expect(await refused(cell, () => cell.refund({ backs: [[1, [100], 1]] }))).toEqual({ outcome: "coupon_aged" })
+  const values = valuesOf("coupon", { ...coupon, state: 3 })
+  expect(await cell.refund({ backs: [[1, [100], 1]], aged: [[walletField.coupon(), values]] })).toMatchObject({ outcome: "refunded" })
+  expect(await cell.coupon()).toMatchObject({ state: "issued" })
+  expect(await cell.counts()).toEqual({ issued: 1, revoked: 0, reserved: 0, redeemed: 0 })
 })
 
 inShop("refunded: a part, the record with its new body, the money in its budget, the entry", async (cell) => {
