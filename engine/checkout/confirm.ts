@@ -63,12 +63,12 @@ const confirmLate = async (parts: Parts, { places, user, redemption, redemption_
   switch (reply.outcome) {
     case "moved": return undefined
     case "journal_full": return { outcome: "journal_full" }
-    case "order_taken": return expired({ code: "order_taken", detail: "The order has another redemption." })
-    case "coupon_taken": return expired({ code: "coupon_taken", coupon_id: user + reply.field })
+    case "order_taken": return expired({ redemption_id, detail: "The order has another live redemption." })
+    case "coupon_taken": return expired({ coupon_id: user + reply.field, detail: "The coupon is not free." })
     case "budget_exhausted": {
       const budget = await parts.catalogue.budgetByNo(reply.budget)
       if (budget && await lease(parts, { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }, now_ms)) return undefined
-      return expired({ code: "budget_exhausted", budget_id: budget?.budget_id, missing_minor: reply.missing_minor })
+      return expired({ budget_id: budget?.budget_id, missing_minor: reply.missing_minor })
     }
     case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), unpack("redemption", reply.head)) }
   }

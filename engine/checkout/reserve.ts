@@ -99,7 +99,7 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
   const isBest = ask.coupons === "best"
   /** Coupons of "best" that turned out not to be usable, and why. */
   const dropped = new Map<string, Left>()
-  let is_new = 0
+  let is_new = 0, isShort = false
 
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const chosen = ask.coupons === "best" ? await chooseAll(parts, caller, places, user, order) : await chooseNamed(parts, caller, user, ask.coupons)
@@ -161,13 +161,14 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
         const budget = await parts.catalogue.budgetByNo(reply.budget)
         if (reply.outcome === "budget_exhausted" && budget) {
           const short = { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
-          if (await lease(parts, short, now_ms)) continue
+          if (await lease(parts, short, now_ms)) { isShort = true; continue }
         }
         no = refuse({ outcome: reply.outcome, coupon_id, budget_id: budget?.budget_id }, coupon_id)
       }
     }
     if (no) return no
   }
+  if (isShort) return { outcome: "quota_busy" }
   throw new NotExecuted("the order's coupons kept changing")
 }
 

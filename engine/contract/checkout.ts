@@ -28,7 +28,7 @@ const Order = Type.Object({
   payment_id: hashed("an account or card token, never a card number"),
   address_id: hashed("the address"),
   shipping_minor: Type.Optional(Money),
-  lines: Type.Array(OrderLine, { maxItems: LINES_MAX, description: `a list of at most ${LINES_MAX} lines` }),
+  lines: Type.Array(OrderLine, { minItems: 1, maxItems: LINES_MAX, description: `a list of 1 to ${LINES_MAX} lines` }),
 }, closed)
 /** An order as a checkout sends it. */
 export type Order = Static<typeof Order>

@@ -46,7 +46,7 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
   const fingerprint = fingerprintOf(ask)
   const keys = { quota: quotaKey(cell), journal: journalKey(cell), due: dueKey(cell), wallet: walletKey(cell, user) }
   let campaign = known
-  let is_new = 0
+  let is_new = 0, isShort = false
 
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const holds = await holdsOf(parts, campaign, now_ms)
@@ -79,13 +79,13 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
         continue
       }
       case "stock_exhausted":
-        if (await lease(parts, { name: `k${campaign_no}`, cell, want: 1, opens_ms: 0, closes_ms: 0 }, now_ms)) continue
+        if (await lease(parts, { name: `k${campaign_no}`, cell, want: 1, opens_ms: 0, closes_ms: 0 }, now_ms)) { isShort = true; continue }
         return { outcome: "stock_exhausted", campaign_id: ask.campaign_id }
       case "budget_exhausted": case "budget_not_open": {
         const budget = await parts.catalogue.budgetByNo(reply.budget)
         if (reply.outcome === "budget_exhausted" && budget) {
           const short = { name: `b${reply.budget}`, cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
-          if (await lease(parts, short, now_ms)) continue
+          if (await lease(parts, short, now_ms)) { isShort = true; continue }
         }
         return { outcome: reply.outcome, budget_id: budget?.budget_id ?? ("missing" in holds ? holds.missing : undefined) }
       }
@@ -97,5 +97,6 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
       case "request_conflict": case "journal_full": case "campaign_not_live": case "held_out": return { outcome: reply.outcome }
     }
   }
+  if (isShort) return { outcome: "quota_busy" }
   throw new NotExecuted("the campaign kept changing")
 }

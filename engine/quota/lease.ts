@@ -62,11 +62,12 @@ const leaseNow = async (parts: Parts, short: Short, now_ms: number): Promise<boo
   return free >= short.want && await borrow(parts, short, now_ms) === "granted"
 }
 
-const underWay = new WeakMap<Parts, Map<string, Promise<boolean>>>()
+interface UnderWay { readonly want: number; readonly done: Promise<boolean> }
+const underWay = new WeakMap<Parts, Map<string, UnderWay>>()
 
 /**
  * Get a cell what it lacks of a quota, and say whether the act is worth another try. False: it is exhausted, everywhere. One call for a
- * quota and a cell is under way at a time; who comes meanwhile waits for it and tries his act again.
+ * quota and a cell is under way at a time; who comes meanwhile waits for it, and hears its "exhausted" too where he wants no less.
  */
 export const lease = (parts: Parts, short: Short, now_ms: number): Promise<boolean> => {
   if (parts.cells === 1) return Promise.resolve(false)
@@ -74,8 +75,8 @@ export const lease = (parts: Parts, short: Short, now_ms: number): Promise<boole
   if (!ours) underWay.set(parts, ours = new Map())
   const key = `${short.name} ${short.cell}`
   const before = ours.get(key)
-  if (before) return before.then(() => true)
-  const mine = leaseNow(parts, short, now_ms).finally(() => ours.delete(key))
-  ours.set(key, mine)
-  return mine
+  if (before) return before.done.then((isWorthIt) => isWorthIt || short.want < before.want)
+  const done = leaseNow(parts, short, now_ms).finally(() => ours.delete(key))
+  ours.set(key, { want: short.want, done })
+  return done
 }
