@@ -71,7 +71,7 @@ const campaign = fc.record({
   payment_methods: fc.option(fc.constantFrom(["baitiao"]), { nil: undefined, freq: 8 }),
   starts_in_ms: fc.constantFrom(-1_000, -1_000, -1_000, -1_000, 0, 60_000), lasts_ms: fc.constantFrom(3_600_000, 86_400_000, 10 * 86_400_000, 40 * 86_400_000, 40 * 86_400_000),
   coupon_valid_s: fc.option(fc.constantFrom(1, 600, 3_600, 100_000), { nil: undefined, freq: 3 }),
-  stock: fc.constantFrom<number>(0, 1, 2, 5, 50, 50, 50), per_user: fc.constantFrom(1, 2, 5, 5), holdout_bp: fc.option(fc.constantFrom(0, 0, 0, 10_000), { nil: undefined }),
+  stock: fc.constantFrom<number>(0, 1, 2, 5, 50, 50, 50), per_user: fc.constantFrom(1, 2, 5, 10), holdout_bp: fc.option(fc.constantFrom(0, 0, 0, 10_000), { nil: undefined }),
   hold_at: fc.constantFrom("reserve", "reserve", "issue", undefined), on_refund: fc.constantFrom("keep", "return", undefined),
   funding: fc.constantFrom<readonly [number, number][]>([[0, 10_000]], [[1, 10_000]], [[0, 5_000], [1, 5_000]], [[0, 3_333], [1, 3_333], [2, 3_334]], [[2, 1], [0, 9_999]], [[0, 4_286], [1, 4_286], [2, 1_428]]),
   monthly: fc.boolean(),
@@ -97,7 +97,7 @@ const ARBITRARIES = {
   issue_to_the_edge: fc.record({ campaign: any, user }),
   revoke: fc.record({ coupon: any }),
   quote: fc.record({ user, order, pick: fc.array(any, { maxLength: 3 }), best: fc.boolean() }),
-  reserve_named: fc.record({ ...reserveAsk, pick: fc.array(any, { minLength: 1, maxLength: 3 }), foreign: fc.nat({ max: 30 }) }),
+  reserve_named: fc.record({ ...reserveAsk, pick: fc.array(any, { minLength: 1, maxLength: 4 }), foreign: fc.nat({ max: 30 }) }),
   reserve_best: fc.record(reserveAsk),
   reserve_again: fc.record({ redemption: any, other: fc.boolean() }),
   replace: fc.record({ redemption: any, request: small(REQUESTS - 1), order, pick: fc.array(any, { maxLength: 2 }), keep: fc.boolean() }),
@@ -120,7 +120,7 @@ type AnyCommand = { [K in keyof Arbitraries]: CommandOf<K> }[keyof Arbitraries]
 
 const WEIGHTS: Readonly<Record<keyof Arbitraries, number>> = {
   put_budget: 1, add_to_budget: 3, cut_to_the_edge: 1, get_budget: 3, put_campaign: 1, open_campaign: 4, change_campaign: 2, move_campaign: 3, get_campaign: 2,
-  issue: 18, issue_to_the_edge: 1, revoke: 3, quote: 4, reserve_named: 14, reserve_best: 7, reserve_again: 4, replace: 5, confirm: 12, extend: 4, cancel: 5,
+  issue: 26, issue_to_the_edge: 1, revoke: 3, quote: 4, reserve_named: 14, reserve_best: 7, reserve_again: 4, replace: 5, confirm: 12, extend: 4, cancel: 5,
   refund: 10, get_redemption: 3, pass: 5, edge: 4, edge_of_campaign: 1, edge_of_coupon: 1, edge_of_month: 1, sweep: 1,
 }
 
@@ -216,7 +216,7 @@ const picked = (run: Run, user_id: string, numbers: readonly number[]): string[]
   // The ones that could be used stand first, so that most lists mean something.
   const ranked = his.toSorted((a, b) => Number(b.state === "issued") - Number(a.state === "issued"))
   const usable = ranked.filter(({ state }) => state === "issued")
-  return [...new Set(numbers.flatMap((number) => nth(number % 5 > 0 && usable.length > 0 ? usable : ranked, number)?.coupon_id ?? []))]
+  return [...new Set(numbers.flatMap((number) => nth(number % 4 > 0 && usable.length > 0 ? usable : ranked, number)?.coupon_id ?? []))]
 }
 
 const pathOf = (redemption_id: string, act?: string): string => `/v1/redemptions/${redemption_id}${act === undefined ? "" : `/${act}`}`
@@ -304,7 +304,7 @@ const PLAYERS: Players = {
   put_campaign: (run, c) => doPutCampaign(run, campaignId(run, c.campaign), bodyFrom(run, c.body, c.campaign)),
   open_campaign: async (run, c) => {
     const campaign_id = campaignId(run, run.world.campaigns.has(campaignId(run, c.campaign)) ? run.world.campaigns.size % 40 : c.campaign)
-    const body = bodyFrom(run, { ...c.body, lasts_ms: Math.max(c.body.lasts_ms, 3_600_000) }, c.campaign)
+    const body = bodyFrom(run, { ...c.body, lasts_ms: Math.max(c.body.lasts_ms, 86_400_000) }, c.campaign)
     if (run.world.campaigns.has(campaign_id)) return
     // Budgets of this month, or in a new month nothing would ever happen again.
     const month = monthOf(run.world.now_ms)
