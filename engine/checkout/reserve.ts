@@ -159,11 +159,13 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
       }
       case "budget_not_open": case "budget_exhausted": {
         const budget = await parts.catalogue.budgetByNo(reply.budget)
-        if (reply.outcome === "budget_exhausted" && budget) {
+        // A cell that never had any of a budget does not know its month.
+        const isShut = budget !== undefined && (now_ms < budget.opens_ms || now_ms >= budget.closes_ms)
+        if (reply.outcome === "budget_exhausted" && budget && !isShut) {
           const short = { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
           if (await lease(parts, short, now_ms)) { isShort = true; continue }
         }
-        no = refuse({ outcome: reply.outcome, coupon_id, budget_id: budget?.budget_id }, coupon_id)
+        no = refuse({ outcome: isShut ? "budget_not_open" : reply.outcome, coupon_id, budget_id: budget?.budget_id }, coupon_id)
       }
     }
     if (no) return no

@@ -83,6 +83,8 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
         return { outcome: "stock_exhausted", campaign_id: ask.campaign_id }
       case "budget_exhausted": case "budget_not_open": {
         const budget = await parts.catalogue.budgetByNo(reply.budget)
+        // A cell that never had any of a budget does not know its month.
+        if (budget && (now_ms < budget.opens_ms || now_ms >= budget.closes_ms)) return { outcome: "budget_not_open", budget_id: budget.budget_id }
         if (reply.outcome === "budget_exhausted" && budget) {
           const short = { name: `b${reply.budget}`, cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
           if (await lease(parts, short, now_ms)) { isShort = true; continue }
