@@ -1,13 +1,15 @@
 /**
  * What work costs: processor time of a process from /proc, and figures of a series.
  *
- * What must stay true: a figure is of the process that was measured and of nothing else. Times are read before and after a piece of
- * work, in nanoseconds where the kernel keeps them (schedstat) and else in its ticks of 10 ms, which are only good in sums.
+ * What must stay true: a figure is of the process that was measured and of nothing else, and nothing that has ended is forgotten: a thread
+ * that has ended counts in its process, a child that has ended in its parent. The kernel tells that in ticks of 10 ms, good enough for laps
+ * of tenths of a second; of a server whose threads never end it can be told in nanoseconds.
  */
 import { readdirSync, readFileSync } from "node:fs"
 
 /** What /proc/<pid>/stat counts in, as `getconf CLK_TCK` says on every Linux there is. */
 const TICKS_PER_S = 100
+const TICK_US = 1_000_000 / TICKS_PER_S
 
 /** The fields of /proc/<pid>/stat after the name, which stands in parentheses and may hold anything. */
 const statOf = (pid: number): string[] => {
@@ -15,29 +17,23 @@ const statOf = (pid: number): string[] => {
   return text.slice(text.lastIndexOf(")") + 2).split(" ")
 }
 
-/** Processor time of every living thread of a process, or nothing where the kernel does not keep it. */
-const exactOf = (pid: number): number | undefined => {
-  try {
-    let sum_ns = 0
-    for (const thread of readdirSync(`/proc/${pid}/task`)) sum_ns += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0])
-    return sum_ns > 0 ? sum_ns / 1_000 : undefined
-  } catch {
-    // A thread has ended meanwhile, or this kernel has no such file: the ticks have all of it.
-    return undefined
-  }
-}
-
-/** Processor time that a process has used so far, in microseconds: user and system, all threads. */
+/** User and system time of a process, in microseconds: all its threads, and those that have ended. */
 export const cpuOf = (pid: number): number => {
-  const exact = exactOf(pid)
-  if (exact !== undefined) return exact
   const fields = statOf(pid)
-  return (Number(fields[11]) + Number(fields[12])) * (1_000_000 / TICKS_PER_S)
+  return (Number(fields[11]) + Number(fields[12])) * TICK_US
 }
 
-/** Processor time of a process and its living children, in microseconds: Postgres is one process a connection. */
+/** The same of a server whose threads never end, to the nanosecond where the kernel keeps that. */
+export const exactCpuOf = (pid: number): number => {
+  let sum_ns = 0
+  for (const thread of readdirSync(`/proc/${pid}/task`)) sum_ns += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0])
+  return sum_ns > 0 ? sum_ns / 1_000 : cpuOf(pid)
+}
+
+/** Processor time of a process and all its children, in microseconds: Postgres is one process a connection. */
 export const cpuOfFamily = (pid: number): number => {
-  let sum_us = cpuOf(pid)
+  const parent = statOf(pid)
+  let sum_us = cpuOf(pid) + (Number(parent[13]) + Number(parent[14])) * TICK_US
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue
     try {

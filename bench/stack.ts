@@ -12,7 +12,7 @@ import postgres from "postgres"
 import { journalKey } from "../lua/keys.ts"
 import { end, identityOf, readIdentity } from "../engine/child.ts"
 import { temporaryFolder } from "./bare.ts"
-import { cpuOf, cpuOfFamily } from "./cpu.ts"
+import { cpuOf, cpuOfFamily, exactCpuOf } from "./cpu.ts"
 
 const ROOT = join(import.meta.dir, "..")
 const START_MS_MAX = 60_000
@@ -89,7 +89,7 @@ export const startStack = async (name: string, program: string): Promise<Stack> 
   }
   const stack: Stack = {
     name, url, key, folder, redis, sql, pid: child.pid, env,
-    cpu: () => ({ api: cpuOf(child.pid), redis: cpuOf(redis_pid), postgres: cpuOfFamily(postgres_pid) }),
+    cpu: () => ({ api: cpuOf(child.pid), redis: exactCpuOf(redis_pid), postgres: cpuOfFamily(postgres_pid) }),
     lag,
     flushed: async () => {
       const began = performance.now()

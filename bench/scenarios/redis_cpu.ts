@@ -8,7 +8,7 @@
 import { Redis } from "ioredis"
 import { reserveWith } from "../../engine/checkout/reserve.ts"
 import { startBare, type Bare } from "../bare.ts"
-import { cpuOf, median } from "../cpu.ts"
+import { exactCpuOf, median } from "../cpu.ts"
 import { orderOf, shopper } from "../shop.ts"
 import { type Figure, type Proof, type Result } from "../result.ts"
 
@@ -60,7 +60,7 @@ const connect = ({ redis }: Bare, count: number): Promise<Redis[]> => Promise.al
 /** Send calls and say what each has cost Redis, in microseconds of its processor time, and how many were not answered as wanted. */
 export const costOf = async (connections: readonly Redis[], redis_pid: number, calls: readonly Call[], wanted: string): Promise<{ us: number; seconds: number; wrong: number }> => {
   let wrong = 0, next = 0
-  const before_us = cpuOf(redis_pid), began = performance.now()
+  const before_us = exactCpuOf(redis_pid), began = performance.now()
   await Promise.all(Array.from({ length: IN_FLIGHT }, async (_, flow) => {
     while (next < calls.length) {
       const [verb, ...args] = calls[next++]!
@@ -68,7 +68,7 @@ export const costOf = async (connections: readonly Redis[], redis_pid: number, c
       if (String(reply[0] ?? "") !== wanted) wrong++
     }
   }))
-  return { us: (cpuOf(redis_pid) - before_us) / calls.length, seconds: (performance.now() - began) / 1_000, wrong }
+  return { us: (exactCpuOf(redis_pid) - before_us) / calls.length, seconds: (performance.now() - began) / 1_000, wrong }
 }
 
 /** Measure, in so many rounds of so many calls. */
