@@ -82,6 +82,13 @@ export const apiOf = (parts: Parts, clock: Clock, ready: () => Promise<Readiness
   return { app, metrics }
 }
 
+/** An installation keeps the clock it was born with: a replay's instants lie anywhere, and a cell's time never falls. */
+const checkClock = async (sql: Sql, clock: string): Promise<void> => {
+  await sql`insert into settings (key, value) values ('clock', ${clock}) on conflict (key) do nothing`
+  const [row] = await sql<{ value: string }[]>`select value from settings where key = 'clock'`
+  if (row?.value !== clock) throw new StartFault(`SCRIP_CLOCK is ${clock} and these data were written with ${row?.value}. Name another SCRIP_DATA_DIR.`)
+}
+
 /** Why these servers are not for this start. */
 const sayCells = (checked: Exclude<CellsCheck, { outcome: "agreed" }>): string => {
   switch (checked.outcome) {
@@ -102,6 +109,7 @@ export const wireEngine = (): Wiring => {
   const open = ({ config, redis, postgres }: Ground) => (opening ??= (async () => {
     const checked = await checkCells({ redis, sql: postgres.sql, cells: config.cells })
     if (checked.outcome !== "agreed") throw new StartFault(sayCells(checked))
+    await checkClock(postgres.sql, config.clock)
     const clock = config.clock === "replay" ? replayClock() : await openClock(redis)
     return { clock, parts: await openParts(redis, postgres, { cells: config.cells, zone: config.timeZone }) }
   })())

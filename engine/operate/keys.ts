@@ -42,7 +42,8 @@ export const openKeys = (sql: Sql) => {
 
 const writeKey = async (sql: Sql, key_id: string, key: string, name: string, scopes: readonly string[], lines: readonly string[], now_ms: number) =>
   answeringPostgres(() => sql`insert into api_keys (key_id, hash, name, scopes, lines, created_ms)
-    values (${key_id}, ${hashOf(key)}, ${name}, ${[...scopes]}, ${[...lines]}, ${now_ms}) on conflict (key_id) do update set hash = excluded.hash`)
+    values (${key_id}, ${hashOf(key)}, ${name}, ${[...scopes]}, ${[...lines]}, ${now_ms}) 
+    on conflict (key_id) do update set hash = excluded.hash, revoked_ms = case when api_keys.hash = excluded.hash then api_keys.revoked_ms end`)
 
 const newKey = (key_id: string): string => `scrip_${key_id}_${randomBytes(SECRET_BYTES).toString("base64url")}`
 
