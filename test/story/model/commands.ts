@@ -8,7 +8,7 @@
 import fc from "fast-check"
 import type { CampaignBody, Order } from "./pricing.ts"
 import {
-  addToBudget, cancel, confirm, type Coupon, type Expected, extend, getBudget, getCampaign, getRedemption, issue, monthOf, monthStarts, moveCampaign,
+  addToBudget, cancel, confirm, type Coupon, couponStateNow, type Expected, extend, getBudget, getCampaign, getRedemption, issue, monthOf, monthStarts, moveCampaign,
   nextMonth, ordersOf, putBudget, putCampaign, quote, type Redemption, refund, type RefundLines, reserve, revoke, settle, stateNow, type World,
 } from "./world.ts"
 
@@ -32,7 +32,7 @@ export interface Run {
   readonly heard: Map<string, number>
 }
 
-const USERS = 4
+const USERS = 3
 const ORDERS = 4
 const REQUESTS = 3
 const CAMPAIGNS = 6
@@ -210,12 +210,20 @@ const bodyFrom = (run: Run, raw: any, campaign: number): CampaignBody => {
   }) as CampaignBody
 }
 
+/** A campaign by number; the ones that sell are likelier. */
+const sellingOf = (run: Run, number: number): string | undefined => {
+  const all = [...run.world.campaigns.values()]
+  const selling = all.filter(({ state, body }) => state === "live" && Date.parse(body.ends_at) > run.world.now_ms)
+  return nth(number % 5 > 0 && selling.length > 0 ? selling : all, number)?.campaign_id
+}
+
 /** Which coupons a user names: his own, by number, each once. */
 const picked = (run: Run, user_id: string, numbers: readonly number[]): string[] => {
   const his = [...run.world.coupons.values()].filter((coupon) => coupon.user_id === user_id)
   // The ones that could be used stand first, so that most lists mean something.
-  const ranked = his.toSorted((a, b) => Number(b.state === "issued") - Number(a.state === "issued"))
-  const usable = ranked.filter(({ state }) => state === "issued")
+  const isUsable = (coupon: Coupon) => couponStateNow(run.world, coupon) === "issued"
+  const ranked = his.toSorted((a, b) => Number(isUsable(b)) - Number(isUsable(a)))
+  const usable = ranked.filter(isUsable)
   return [...new Set(numbers.flatMap((number) => nth(number % 4 > 0 && usable.length > 0 ? usable : ranked, number)?.coupon_id ?? []))]
 }
 
@@ -337,9 +345,9 @@ const PLAYERS: Players = {
     const campaign_id = nth(run.world.campaigns.keys(), c.campaign) ?? `${run.tag}-none`
     return ask(run, getCampaign(run.world, campaign_id), "GET", `/v1/campaigns/${campaign_id}`)
   },
-  issue: (run, c) => doIssue(run, nth(run.world.campaigns.keys(), c.campaign) ?? `${run.tag}-none`, userId(run, c.user), `issue-${c.request}-${Math.floor(run.world.coupons.size / 10)}`, c.channel),
+  issue: (run, c) => doIssue(run, sellingOf(run, c.campaign) ?? `${run.tag}-none`, userId(run, c.user), `issue-${c.request}-${Math.floor(run.world.coupons.size / 10)}`, c.channel),
   issue_to_the_edge: async (run, c) => {
-    const campaign_id = nth(run.world.campaigns.keys(), c.campaign)
+    const campaign_id = sellingOf(run, c.campaign)
     if (campaign_id === undefined) return
     for (let tries = 0; tries < 6; tries++) await doIssue(run, campaign_id, userId(run, c.user), `edge-${tries}-${run.world.coupons.size}`)
   },
