@@ -2,7 +2,7 @@
  * Races: hundreds of callers at once against each limit there is, also while a third of them give back what they got.
  *
  * What must stay true: never one over, at no moment; and at the end everything that should be free is free, so that whoever still
- * wants it gets exactly what the limit leaves. With four cells, where a limit is leased between them, what must hold is the first.
+ * wants it gets exactly what the limit leaves. With four cells a limit is leased between them; nothing else may differ.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { openStory, type Story } from "./story.ts"
@@ -13,6 +13,8 @@ const CALLERS = 600
 const GIVER_TRIES = 3
 /** A hold of one second runs out while its caller still looks at it; one of a day does not. */
 const SHORT_S = 1, LONG_S = 86_400
+/** Under 600 callers a lease may run short often; one who is told so comes again. */
+const BUSY_TRIES_MAX = 200
 const START_MS_MAX = 120_000
 const RACE_MS_MAX = 120_000
 
@@ -288,30 +290,29 @@ describe("one cell", () => {
 
 describe("four cells", () => {
   let story: Story
+  /** What a caller hears who comes again when the quota is on its way between cells. */
   const wordOf = async (method: string, path: string, body: unknown): Promise<string> => {
-    const { status, body: answer } = await story.call(method, path, body)
-    return status < 300 ? "yes" : answer.code
+    for (let tries = 0; ; tries++) {
+      const { status, body: answer } = await story.call(method, path, body)
+      if (status < 300) return "yes"
+      if (answer.code !== "quota_busy" || tries >= BUSY_TRIES_MAX) return answer.code
+    }
   }
   beforeAll(async () => { story = await openStory({ cells: 4 }) }, START_MS_MAX)
   afterAll(async () => { await story.expectConserved(); await story.close() }, START_MS_MAX)
 
-  test("stock_exhausted, budget_exhausted: 600 users in every cell, never one over", async () => {
+  test("stock_exhausted, budget_exhausted: 600 users in every cell, money for 150, 150 issued", async () => {
     const { budget_id, campaign_id } = await openCampaign(story.call, story.now_ms(), { limit_minor: 15_000, stock: 200, hold_at: "issue" })
     const words = await everyone(CALLERS, (caller) => wordOf("POST", "/v1/coupons", issueAsk(campaign_id, `${campaign_id}-${caller}`)))
-    const issued = countOf(words, "yes")
+    expect([countOf(words, "yes"), countOf(words, "budget_exhausted")]).toEqual([150, CALLERS - 150])
     const { limit_minor, held_minor, available_minor } = await yes(story.call("GET", `/v1/budgets/${budget_id}`))
-    expect([limit_minor, held_minor, available_minor]).toEqual([15_000, issued * 100, 15_000 - issued * 100])
-    expect(issued).toBeGreaterThan(0)
-    expect(issued).toBeLessThanOrEqual(150)
-    // One after the other, the rest is found wherever it lies, to the last coupon that can be paid.
-    for (let more = issued; more < 150; more++) expect(await wordOf("POST", "/v1/coupons", issueAsk(campaign_id, fresh("user")))).toBe("yes")
-    expect(await wordOf("POST", "/v1/coupons", issueAsk(campaign_id, fresh("user")))).toBe("budget_exhausted")
+    expect([limit_minor, held_minor, available_minor]).toEqual([15_000, 15_000, 0])
   }, RACE_MS_MAX)
 
-  test("user_limit_reached: one user, 600 requests, three coupons at most", async () => {
+  test("user_limit_reached: one user, 600 requests, three coupons", async () => {
     const { campaign_id } = await openCampaign(story.call, story.now_ms(), { per_user: 3 })
     const user_id = fresh("user")
     const words = await everyone(CALLERS, () => wordOf("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))
-    expect(countOf(words, "yes")).toBeLessThanOrEqual(3)
+    expect([countOf(words, "yes"), countOf(words, "user_limit_reached")]).toEqual([3, CALLERS - 3])
   }, RACE_MS_MAX)
 })
