@@ -120,9 +120,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
     if (redisUrl === undefined) mistakes.push(`SCRIP_ROLE is "${role}", which needs REDIS_URL: the private Redis belongs to role all.`)
     if (databaseUrl === undefined) mistakes.push(`SCRIP_ROLE is "${role}", which needs DATABASE_URL: the private Postgres belongs to role all.`)
   }
-  if (durability === "replicated" && redisUrl === undefined) {
-    mistakes.push('SCRIP_DURABILITY is "replicated", which needs REDIS_URL: the private Redis has no replica.')
-  }
+  if (durability !== "local") mistakes.push(`SCRIP_DURABILITY is "${durability}", which this version does not keep yet: only "local" is.`)
   if (port === 0 && apiProcesses > 1) mistakes.push("PORT is 0, which several processes cannot share: SCRIP_API_PROCESSES needs a port.")
 
   if (mistakes.length > 0) return { mistakes }

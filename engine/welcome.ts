@@ -27,11 +27,13 @@ export const makeDemo = async ({ budgets, campaigns }: Uses, now_ms: number, zon
 const curl = (url: string, key: string, path: string, body: object): string =>
   `curl -sS ${url}${path} -H "Authorization: Bearer ${key}" -d '${JSON.stringify(body)}'`
 
-/** The words of the first start. `key` is the new key, or nothing where the operator named his own. */
-export const welcome = (url: string, key: string | undefined): string => {
+/** The words of the first start: the new key, unless the operator named his own, and where there is a campaign to try, three lines. */
+export const welcome = (url: string, key: string | undefined, hasDemo: boolean): string => {
   const bearer = key ?? "$SCRIP_BOOTSTRAP_KEY"
   const order = { currency: CURRENCY, lines: [{ line_id: "1", sku: "kettle", unit_price_minor: 25_000, quantity: 1 }] }
-  return `${key === undefined ? "" : `\nYour key, shown this once:  ${key}\n`}
+  const shown = key === undefined ? "" : `\nYour key, shown this once:  ${key}\n`
+  if (!hasDemo) return shown
+  return `${shown}
 A coupon's life in three lines:
 
 ${curl(url, bearer, "/v1/coupons", { request_id: "first", campaign_id: CAMPAIGN_ID, user_id: "ann" })}

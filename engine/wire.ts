@@ -105,7 +105,7 @@ const CATALOGUE_EVERY_MS = 1_000
 export const wireEngine = (): Wiring => {
   let opening: Promise<{ parts: Parts; clock: Clock }> | undefined
   /** What the first start of an installation has to show. */
-  let first: { key: string | undefined } | undefined
+  let first: { key: string | undefined; hasDemo: boolean } | undefined
   const open = ({ config, redis, postgres }: Ground) => (opening ??= (async () => {
     const checked = await checkCells({ redis, sql: postgres.sql, cells: config.cells })
     if (checked.outcome !== "agreed") throw new StartFault(sayCells(checked))
@@ -122,8 +122,9 @@ export const wireEngine = (): Wiring => {
       const key = await bootstrapKey(postgres.sql, config.bootstrapKey, clock.now_ms())
       await openCells(parts, clock, log)
       const isOnPrivate = config.redisUrl === undefined && config.databaseUrl === undefined
-      if (isFirst && isOnPrivate && config.clock === "system") await makeDemo(usesOf(parts), clock.now_ms(), config.timeZone)
-      if (isFirst) first = { key }
+      const hasDemo = isFirst && isOnPrivate && config.clock === "system"
+      if (hasDemo) await makeDemo(usesOf(parts), clock.now_ms(), config.timeZone)
+      if (isFirst) first = { key, hasDemo }
       return startWorker(parts, clock, log)
     },
     app: async (ground) => {
@@ -140,6 +141,6 @@ export const wireEngine = (): Wiring => {
       return { fetch: (request) => app.fetch(request) }
     },
     scheduler: "analytics/scheduler.ts",
-    welcome: (url) => first === undefined ? "" : welcome(url, first.key),
+    welcome: (url) => first === undefined ? "" : welcome(url, first.key, first.hasDemo),
   }
 }

@@ -28,6 +28,8 @@ const openOne = async (parts: Parts, cell: number, clock: Clock, log: Log): Prom
       if (rebuilt.outcome !== "rebuilt") throw new Error(`cell ${cell} cannot be rebuilt: ${rebuilt.outcome}`)
     },
   })
+  // What was pushed after the last flush is gone with what was rebuilt over: every campaign is pushed anew, and most are there already.
+  if (outcome === "rebuilt") await sql`update campaigns set pushed_version = 0 where state <> 'draft'`
   if (outcome !== "open") log.info("a cell is open", { cell, epoch, outcome })
 }
 

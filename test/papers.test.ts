@@ -47,7 +47,7 @@ test("README: the table of settings has every variable of config.ts with its def
 })
 
 test("README: the three lines are those that the first start prints", () => {
-  const printed = welcome("http://127.0.0.1:7070", "$KEY").split("\n").filter((line) => line.startsWith("curl "))
+  const printed = welcome("http://127.0.0.1:7070", "$KEY", true).split("\n").filter((line) => line.startsWith("curl "))
   expect(printed.length).toBe(3)
   expect(printed.filter((line) => !readme.includes(`\n${line}\n`))).toEqual([])
 })

@@ -14,6 +14,7 @@
 import type { Redis } from "ioredis"
 import { faultFields, type Log } from "../log.ts"
 import { journalKey } from "../../lua/keys.ts"
+import { withinWait } from "../store/away.ts"
 import { ask } from "../store/redis.ts"
 import type { Sql } from "../store/postgres.ts"
 import { compareIds, idOf, rawOf, readEntry, textOf, type Entry, type EntryId, type Newer, type RawEntry } from "./entry.ts"
@@ -28,6 +29,8 @@ const FLUSH_BATCH_BYTES = 8 * 1024 * 1024
 export const JOURNAL_KEEP_BYTES = 64 * 1024 * 1024
 /** The stream is trimmed each time so many more entries can go: a call to Redis for each flush would be one too many. */
 const TRIM_EVERY_ENTRIES = 1_000
+/** A batch that takes longer hangs on a connection that is gone: the next begins at the cursor on another. */
+const FLUSH_MS_MAX = 30_000
 /** An entry's size before any was seen. */
 const ENTRY_BYTES_GUESS = 1_000
 /** A transaction that met another (40P01, 40001) is tried so often. */
@@ -278,7 +281,7 @@ const flushBatch = async (parts: FlushParts, states: readonly CellFlush[]): Prom
  */
 export const flushOnce = async (parts: FlushParts, states: readonly CellFlush[]): Promise<Flushed> => {
   try {
-    return await flushBatch(parts, states)
+    return await withinWait(flushBatch(parts, states), FLUSH_MS_MAX)
   } catch (fault) {
     for (const state of states) state.cursor = undefined
     throw fault

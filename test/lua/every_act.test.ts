@@ -21,7 +21,7 @@ const INTERNAL: Readonly<Record<string, string>> = {
   replayed: "the engine answers what it answered the first time", repeated: "as replayed, once the record was found and compared",
   aged: "the engine looks in Postgres", look_in: "the engine looks in that hour", moved: "the engine reads the record again",
   campaign_changed: "the engine prices again", behind: "the engine reads Postgres again", there: "the record is there: the engine looks again", loaded: "and then looks again", peeked: "a read",
-  not_open: "the engine finds where the redemption is", wrong_state: "the engine says redemption_<state>",
+  not_open: "the engine finds where the redemption is", wrong_state: "the engine says redemption_<state>", coupon_aged: "the engine brings the coupon from Postgres",
   order_taken: "in what redemption_expired is missing", coupon_taken: "in what redemption_expired is missing",
   known: "a read", rebuilding: "the gate stays shut", tail_moved: "the gate is compared again", opened: "the gate", joined: "the gate", begun: "the rebuild",
   published: "the engine answers changed", funded: "the engine answers created", closed: "the engine answers changed",
