@@ -19,7 +19,7 @@ export interface Lap {
   readonly statuses: Readonly<Record<string, number>>
   readonly errors: number
   readonly latencies_ms: readonly number[]
-  /** Processor time from the first request until the journal was flushed. */
+  /** Processor time from the first request until the journal was flushed, where that is waited for. */
   readonly cpu: Cpu
   readonly answer_bytes: number
 }
@@ -36,7 +36,7 @@ type Sender = autocannon.Client & { getRequestBuffer: () => Buffer }
 
 interface Plan { readonly stack: Stack; readonly connections?: number; readonly onAnswer?: (status: number, body: string) => void }
 
-const run = async ({ stack, connections = CONNECTIONS, onAnswer }: Plan, source: () => () => Buffer, amount: number): Promise<Lap> => {
+const run = async ({ stack, connections = CONNECTIONS, onAnswer }: Plan, source: () => () => Buffer, amount: number, settled: () => Promise<unknown>): Promise<Lap> => {
   const statuses: Record<string, number> = {}
   const latencies_ms: number[] = []
   let answer_bytes = 0
@@ -56,7 +56,7 @@ const run = async ({ stack, connections = CONNECTIONS, onAnswer }: Plan, source:
       })
     },
   })
-  await stack.flushed()
+  await settled()
   const after = stack.cpu()
   return {
     acts: latencies_ms.length, seconds: (last - began) / 1_000, statuses, errors: result.errors + result.timeouts, latencies_ms,
@@ -65,18 +65,18 @@ const run = async ({ stack, connections = CONNECTIONS, onAnswer }: Plan, source:
   }
 }
 
-/** Send every prepared request once. */
+/** Send every prepared request once, and wait until the journal is flushed. */
 export const drive = (plan: Plan, requests: readonly Buffer[]): Promise<Lap> => {
   let next = 0
-  const lap = run(plan, () => () => requests[next++ % requests.length]!, requests.length)
+  const lap = run(plan, () => () => requests[next++ % requests.length]!, requests.length, plan.stack.flushed)
   return lap.then((done) => {
     if (next !== requests.length) throw new Error(`${plan.stack.name}: ${next} of ${requests.length} requests were sent`)
     return done
   })
 }
 
-/** Send so many requests, each connection from a source of its own. */
-export const driveSources = (plan: Plan, amount: number, source: () => () => Buffer): Promise<Lap> => run(plan, source, amount)
+/** Send so many requests, each connection from a source of its own. The journal is not waited for: one call may follow another at once. */
+export const driveSources = (plan: Plan, amount: number, source: () => () => Buffer): Promise<Lap> => run(plan, source, amount, async () => undefined)
 
 /** A lap in which every answer was the wanted status, or an error that says what came instead. */
 export const allWere = (lap: Lap, status: number, what: string): Lap => {

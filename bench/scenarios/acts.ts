@@ -18,7 +18,7 @@ const CONFIRMED_SHARE = 0.7
 const REFUNDED_SHARE = 0.5
 /** Postgres is slower by so much that a fraction of the acts takes as long. */
 const POSTGRES_SHARE = 0.2
-/** A round before those that count; by how long it takes they are made as large as the time allows. */
+/** A round before those that count. By how long a round took the next is made as large as the time that is left allows. */
 const TRIAL_ACTS = 500
 const ACTS_MIN = 500
 const FLOORS_WARM_SOONER = 8
@@ -90,14 +90,21 @@ const POSTGRES_LEAST = 10
 
 /** Play the rounds, after one that is not counted. */
 export const playActs = async (scrip: Stack, floors: Stack, campaign_no: number, { rounds, seconds, acts_max }: Sizes, tally: Tally, say: (text: string) => void): Promise<Result> => {
-  const began = performance.now()
-  await playRound(scrip, floors, campaign_no, "trial", TRIAL_ACTS, false, tally)
-  const fitting = (TRIAL_ACTS * seconds * 1_000) / (rounds * (performance.now() - began))
-  const acts = Math.round(Math.min(acts_max, Math.max(ACTS_MIN, fitting)))
+  const ends = performance.now() + seconds * 1_000
+  const timed = async (name: string, acts: number, isOdd: boolean): Promise<{ laps: Record<string, Lap>; per_ms: number }> => {
+    const began = performance.now()
+    const laps = await playRound(scrip, floors, campaign_no, name, acts, isOdd, tally)
+    return { laps, per_ms: acts / (performance.now() - began) }
+  }
+  let { per_ms } = await timed("trial", TRIAL_ACTS, false)
   const played: Record<string, Lap>[] = []
   for (let round = 0; round < rounds; round++) {
+    const fitting = (per_ms * (ends - performance.now())) / (rounds - round)
+    const acts = Math.round(Math.min(acts_max, Math.max(ACTS_MIN, fitting)))
     say(`acts, round ${round + 1} of ${rounds}, ${acts} each`)
-    played.push(await playRound(scrip, floors, campaign_no, `acts-${round}`, acts, round % 2 === 1, tally))
+    const done = await timed(`acts-${round}`, acts, round % 2 === 1)
+    per_ms = done.per_ms
+    played.push(done.laps)
   }
   const of = (key: string): Lap[] => played.map((laps) => laps[key]!)
   const compared = (["reserve", "confirm"] as const).map((act) => {
