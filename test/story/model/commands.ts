@@ -8,7 +8,7 @@
 import fc from "fast-check"
 import type { CampaignBody, Order } from "./pricing.ts"
 import {
-  addToBudget, cancel, confirm, type Coupon, couponStateNow, type Expected, extend, getBudget, getCampaign, getRedemption, issue, monthOf, monthStarts, moveCampaign,
+  addToBudget, cancel, confirm, costOf, type Coupon, couponStateNow, type Expected, extend, getBudget, getCampaign, getRedemption, issue, monthOf, monthStarts, moveCampaign,
   nextMonth, ordersOf, putBudget, putCampaign, quote, type Redemption, refund, type RefundLines, reserve, revoke, settle, stateNow, type World,
 } from "./world.ts"
 
@@ -99,6 +99,8 @@ const ARBITRARIES = {
   quote: fc.record({ user, order, pick: fc.array(any, { maxLength: 3 }), best: fc.boolean() }),
   reserve_named: fc.record({ ...reserveAsk, pick: fc.array(any, { minLength: 1, maxLength: 4 }), foreign: fc.nat({ max: 30 }) }),
   reserve_best: fc.record(reserveAsk),
+  /** The budget is cut to what the discount costs, or to one less. */
+  reserve_to_the_edge: fc.record({ coupon: any, order, lacks: small(1), addition: any }),
   reserve_again: fc.record({ redemption: any, other: fc.boolean() }),
   replace: fc.record({ redemption: any, request: small(REQUESTS - 1), order, pick: fc.array(any, { maxLength: 2 }), keep: fc.boolean() }),
   confirm: fc.record({ redemption: any, late: fc.constantFrom(false, false, true) }),
@@ -120,7 +122,7 @@ type AnyCommand = { [K in keyof Arbitraries]: CommandOf<K> }[keyof Arbitraries]
 
 const WEIGHTS: Readonly<Record<keyof Arbitraries, number>> = {
   put_budget: 1, add_to_budget: 3, cut_to_the_edge: 1, get_budget: 3, put_campaign: 1, open_campaign: 4, change_campaign: 2, move_campaign: 3, get_campaign: 2,
-  issue: 26, issue_to_the_edge: 1, revoke: 3, quote: 4, reserve_named: 14, reserve_best: 7, reserve_again: 4, replace: 5, confirm: 12, extend: 4, cancel: 5,
+  issue: 26, issue_to_the_edge: 1, revoke: 3, quote: 4, reserve_named: 14, reserve_best: 7, reserve_to_the_edge: 5, reserve_again: 4, replace: 5, confirm: 12, extend: 4, cancel: 5,
   refund: 10, get_redemption: 3, pass: 5, edge: 4, edge_of_campaign: 1, edge_of_coupon: 1, edge_of_month: 1, sweep: 1,
 }
 
@@ -366,6 +368,23 @@ const PLAYERS: Players = {
     return doReserve(run, reserveFrom(run, c, [...new Set([...coupons, ...(foreign === undefined ? [] : [foreign])])]))
   },
   reserve_best: (run, c) => doReserve(run, reserveFrom(run, c, "best")),
+  reserve_to_the_edge: async (run, c) => {
+    const coupon = nth([...run.world.coupons.values()].filter((each) => couponStateNow(run.world, each) === "issued"), c.coupon)
+    const campaign = coupon && run.world.campaigns.get(coupon.campaign_id)
+    if (!coupon || !campaign || campaign.body.hold_at === "issue") return
+    // An order that meets the terms, so that nothing but the money decides.
+    const { currency, threshold_minor = 0, channels, payment_methods } = campaign.body
+    const cart = { ...c.order, currency, channel: channels?.[0], payment_method: payment_methods?.[0], lines: [{ sku: "d", category: "food", unit_price_minor: threshold_minor + 1_000, quantity: 3 }, ...c.order.lines.slice(1)] }
+    const asked = { order_id: `${run.tag}-money-${run.world.redemptions.size}-${c.addition}`, user_id: coupon.user_id, order: orderFrom(cart), coupons: [coupon.coupon_id] }
+    const [most] = costOf(run.world, asked.order, coupon).toSorted((a, b) => b.minor - a.minor)
+    const budget = most && run.world.budgets.get(most.budget_id)
+    if (!most || !budget) return
+    const cut = budget.limit - budget.held - budget.spent - most.minor + c.lacks
+    if (cut <= 0) return
+    await doAdd(run, budget.budget_id, `money-${c.addition}-${run.world.redemptions.size}`, -cut)
+    await doReserve(run, asked)
+    await doAdd(run, budget.budget_id, `money-back-${c.addition}-${run.world.redemptions.size}`, cut)
+  },
   reserve_again: async (run, c) => {
     const earlier = nth([...run.world.redemptions.values()].reverse(), c.redemption)
     if (!earlier) return

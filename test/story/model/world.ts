@@ -331,6 +331,10 @@ const sharesOf = (world: World, applied: readonly Applied[]): { part: Applied; a
     return { part, at_issue, shares: at_issue ? splitWithin(part.discount_minor, body, holds) : splitOver(world, part.discount_minor, body) }
   })
 
+/** What each budget would pay if this coupon were used alone; nothing where its terms are not met. */
+export const costOf = (world: World, order: Order, coupon: Coupon): Share[] =>
+  sharesOf(world, priceNamed(order, [candidateOf(world, coupon)]).applied).flatMap(({ shares }) => shares)
+
 /** What another redemption of the same order holds, while it is given back in the same act. */
 const seenWithout = (world: World, live: Redemption | undefined, coupon: Coupon): Coupon =>
   live?.parts.some(({ coupon_id }) => coupon_id === coupon.coupon_id) ? { ...coupon, state: "issued" } : coupon
