@@ -14,6 +14,7 @@ import { journalKey, quotaKey } from "../../lua/keys.ts"
 import { open_gate } from "../../lua/open_gate.ts"
 import { FORMAT, unpack, type CellRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
+import { withinWait } from "../store/away.ts"
 import type { Sql } from "../store/postgres.ts"
 import { ask, loadLibrary, ourLibrary, run } from "../store/redis.ts"
 import { BIRTH, compareIds, idOf, readEntry, textOf, type EntryId, type RawEntry } from "./entry.ts"
@@ -22,6 +23,8 @@ import { JournalFault } from "./flusher.ts"
 /** Another engine may be faster so often before this one gives up and says so. */
 const TRIES_MAX = 10
 const RETRY_MS = 50
+/** A look that takes longer hangs on a connection that is gone, or behind whoever holds the cell's row: it is tried again later. */
+const LOOK_MS_MAX = 30_000
 
 export interface GateParts {
   readonly redis: Redis
@@ -138,7 +141,7 @@ export const openCell = async (parts: GateParts): Promise<Opened> => {
   const keys = { quota: quotaKey(cell), journal: journalKey(cell) }
   let rebuilt = false
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-    const finding = await lookAndAllot(parts)
+    const finding = await withinWait(lookAndAllot(parts), LOOK_MS_MAX)
     switch (finding.found) {
       case "open": return { outcome: rebuilt ? "rebuilt" : "open", epoch: finding.epoch }
       case "unflushed": await Bun.sleep(RETRY_MS * (tries + 1)); continue

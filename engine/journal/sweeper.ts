@@ -18,6 +18,7 @@ import { unpack } from "../../lua/records.ts"
 import { tick } from "../../lua/tick.ts"
 import { faultFields, type Log } from "../log.ts"
 import type { Sql } from "../store/postgres.ts"
+import { withinWait } from "../store/away.ts"
 import { ask, run } from "../store/redis.ts"
 import {
   couponDue, isAged, isCountOver, isMarkForgotten, mustEnd, overSince, type Ages, type CampaignFacts,
@@ -26,6 +27,8 @@ import { JOURNAL_KEEP_BYTES } from "./flusher.ts"
 
 /** A hold is free again within a second of its end: a round is so long at most, and there are ten of them. */
 export const SWEEP_MS = 100
+/** A round that takes longer hangs on a connection that is gone: the next one begins anew. */
+const ROUND_MS_MAX = 30_000
 /** Deadlines of one cell in one round. */
 const DUE_MAX = 500
 /** So many calls are under way at once: Redis answers others in between. */
@@ -287,7 +290,7 @@ export const sweepForever = async ({ states, signal, partsOf, onShut, onSwept, l
     await Promise.all(states.map(async (state) => {
       const { cell } = state
       try {
-        const swept = await sweepOnce(partsOf(cell), state)
+        const swept = await withinWait(sweepOnce(partsOf(cell), state), ROUND_MS_MAX)
         if (swept.is_shut) await onShut(cell)
         else onSwept?.(cell, swept)
         said.delete(cell)
