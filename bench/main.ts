@@ -28,7 +28,7 @@ const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "past", "m
 type Scenario = (typeof SCENARIOS)[number]
 
 const FULL = {
-  warm_up_acts: 50_000, acts: { rounds: 15, seconds: 180, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
+  warm_up_acts: 30_000, acts: { rounds: 9, seconds: 120, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
   redis: { rounds: 5, calls: 3_000 }, past: { redemptions: 1_000_000, reserves: 4_000 }, coupons: 1_000_000,
 }
 const QUICK: typeof FULL = {

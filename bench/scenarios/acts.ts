@@ -20,7 +20,7 @@ const REFUNDED_SHARE = 0.5
 const POSTGRES_SHARE = 0.2
 /** A round before those that count. By how long a round took the next is made as large as the time that is left allows. */
 const TRIAL_ACTS = 500
-const ACTS_MIN = 500
+const ACTS_MIN = 1_000
 const FLOORS_WARM_SOONER = 8
 
 /** How many rounds, about how long all of them may take, and how many acts a round has at most. */
