@@ -12,6 +12,7 @@ import type { Redis } from "ioredis"
 import { type Child, superviseChild } from "./child.ts"
 import { runCommand } from "./command.ts"
 import { type AcceptedDurability, type Config, type Durability, readConfig } from "./config.ts"
+import { problem } from "./http/problems.ts"
 import { faultFields, type Log, makeLog } from "./log.ts"
 import { migrate, openPostgres, type Postgres, postgresReady } from "./store/postgres.ts"
 import { type PrivateServers, StartFault, startPrivate } from "./store/private.ts"
@@ -90,7 +91,7 @@ export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: A
     // The app answers its own faults. What comes here has broken the app itself, and tells the caller nothing.
     error: (fault: Error) => {
       log.error("a request has broken the app", faultFields(fault))
-      return Response.json({ code: "internal", retry: true, detail: "Something broke on our side." }, { status: 500, headers: { "content-type": "application/problem+json" } })
+      return problem({ outcome: "fault" })
     },
   }
   const isShared = role === "api" || apiProcesses > 1

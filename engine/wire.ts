@@ -39,18 +39,18 @@ import { openCells, startWorker } from "./worker.ts"
 const HMAC_KEY_BYTES = 32
 const HASHED_ID_CHARS = 22
 
-/** The secret of this name in the settings, made by whoever asks first. */
-const secretOf = async (sql: Sql, name: string): Promise<Buffer> => {
-  await sql`insert into settings (key, value) values (${name}, ${randomBytes(HMAC_KEY_BYTES).toString("base64")}) on conflict (key) do nothing`
-  const [row] = await sql<{ value: string }[]>`select value from settings where key = ${name}`
-  if (!row) throw new Error(`the setting ${name} has gone`)
-  return Buffer.from(row.value, "base64")
+/** A setting of the installation: as whoever asked first has set it. */
+const settingOf = async (sql: Sql, key: string, first: string): Promise<string> => {
+  await sql`insert into settings (key, value) values (${key}, ${first}) on conflict (key) do nothing`
+  const [row] = await sql<{ value: string }[]>`select value from settings where key = ${key}`
+  if (!row) throw new Error(`the setting ${key} has gone`)
+  return row.value
 }
 
 /** What the use cases are given, with the catalogue filled. */
 export const openParts = async (redis: Redis, postgres: Postgres, { cells, zone }: { cells: number; zone: string }): Promise<Parts> => {
   // A keyed hash that has taken in its key is copied for each id: 0.6 µs, where making it anew takes 1.5.
-  const keyed = new Bun.CryptoHasher("sha256", await secretOf(postgres.sql, "hmac_key"))
+  const keyed = new Bun.CryptoHasher("sha256", Buffer.from(await settingOf(postgres.sql, "hmac_key", randomBytes(HMAC_KEY_BYTES).toString("base64")), "base64"))
   const catalogue = openCatalogue(postgres.sql, zone)
   await catalogue.refresh()
   return {
@@ -84,9 +84,8 @@ export const apiOf = (parts: Parts, clock: Clock, ready: () => Promise<Readiness
 
 /** An installation keeps the clock it was born with: a replay's instants lie anywhere, and a cell's time never falls. */
 const checkClock = async (sql: Sql, clock: string): Promise<void> => {
-  await sql`insert into settings (key, value) values ('clock', ${clock}) on conflict (key) do nothing`
-  const [row] = await sql<{ value: string }[]>`select value from settings where key = 'clock'`
-  if (row?.value !== clock) throw new StartFault(`SCRIP_CLOCK is ${clock} and these data were written with ${row?.value}. Name another SCRIP_DATA_DIR.`)
+  const kept = await settingOf(sql, "clock", clock)
+  if (kept !== clock) throw new StartFault(`SCRIP_CLOCK is ${clock} and these data were written with ${kept}. Name another SCRIP_DATA_DIR.`)
 }
 
 /** Why these servers are not for this start. */

@@ -298,8 +298,6 @@ export interface Pace {
 
 /** Answers do not wait for Postgres: batches may gather, and a commit serves more of them. */
 export const PACE: Pace = { gather_ms: 20, idle_ms_max: 20 }
-/** Each answer waits for its commit (`ledger`). */
-export const PACE_LEDGER: Pace = { gather_ms: 0, idle_ms_max: 2 }
 const IDLE_MS_MIN = 2
 /** A stopped cell is looked at again after this long. */
 const STOPPED_MS = 5_000
