@@ -136,7 +136,7 @@ const lookAndAllot = (parts: GateParts): Promise<Finding> => parts.sql.begin("re
  * the cell is then as shut as before, and the call may be repeated.
  */
 export const openCell = async (parts: GateParts): Promise<Opened> => {
-  const { redis, cell, now_ms, log } = parts
+  const { redis, sql, cell, now_ms, log } = parts
   await loadLibrary(redis)
   const keys = { quota: quotaKey(cell), journal: journalKey(cell) }
   let rebuilt = false
@@ -159,7 +159,9 @@ export const openCell = async (parts: GateParts): Promise<Opened> => {
         parts.afterAllotment?.()
         const reply = await run(redis, open_gate, { keys, args: { now_ms, epoch: finding.epoch, tail: textOf(finding.tail), is_joining: 0 } })
         if (reply.outcome === "opened") return { outcome: rebuilt ? "rebuilt" : finding.found === "birth" ? "born" : "opened", epoch: finding.epoch }
-        // Another engine was faster, or a rebuild has begun: look again.
+        // Another engine was faster, or a rebuild has begun: look again. What was allotted here was not opened and never will be; left
+        // standing it would seem to end the epoch of whoever won.
+        await sql`delete from epochs where cell = ${cell} and epoch = ${finding.epoch}`
       }
     }
   }
