@@ -40,7 +40,7 @@ end
 
 local at_ms = book.at_ms
 for i = 1, #asked do
-  local field, campaign, _, at_issue, shares, version = unpack(asked[i])
+  local field, campaign, _, _, _, version = unpack(asked[i])
   local coupon, terms = held_coupons[field], campaign_of(book, campaign)
   if not coupon or not terms then return { COUPON_UNKNOWN, field } end
   local state, campaign_state = coupon.state, terms.state
@@ -51,6 +51,13 @@ for i = 1, #asked do
   if campaign_state == CAMPAIGN.stopped then return { CAMPAIGN_STOPPED, field } end
   if campaign_state == CAMPAIGN.paused then return { CAMPAIGN_PAUSED, field } end
   if terms.version ~= version then return { CAMPAIGN_CHANGED, field, terms.version } end
+end
+
+-- Every coupon is free to use: only now the money, coupon by coupon.
+for i = 1, #asked do
+  local field, campaign, _, at_issue, shares = unpack(asked[i])
+  local coupon, terms = held_coupons[field], campaign_of(book, campaign)
+  if coupon.state == COUPON.reserved then return { COUPON_RESERVED, field } end -- named twice
 
   for j = 1, #shares do
     local share = shares[j]
