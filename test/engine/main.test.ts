@@ -3,7 +3,8 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { isAlive } from "../../engine/child.ts"
 import { allEnded, descendantsOf, runEngineProcess, until } from "../support/run_engine.ts"
-import { scratchFolder, stack } from "../support/stack.ts"
+import { scratchFolder } from "../support/scratch.ts"
+import { stack } from "../support/stack.ts"
 
 /** Each of these starts an engine or two, on a machine that may be busy. */
 setDefaultTimeout(60_000)

@@ -8,7 +8,7 @@ import { end, identityOf, isAlive } from "../../engine/child.ts"
 import { quietLog } from "../../engine/log.ts"
 import { canReach, findRedisServer, majorOf, personNamed, redisConf, StartFault, startPrivate } from "../../engine/store/private.ts"
 import { allEnded, descendantsOf, runEngineProcess, until } from "../support/run_engine.ts"
-import { scratchFolder } from "../support/stack.ts"
+import { scratchFolder } from "../support/scratch.ts"
 
 /** Each of these starts servers, on a machine that may be busy. */
 setDefaultTimeout(60_000)

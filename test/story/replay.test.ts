@@ -19,7 +19,7 @@ import { replay } from "../../bench/replay/replay.ts"
 import { mismatchLines } from "../../bench/replay/report.ts"
 import { issuedTo } from "../../bench/replay/rules.ts"
 import { lastUnits, shareBp, split } from "../../bench/replay/shares.ts"
-import { scratchFolder } from "../support/stack.ts"
+import { scratchFolder } from "../support/scratch.ts"
 
 const FOLDER = resolve(process.env["SCRIP_COMPLETEJOURNEY"] ?? join(import.meta.dir, "../../../shared/data/completejourney"))
 const missing = missingFiles(FOLDER)

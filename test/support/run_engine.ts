@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { identityOf, isAlive, type Identity } from "../../engine/child.ts"
-import { scratchFolder } from "./stack.ts"
+import { scratchFolder } from "./scratch.ts"
 
 const START_MS_MAX = 30_000
 const POLL_MS = 20

@@ -6,13 +6,12 @@
  */
 import { afterAll } from "bun:test"
 import { randomBytes } from "node:crypto"
-import { chmodSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import postgres from "postgres"
 import { quietLog } from "../../engine/log.ts"
 import { migrate } from "../../engine/store/postgres.ts"
 import { type PrivateServers, startPrivate } from "../../engine/store/private.ts"
+import { removeScratch, scratchFolder } from "./scratch.ts"
 
 /** The servers of this run. */
 export interface Stack {
@@ -25,17 +24,8 @@ export interface Stack {
   ownRedis(): Promise<PrivateServers & { readonly redisUrl: string }>
 }
 
-const folders: string[] = []
 const closers: (() => Promise<void>)[] = []
 const servers: PrivateServers[] = []
-
-/** A new folder for one test's files, removed at the end of the run; others may walk through it, as Postgres must when we are root. */
-export const scratchFolder = (): string => {
-  const folder = mkdtempSync(join(tmpdir(), "scrip-test-"))
-  chmodSync(folder, 0o711)
-  folders.push(folder)
-  return folder
-}
 
 const withDatabase = (url: string, database: string): string => {
   const changed = new URL(url)
@@ -91,7 +81,7 @@ export const endStack = async (): Promise<void> => {
   for (const close of closers.splice(0).toReversed()) await close()
   await started?.catch(() => {})
   await Promise.all(servers.splice(0).map((each) => each.stop()))
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+  removeScratch()
 }
 
 // As a preload this file's hook closes the run, not one file of it.
