@@ -98,17 +98,27 @@ function schemaFaults(schema: TSchema, value: unknown, root: string): TermsFault
   for (const error of Value.Errors(schema, value)) {
     // A field that is not known is reported twice, once as the schema `false`.
     if (error.keyword === "boolean") continue
-    const inner =
+    const inner: readonly (string | undefined)[] =
       error.keyword === "required"
-        ? error.params.requiredProperties[0]
+        ? error.params.requiredProperties
         : error.keyword === "additionalProperties"
-          ? error.params.additionalProperties[0]
-          : undefined
-    const path = [...error.instancePath.split("/").slice(1), ...(inner === undefined ? [] : [inner])]
-    const field = [...(root ? [root] : []), ...path].join(".")
-    if (seen.has(field)) continue
-    seen.add(field)
-    faults.push({ field, says: error.keyword === "additionalProperties" ? "is not a field of this kind" : error.message })
+          ? error.params.additionalProperties
+          : [undefined]
+    const says =
+      error.keyword === "required"
+        ? "is missing"
+        : error.keyword === "additionalProperties"
+          ? "is not a field of this kind"
+          : error.keyword === "enum"
+            ? `must be one of ${error.params.allowedValues.join(", ")}`
+            : error.message
+    for (const name of inner) {
+      const path = [...error.instancePath.split("/").slice(1), ...(name === undefined ? [] : [name])]
+      const field = [...(root ? [root] : []), ...path].join(".")
+      if (seen.has(field)) continue
+      seen.add(field)
+      faults.push({ field, says })
+    }
   }
   return faults
 }

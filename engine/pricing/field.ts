@@ -52,7 +52,18 @@ export function fieldOf(cart: Cart, places: readonly number[]): Field {
 
 /** The field of chosen units: the cheapest or dearest lines first, ties to the earlier, in each line its first units. */
 export function chosenField(cart: Cart, places: readonly number[], choice: Choice, pick: "cheapest" | "dearest"): Field {
-  if (choice.max_units === undefined && choice.max_units_per_line === undefined) return fieldOf(cart, places)
+  const units = chosenUnits(cart, places, choice, pick)
+  if (!units) return fieldOf(cart, places)
+  return fieldOfSlices(
+    cart,
+    places,
+    places.map((place, k) => firstUnits(runsOf(cart, place), units[k]!)),
+  )
+}
+
+/** How many units of each line a choice takes; undefined where it takes all. */
+export function chosenUnits(cart: Cart, places: readonly number[], choice: Choice, pick: "cheapest" | "dearest"): number[] | undefined {
+  if (choice.max_units === undefined && choice.max_units_per_line === undefined) return undefined
   const { quantities } = cart.sheet
   const perLine = choice.max_units_per_line ?? Infinity
   let left = choice.max_units ?? Infinity
@@ -61,11 +72,7 @@ export function chosenField(cart: Cart, places: readonly number[], choice: Choic
     units[k] = Math.min(left, perLine, quantities[places[k]!]!)
     left -= units[k]!
   }
-  return fieldOfSlices(
-    cart,
-    places,
-    places.map((place, k) => firstUnits(runsOf(cart, place), units[k]!)),
-  )
+  return units
 }
 
 /** The field of given slices. */

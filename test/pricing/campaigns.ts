@@ -11,12 +11,6 @@ const percentBp = fc.integer({ min: 1, max: 10000 })
 const per = fc.constantFrom(undefined, "order", "line", "unit")
 
 const lines = fc.constantFrom(undefined, { categories: ["x"] }, { not_categories: ["x"] }, { skus: ["s1", "s2"] })
-const gives = fc.oneof(
-  fc.constant({}),
-  fc.record({ percent_bp: percentBp }),
-  fc.record({ amount_minor: amountMinor }),
-  fc.record({ price_minor: amountMinor }),
-)
 const tierStep = fc.oneof(
   fc.record({ more: fc.integer({ min: 0, max: 3 }), amount_minor: fc.oneof(fc.constant(0), amountMinor) }),
   fc.record({ more: fc.integer({ min: 0, max: 900 }), percent_bp: percentBp }),
@@ -33,20 +27,20 @@ export const ARBITRARY_KINDS: readonly fc.Arbitrary<KindAndTerms>[] = [
   of("amount_off", fc.record({ amount_minor: amountMinor })),
   of(
     "amount_off",
-    fc.record({ amount_minor: amountMinor, spread: fc.constantFrom("line", "unit"), max_units: units, max_units_per_line: units, pick }),
+    fc.record({ amount_minor: amountMinor, spread: fc.constantFrom("each_line", "each_unit"), max_units: units, max_units_per_line: units, pick }),
   ),
   of(
     "percent_off",
     fc.record({ percent_bp: percentBp, max_minor: fc.option(amountMinor, { nil: undefined }), per, max_units: units, max_units_per_line: units, pick }),
   ),
-  of("fixed_price", fc.record({ price_minor: amountMinor, per, max_units: units, max_units_per_line: units, pick })),
+  of("fixed_price", fc.record({ price_minor: amountMinor, per: fc.constantFrom(undefined, "unit", "order"), max_units: units, max_units_per_line: units, pick })),
   of(
     "tiered_off",
     fc
-      .record({ by: fc.constantFrom(undefined, "amount", "quantity", "unit"), steps: fc.array(tierStep, { minLength: 1, maxLength: 3 }), per })
-      .map(({ by, steps, per: rounded }) => {
+      .record({ by: fc.constantFrom(undefined, "amount", "quantity", "unit"), steps: fc.array(tierStep, { minLength: 1, maxLength: 3 }), per, max_units: units, pick })
+      .map(({ steps, ...terms }) => {
         let from = 0
-        return { by, per: rounded, tiers: steps.map(({ more, ...gives }, i) => ({ from: (from += more + (i > 0 ? 1 : 0)), ...gives })) }
+        return { ...terms, tiers: steps.map(({ more, ...gives }, i) => ({ from: (from += more + (i > 0 ? 1 : 0)), ...gives })) }
       }),
   ),
   of("tiered_off", fc.record({ from: fc.integer({ min: 1, max: 3000 }), amount_minor: amountMinor }).map((tier) => ({ tiers: [tier], repeat: true }))),
@@ -54,9 +48,8 @@ export const ARBITRARY_KINDS: readonly fc.Arbitrary<KindAndTerms>[] = [
     "buy_x_get_y",
     fc.record({
       buy: fc.record({ quantity: fc.integer({ min: 1, max: 3 }), applies_to: lines }),
-      get: fc
-        .tuple(fc.record({ quantity: fc.integer({ min: 1, max: 2 }), applies_to: lines }), gives)
-        .map(([get, promise]) => ({ ...get, ...promise })),
+      get: fc.record({ quantity: fc.integer({ min: 1, max: 2 }), applies_to: lines }),
+      percent_bp: fc.option(percentBp, { nil: undefined }),
       times: units,
       pick,
     }),
@@ -66,7 +59,7 @@ export const ARBITRARY_KINDS: readonly fc.Arbitrary<KindAndTerms>[] = [
     fc
       .tuple(
         fc.record({
-          entries: fc.array(fc.record({ quantity: fc.integer({ min: 1, max: 3 }), applies_to: lines }), { minLength: 1, maxLength: 3 }),
+          sets: fc.array(fc.record({ quantity: fc.integer({ min: 1, max: 3 }), applies_to: lines }), { minLength: 1, maxLength: 3 }),
           times: units,
           pick,
         }),
@@ -74,7 +67,7 @@ export const ARBITRARY_KINDS: readonly fc.Arbitrary<KindAndTerms>[] = [
       )
       .map(([sets, promise]) => ({ ...sets, ...promise })),
   ),
-  of("free_shipping", fc.constant({})),
+  of("free_shipping", fc.record({ max_minor: fc.option(amountMinor, { nil: undefined }) })),
   of(
     "gift",
     fc.record({
@@ -85,8 +78,8 @@ export const ARBITRARY_KINDS: readonly fc.Arbitrary<KindAndTerms>[] = [
     }),
   ),
   of("interest_free", fc.record({ periods: fc.constantFrom(3, 6), rate_bp: percentBp, interest: fc.constantFrom(undefined, "flat", "declining") })),
-  of("cash_back", fc.record({ rate_bp: percentBp, cap_minor: fc.option(amountMinor, { nil: undefined }), days: fc.constant(7) })),
-  of("rate_uplift", fc.record({ rate_bp: fc.integer({ min: 1, max: 900 }), cap_minor: fc.option(amountMinor, { nil: undefined }), days: fc.constant(30) })),
+  of("cash_back", fc.record({ rate_bp: percentBp, principal_cap_minor: amountMinor, days: fc.constant(7) })),
+  of("rate_uplift", fc.record({ rate_bp: fc.integer({ min: 1, max: 900 }), principal_cap_minor: amountMinor, days: fc.constant(30) })),
 ]
 
 /** Any campaign body. */

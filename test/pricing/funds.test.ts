@@ -40,7 +40,7 @@ test("budget_exhausted: an exclusive coupon that cannot be paid keeps nobody awa
 })
 
 test("budget_exhausted: a finance coupon holds its cost", () => {
-  const back = coupon("a", "cash_back", { rate_bp: 1000 }, from("retail"))
+  const back = coupon("a", "cash_back", { rate_bp: 1000, principal_cap_minor: 1_000_000, days: 7 }, from("retail"))
   expect(quote(cart, [back], "named", funds(1000)).benefit_minor).toBe(1000)
   expect(rejected(quote(cart, [back], "named", { ...funds(999), profile: { budget_short: "partial" } }), "a").code).toBe("budget_exhausted")
 })

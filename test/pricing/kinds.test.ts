@@ -8,21 +8,20 @@ import type { Order } from "../../engine/pricing/types.ts"
 const off = (asked: Order, kind: string, terms: object) => byLine(asked, quote(asked, [coupon("a", kind, terms)]))
 const fields = (kind: string, terms: object, more: object = {}) => termsFaults({ kind, terms, ...more }).map(({ field }) => field)
 
-test("amount_off: across takes its amount once, line and unit take it from each", () => {
+test("amount_off: across takes its amount once, each_line and each_unit take it from each", () => {
   const asked = order([{ price: 1000, quantity: 2 }, 500])
   const by = (spread: string | undefined, more: object = {}) => off(asked, "amount_off", { amount_minor: 100, spread, ...more })
   expect(by("across")).toEqual([80, 20])
-  expect(by("line")).toEqual([100, 100])
-  expect(by("unit")).toEqual([200, 100])
-  expect(by("unit", { max_units: 2 })).toEqual([100, 100])
-  expect(by("unit", { max_units: 1, pick: "dearest" })).toEqual([100, 0])
+  expect(by("each_line")).toEqual([100, 100])
+  expect(by("each_unit")).toEqual([200, 100])
+  expect(by("each_unit", { max_units: 2 })).toEqual([100, 100])
+  expect(by("each_unit", { max_units: 1, pick: "dearest" })).toEqual([100, 0])
 })
 
-test("fixed_price: never raises, for units, lines or all lines together", () => {
+test("fixed_price: never raises, for units or all lines together", () => {
   const asked = order([{ price: 1000, quantity: 2 }, 500])
   const by = (per: string, price_minor: number) => off(asked, "fixed_price", { price_minor, per })
   expect(by("unit", 600)).toEqual([800, 0])
-  expect(by("line", 600)).toEqual([1400, 0])
   expect(by("order", 2000)).toEqual([400, 100])
   expect(off(asked, "fixed_price", { price_minor: 0, max_units: 1 })).toEqual([0, 500])
   expect(rejected(quote(asked, [coupon("a", "fixed_price", { price_minor: 1000 })]), "a").reason).toBe("nothing_to_discount")
@@ -87,11 +86,19 @@ test("buy_x_get_y: what can be got is not bought away", () => {
   expect(off(asked, "buy_x_get_y", terms)).toEqual([0, 1800])
 })
 
-test("buy_x_get_y: cheaper or for a price instead of free", () => {
+test("buy_x_get_y: cheaper by a share instead of free", () => {
   const asked = order([{ price: 1000, quantity: 2 }])
-  const get = (promise: object) => off(asked, "buy_x_get_y", { buy: { quantity: 1 }, get: { quantity: 1, ...promise } })
-  expect([get({ percent_bp: 5000 }), get({ amount_minor: 300 }), get({ price_minor: 100 })]).toEqual([[500], [300], [900]])
-  expect(fields("buy_x_get_y", { buy: { quantity: 1 }, get: { quantity: 1, percent_bp: 1, price_minor: 1 } })).toEqual(["terms.get"])
+  expect(off(asked, "buy_x_get_y", buyGet(1, 1, { percent_bp: 5000 }))).toEqual([500])
+  expect(fields("buy_x_get_y", { buy: { quantity: 1 }, get: { quantity: 1, percent_bp: 1 } })).toEqual(["terms.get.percent_bp"])
+})
+
+test("tiered_off: max_units takes the cheapest units of all, or the dearest; the tier still counts them all", () => {
+  const asked = order([{ price: 1000, quantity: 2 }, { price: 300, quantity: 3 }])
+  const of = (terms: object) => off(asked, "tiered_off", terms)
+  expect(of({ by: "quantity", tiers: [{ from: 5, percent_bp: 5000 }], max_units: 4 })).toEqual([500, 450])
+  expect(of({ by: "quantity", tiers: [{ from: 5, percent_bp: 5000 }], max_units: 1, pick: "dearest" })).toEqual([500, 0])
+  expect(of({ by: "unit", tiers: [{ from: 2, amount_minor: 100 }], max_units: 4 })).toEqual([0, 200])
+  expect(of({ by: "unit", tiers: [{ from: 2, amount_minor: 100 }], max_units: 4, pick: "dearest" })).toEqual([100, 100])
 })
 
 test("buy_x_get_y: units taken by one are gone for the next", () => {
@@ -108,7 +115,7 @@ test("buy_x_get_y: units taken by one are gone for the next", () => {
 
 test("bundle: a price for the set, shared over its units by what they cost", () => {
   const asked = order([{ price: 2000, category: "top" }, { price: 3000, category: "trousers" }, { price: 500, category: "top" }])
-  const set = { entries: [{ quantity: 1, applies_to: { categories: ["top"] } }, { quantity: 1, applies_to: { categories: ["trousers"] } }] }
+  const set = { sets: [{ quantity: 1, applies_to: { categories: ["top"] } }, { quantity: 1, applies_to: { categories: ["trousers"] } }] }
   expect(off(asked, "bundle", { ...set, price_minor: 4000 })).toEqual([400, 600, 0])
   expect(off(asked, "bundle", { ...set, amount_minor: 100 })).toEqual([40, 60, 0])
   expect(off(asked, "bundle", { ...set, percent_bp: 1000 })).toEqual([200, 300, 0])
@@ -120,25 +127,25 @@ test("bundle: a price for the set, shared over its units by what they cost", () 
 test("bundle: each set is priced by itself, and one that saves nothing takes no units", () => {
   const asked = order([{ price: 900, quantity: 2 }, { price: 100, quantity: 2 }])
   // 900 + 900 for 1000 saves 800; 100 + 100 for 1000 would cost more.
-  expect(off(asked, "bundle", { entries: [{ quantity: 2 }], price_minor: 1000 })).toEqual([800, 0])
+  expect(off(asked, "bundle", { sets: [{ quantity: 2 }], price_minor: 1000 })).toEqual([800, 0])
   const both = quote(asked, [
-    coupon("a", "bundle", { entries: [{ quantity: 2 }], price_minor: 1000 }),
-    coupon("b", "bundle", { entries: [{ quantity: 2 }], price_minor: 150 }),
+    coupon("a", "bundle", { sets: [{ quantity: 2 }], price_minor: 1000 }),
+    coupon("b", "bundle", { sets: [{ quantity: 2 }], price_minor: 150 }),
   ])
   expect([byLine(asked, both, "a"), byLine(asked, both, "b")]).toEqual([[800, 0], [0, 50]])
 })
 
 test("bundle: groups of a size, so much off each full group", () => {
-  const set = { entries: [{ quantity: 2 }], amount_minor: 1000 }
+  const set = { sets: [{ quantity: 2 }], amount_minor: 1000 }
   const of = (quantity: number) => quote(order([{ price: 2000, quantity }]), [coupon("a", "bundle", set)]).discount_minor
   expect([1, 2, 3, 4].map(of)).toEqual([0, 1000, 1000, 2000])
   const thirds = order([{ price: 1000, quantity: 3 }, 2000])
-  expect(off(thirds, "bundle", { entries: [{ quantity: 3, applies_to: { skus: ["s1"] } }], percent_bp: 1000 })).toEqual([300, 0])
+  expect(off(thirds, "bundle", { sets: [{ quantity: 3, applies_to: { skus: ["s1"] } }], percent_bp: 1000 })).toEqual([300, 0])
 })
 
 test("bundle: a million sets are counted, not listed", () => {
   const asked = order([{ price: 1000, quantity: 3_000_001 }, { price: 500, quantity: 2_000_000 }])
-  const answered = off(asked, "bundle", { entries: [{ quantity: 3 }, { quantity: 1 }], price_minor: 3000 })
+  const answered = off(asked, "bundle", { sets: [{ quantity: 3 }, { quantity: 1 }], price_minor: 3000 })
   // 1250000 sets of 3 + 1 fit; the first million are 3 at 1000 and 1 at 500 and save 500 each, the others save nothing.
   expect(answered.reduce((a, b) => a + b, 0)).toBe(500_000_000)
 })
@@ -201,15 +208,15 @@ test("interest_free: one that is left nothing was never in the way of others", (
 })
 
 test("cash_back: a rate of what is paid, up to its cap", () => {
-  const of = (cap_minor?: number) =>
-    quote(order([10050]), [coupon("a", "cash_back", { rate_bp: 100, cap_minor, days: 7 }), amount("b", 1000)])
-  expect(of()).toMatchObject({ discount_minor: 1000, benefit_minor: 91, total_minor: 9050 })
+  const of = (principal_cap_minor: number) =>
+    quote(order([10050]), [coupon("a", "cash_back", { rate_bp: 100, principal_cap_minor, days: 7 }), amount("b", 1000)])
+  expect(of(10000)).toMatchObject({ discount_minor: 1000, benefit_minor: 91, total_minor: 9050 })
   expect(of(5000).benefit_minor).toBe(50)
 })
 
 test("rate_uplift: the worth of a higher rate for some days", () => {
-  const of = (cap_minor?: number) => quote(order([500000]), [coupon("a", "rate_uplift", { rate_bp: 100, days: 30, cap_minor })]).benefit_minor
-  expect([of(), of(250000)]).toEqual([411, 205])
+  const of = (principal_cap_minor: number) => quote(order([500000]), [coupon("a", "rate_uplift", { rate_bp: 100, days: 30, principal_cap_minor })]).benefit_minor
+  expect([of(9000000), of(250000)]).toEqual([411, 205])
 })
 
 test("boundMinor: every kind says whether its terms bound the cost", () => {
@@ -218,11 +225,11 @@ test("boundMinor: every kind says whether its terms bound the cost", () => {
   expect(bound("tiered_off", { tiers: [{ from: 0, amount_minor: 5 }, { from: 9, amount_minor: 7 }] })).toBe(7)
   expect(bound("tiered_off", { tiers: [{ from: 1, amount_minor: 5 }], repeat: true })).toBeUndefined()
   expect(bound("buy_x_get_y", buyGet(1, 1), 900)).toBe(900)
-  expect(bound("bundle", { entries: [{ quantity: 2 }], amount_minor: 50, times: 3 })).toBe(150)
+  expect(bound("bundle", { sets: [{ quantity: 2 }], amount_minor: 50, times: 3 })).toBe(150)
   expect(bound("free_shipping", {}, 500)).toBe(500)
   expect(bound("gift", { sku: "m", unit_price_minor: 10, quantity: 3 }, 5)).toBe(30)
-  expect(bound("cash_back", { rate_bp: 100, cap_minor: 5000, days: 1 })).toBe(50)
-  expect(bound("rate_uplift", { rate_bp: 100, days: 30, cap_minor: 250000 })).toBe(205)
+  expect(bound("cash_back", { rate_bp: 100, principal_cap_minor: 5000, days: 1 })).toBe(50)
+  expect(bound("rate_uplift", { rate_bp: 100, days: 30, principal_cap_minor: 250000 })).toBe(205)
   expect(bound("interest_free", { periods: 3, rate_bp: 50 })).toBeUndefined()
 })
 
@@ -235,7 +242,7 @@ test("nothing_to_discount: a kind that counts says what more would help", () => 
   expect(needs("buy_x_get_y", buyGet(2, 2))).toEqual({ quantity_more: 1 })
   const hats = { applies_to: { categories: ["hats"] } }
   expect(needs("buy_x_get_y", { buy: { quantity: 2 }, get: { quantity: 2, ...hats } })).toEqual({ quantity_more: 2 })
-  expect(needs("bundle", { entries: [{ quantity: 1, ...hats }, { quantity: 4 }], percent_bp: 100 })).toEqual({ quantity_more: 2 })
+  expect(needs("bundle", { sets: [{ quantity: 1, ...hats }, { quantity: 4 }], percent_bp: 100 })).toEqual({ quantity_more: 2 })
   expect(needs("gift", { sku: "m", unit_price_minor: 1, quantity: 1, for_each: { quantity: 5 } })).toEqual({ quantity_more: 2 })
   expect(needs("interest_free", { periods: 3, rate_bp: 50 })).toBeUndefined()
 })

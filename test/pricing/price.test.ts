@@ -182,7 +182,7 @@ test("quote: max_units means the cheapest units, or the dearest, and splits a li
 test("quote: a unit gives only what is left of it", () => {
   const asked = order([{ price: 1000, quantity: 2 }])
   const one = (id: string, amount_minor: number) =>
-    coupon(id, "amount_off", { amount_minor, spread: "unit", max_units: 1 })
+    coupon(id, "amount_off", { amount_minor, spread: "each_unit", max_units: 1 })
   const answered = quote(asked, [one("a", 900), one("b", 900), amount("c", 600)])
   expect(answered.applied.map(({ discount_minor }) => discount_minor)).toEqual([900, 100, 600])
   // The first unit has nothing left, so the last coupon falls on the second alone.
@@ -194,7 +194,7 @@ test("quote: a unit gives only what is left of it", () => {
 
 test("quote: a line of the largest quantity costs no more time than a small one", () => {
   const asked = order([{ price: 1, quantity: MONEY_MAX - 10 }, 10])
-  const answered = quote(asked, [percent("a", 3333), coupon("b", "amount_off", { amount_minor: 1, spread: "unit", max_units: 5 })])
+  const answered = quote(asked, [percent("a", 3333), coupon("b", "amount_off", { amount_minor: 1, spread: "each_unit", max_units: 5 })])
   holds(asked, [percent("a", 1), percent("b", 1)], answered)
   expect(answered.applied[0]!.discount_minor).toBe(Number((BigInt(MONEY_MAX) * 3333n * 2n + 10000n) / 20000n))
 })

@@ -120,7 +120,7 @@ test("applied: two percentages in sequence over two lines", () => {
 test("applied: the second fixed amount takes only what a line has left", () => {
   const lines = order([5000, 15000])
   const each = (id: string, amount_minor: number, max: number) =>
-    coupon(id, "amount_off", { amount_minor, spread: "unit", max_units_per_line: max })
+    coupon(id, "amount_off", { amount_minor, spread: "each_unit", max_units_per_line: max })
   const answered = quote(lines, [each("a", 3000, 2), each("b", 5000, 1)])
   expect([byLine(lines, answered, "a"), byLine(lines, answered, "b")]).toEqual([[3000, 3000], [2000, 5000]])
 })

@@ -25,7 +25,7 @@ const floors = (...lines: readonly [price: number, floor: number, quantity?: num
 
 const units = (price: number, quantity: number, category?: string) => ({ price, quantity, category })
 const unitAmount = (id: string, amount_minor: number, more: object = {}) =>
-  coupon(id, "amount_off", { amount_minor, spread: "unit", ...more })
+  coupon(id, "amount_off", { amount_minor, spread: "each_unit", ...more })
 const linePercent = (id: string, percent_bp: number, more: object = {}) =>
   coupon(id, "percent_off", { percent_bp, per: "line", ...more })
 const firstThenSecond = (a: HeldCoupon, b: HeldCoupon) => [a, b]
@@ -85,7 +85,7 @@ const ROWS: readonly Row[] = [
     says: "groups of three of a line",
     profile: "solidus",
     order: order([units(1000, 3, "x"), 2000]),
-    coupons: [coupon("a", "bundle", { entries: [{ quantity: 3, applies_to: { categories: ["x"] } }], percent_bp: 1000 })],
+    coupons: [coupon("a", "bundle", { sets: [{ quantity: 3, applies_to: { categories: ["x"] } }], percent_bp: 1000 })],
     lines: [300, 0],
   },
   { id: "C-22", says: "15 % of 19.99", profile: "saleor", order: order([1999]), coupons: [percent("a", 1500)], lines: [300] },
@@ -109,7 +109,7 @@ const ROWS: readonly Row[] = [
     says: "off the items, then off the order",
     profile: "sylius",
     order: order([units(6000, 2, "x"), 4000]),
-    coupons: firstThenSecond(coupon("a", "amount_off", { amount_minor: 2000, spread: "unit" }, category("x")), amount("b", 1000)),
+    coupons: firstThenSecond(coupon("a", "amount_off", { amount_minor: 2000, spread: "each_unit" }, category("x")), amount("b", 1000)),
     each: [[4000, 0], [667, 333]],
   },
   {
@@ -129,7 +129,7 @@ const ROWS: readonly Row[] = [
     coupons: firstThenSecond(percent("a", 1300), coupon("b", "percent_off", { percent_bp: 1300, max_units: 1 })),
     each: [[520], [226]],
   },
-  { id: "D-46", says: "after item discounts", profile: "saleor", order: order([units(2000, 2, "x"), 3500]), coupons: firstThenSecond(coupon("a", "amount_off", { amount_minor: 500, spread: "unit" }, category("x")), percent("b", 5000)), each: [[1000, 0], [1500, 1750]], total: 3250 },
+  { id: "D-46", says: "after item discounts", profile: "saleor", order: order([units(2000, 2, "x"), 3500]), coupons: firstThenSecond(coupon("a", "amount_off", { amount_minor: 500, spread: "each_unit" }, category("x")), percent("b", 5000)), each: [[1000, 0], [1500, 1750]], total: 3250 },
   { id: "D-48", says: "once, on the cheapest unit", profile: "saleor", order: order([400, 4500]), coupons: [unitAmount("a", 500, { max_units: 1 })], lines: [400, 0], total: 4500 },
   { id: "D-52", says: "15 %, then 20 %", profile: "lago", order: order([100]), coupons: firstThenSecond(percent("a", 1500), percent("b", 2000)), total: 68 },
   {

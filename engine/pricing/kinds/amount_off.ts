@@ -13,7 +13,7 @@ export const amountOff = kind({
   terms: Type.Object(
     {
       amount_minor: Amount,
-      spread: Type.Optional(Type.Enum(["across", "line", "unit"])),
+      spread: Type.Optional(Type.Enum(["across", "each_line", "each_unit"])),
       ...CHOICE,
     },
     { additionalProperties: false },
@@ -27,10 +27,10 @@ export const amountOff = kind({
     return amount_minor * max_units
   },
   act: ({ amount_minor, spread = "across", ...choice }) => {
-    if (spread === "unit")
+    if (spread === "each_unit")
       return (scene) =>
         takePerUnit(scene, chosenField(scene.cart, scene.targets, choice, "cheapest"), () => amount_minor)
-    if (spread === "line")
+    if (spread === "each_line")
       return (scene) => {
         const field = chosenField(scene.cart, scene.targets, choice, "cheapest")
         return takePerLine(

@@ -15,14 +15,14 @@ import type { Cart, Effect, LineTest, Run, Scene } from "../types.ts"
 import { freeUnits, takeUnits } from "../units.ts"
 import { Amount, AmountOrZero, AppliesToSchema, PercentBp, Pick, Units } from "./terms.ts"
 
-/** The most entries of one bundle. */
-export const ENTRIES_MAX = 20
+/** The most entries of one bundle: a set has one part of each. */
+export const SETS_MAX = 20
 
 const Terms = Type.Object(
   {
-    entries: Type.Array(
+    sets: Type.Array(
       Type.Object({ quantity: Units, applies_to: Type.Optional(AppliesToSchema) }, { additionalProperties: false }),
-      { minItems: 1, maxItems: ENTRIES_MAX },
+      { minItems: 1, maxItems: SETS_MAX },
     ),
     price_minor: Type.Optional(AmountOrZero),
     amount_minor: Type.Optional(Amount),
@@ -46,17 +46,17 @@ export const bundle = kind({
   boundMinor: ({ amount_minor, times }) =>
     amount_minor === undefined || times === undefined || amount_minor * times > MONEY_MAX ? undefined : amount_minor * times,
   lacks: (terms) => {
-    const tests = terms.entries.map(({ applies_to }) => lineTest(applies_to))
+    const tests = terms.sets.map(({ applies_to }) => lineTest(applies_to))
     return ({ cart, lines }) => {
       const left = freeUnits(cart, lines)
       const orders = turnsOf(cart, lines, terms, tests)
       let quantity_more = 0
-      terms.entries.forEach(({ quantity }, e) => (quantity_more += takeUnits(left, orders[e]!, quantity).missing))
+      terms.sets.forEach(({ quantity }, e) => (quantity_more += takeUnits(left, orders[e]!, quantity).missing))
       return quantity_more > 0 ? { quantity_more } : undefined
     }
   },
   act: (terms) => {
-    const tests = terms.entries.map(({ applies_to }) => lineTest(applies_to))
+    const tests = terms.sets.map(({ applies_to }) => lineTest(applies_to))
     return (scene) => {
       const sets = setsThatFit(scene, terms, tests)
       return sets === 0 ? undefined : takeSets(scene, terms, tests, sets)
@@ -70,10 +70,10 @@ function setsThatFit({ cart, lines }: Scene, terms: Terms, tests: readonly (Line
   const orders = turnsOf(cart, lines, terms, tests)
   const fit = (sets: number): boolean => {
     const left = free.slice()
-    return terms.entries.every(({ quantity }, e) => takeUnits(left, orders[e]!, quantity * sets).missing === 0)
+    return terms.sets.every(({ quantity }, e) => takeUnits(left, orders[e]!, quantity * sets).missing === 0)
   }
   let high = terms.times ?? Infinity
-  terms.entries.forEach(({ quantity }, e) => {
+  terms.sets.forEach(({ quantity }, e) => {
     const units = orders[e]!.reduce((sum, k) => sum + free[k]!, 0)
     high = Math.min(high, Math.floor(units / quantity))
   })
@@ -102,10 +102,10 @@ type Portion = { readonly shelf: Shelf; quantity: number }
 function takeSets(scene: Scene, terms: Terms, tests: readonly (LineTest | undefined)[], sets: number): Effect | undefined {
   const { cart, lines } = scene
   const shelves = lines.map((place) => shelvesOf(cart, place))
-  const queues = turnsOf(cart, lines, terms, tests).map((turns, e) => portions(shelves, turns, terms.entries[e]!.quantity * sets))
+  const queues = turnsOf(cart, lines, terms, tests).map((turns, e) => portions(shelves, turns, terms.sets[e]!.quantity * sets))
 
   for (let left = sets; left > 0; ) {
-    const next = queues.map((queue, e) => firstOf(queue, terms.entries[e]!.quantity))
+    const next = queues.map((queue, e) => firstOf(queue, terms.sets[e]!.quantity))
     const alike = Math.min(left, ...next.map(({ alike }) => alike))
     const parts = next.flatMap(({ parts }) => parts)
     const offs = offSet(scene, terms, parts)
@@ -113,7 +113,7 @@ function takeSets(scene: Scene, terms: Terms, tests: readonly (LineTest | undefi
     parts.forEach(({ shelf, quantity }, i) =>
       shelf.takings.push({ quantity: quantity * alike, offMinor: offs[i]! * alike, spent }),
     )
-    queues.forEach((queue, e) => drop(queue, terms.entries[e]!.quantity * alike))
+    queues.forEach((queue, e) => drop(queue, terms.sets[e]!.quantity * alike))
     left -= alike
   }
   return effectOfShelves(scene, shelves)

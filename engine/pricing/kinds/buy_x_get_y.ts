@@ -1,4 +1,4 @@
-// buy_x_get_y: who buys so many of these gets so many of those free, cheaper, or for a price.
+// buy_x_get_y: who buys so many of these gets so many of those free, or cheaper by a share.
 //
 // A round needs its full buy and its full get. The rounds are counted first; then all buy units are taken, the dearest
 // first, then all get units from what is left.
@@ -7,26 +7,17 @@
 
 import { Type, type Static } from "typebox"
 import { lineTest } from "../applies_to.ts"
-import { byPrice, fieldOfSlices, takePercent, takePerUnit, type Field } from "../field.ts"
+import { byPrice, fieldOfSlices, takePercent } from "../field.ts"
 import { kind } from "../kind.ts"
-import { MONEY_MAX } from "../money.ts"
-import type { Effect, LineTest, Scene } from "../types.ts"
+import type { LineTest, Scene } from "../types.ts"
 import { cutFree, freeUnits, takeUnits } from "../units.ts"
-import { Amount, AmountOrZero, AppliesToSchema, PercentBp, Pick, Units } from "./terms.ts"
+import { AppliesToSchema, PercentBp, Pick, Units } from "./terms.ts"
 
 const Terms = Type.Object(
   {
     buy: Type.Object({ quantity: Units, applies_to: Type.Optional(AppliesToSchema) }, { additionalProperties: false }),
-    get: Type.Object(
-      {
-        quantity: Units,
-        applies_to: Type.Optional(AppliesToSchema),
-        percent_bp: Type.Optional(PercentBp),
-        amount_minor: Type.Optional(Amount),
-        price_minor: Type.Optional(AmountOrZero),
-      },
-      { additionalProperties: false },
-    ),
+    get: Type.Object({ quantity: Units, applies_to: Type.Optional(AppliesToSchema) }, { additionalProperties: false }),
+    percent_bp: Type.Optional(PercentBp),
     times: Type.Optional(Units),
     pick: Type.Optional(Pick),
   },
@@ -38,15 +29,7 @@ export const buyXGetY = kind({
   items_only: true,
   unbounded_by_alone: true,
   terms: Terms,
-  faults: ({ get }) =>
-    [get.percent_bp, get.amount_minor, get.price_minor].filter((one) => one !== undefined).length > 1
-      ? [{ field: "get", says: "takes at most one of percent_bp, amount_minor and price_minor; none means free" }]
-      : [],
-  boundMinor: ({ get, times }) => {
-    if (get.amount_minor === undefined || times === undefined) return undefined
-    const bound = get.amount_minor * get.quantity * times
-    return bound > MONEY_MAX ? undefined : bound
-  },
+  boundMinor: () => undefined,
   lacks: (terms) => {
     const tests = testsOf(terms)
     return (scene) => {
@@ -62,7 +45,7 @@ export const buyXGetY = kind({
   },
   act: (terms) => {
     const tests = testsOf(terms)
-    const { buy, get } = terms
+    const { buy, get, percent_bp = 10000 } = terms
     return (scene) => {
       const { cart, lines } = scene
       const { free, bought, gotten, canBuy, canGet, either } = countsOf(scene, tests)
@@ -90,7 +73,7 @@ export const buyXGetY = kind({
           ]),
         ),
       )
-      return takeGet(get, scene, field)
+      return takePercent(scene, field, field, percent_bp, scene.policy.percent_per)
     }
   },
 })
@@ -133,11 +116,4 @@ function takeBuys(free: number[], dearest: readonly number[], gotten: readonly b
     if (gotten[k]) left -= units
   }
   return taken
-}
-
-function takeGet(get: Static<typeof Terms>["get"], scene: Scene, field: Field): Effect | undefined {
-  const { percent_bp = 10000, amount_minor, price_minor } = get
-  if (amount_minor !== undefined) return takePerUnit(scene, field, () => amount_minor)
-  if (price_minor !== undefined) return takePerUnit(scene, field, (unit) => Math.max(0, unit - price_minor))
-  return takePercent(scene, field, field, percent_bp, scene.policy.percent_per)
 }

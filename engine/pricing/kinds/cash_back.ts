@@ -1,5 +1,4 @@
-// cash_back: a share of what the eligible lines cost after all discounts comes back, `days` after the confirm
-// (none: at once).
+// cash_back: a share of what the eligible lines cost after all discounts comes back, `days` after the confirm.
 
 import { Type } from "typebox"
 import { benefit } from "../benefit.ts"
@@ -14,12 +13,12 @@ export const cashBack = kind({
   items_only: true,
   takes_nothing: true,
   terms: Type.Object(
-    { rate_bp: PercentBp, cap_minor: Type.Optional(Amount), days: Type.Optional(Days) },
+    { rate_bp: PercentBp, principal_cap_minor: Amount, days: Days },
     { additionalProperties: false },
   ),
-  boundMinor: ({ rate_bp, cap_minor }) => (cap_minor === undefined ? undefined : mulDivHalfUp(cap_minor, rate_bp, 10000)),
+  boundMinor: ({ rate_bp, principal_cap_minor }) => mulDivHalfUp(principal_cap_minor, rate_bp, 10000),
   act:
-    ({ rate_bp, cap_minor = Infinity }) =>
+    ({ rate_bp, principal_cap_minor }) =>
     ({ cart, lines }) =>
-      benefit(cart, mulDivHalfUp(Math.min(sumAt(cart.left, lines), cap_minor), rate_bp, 10000)),
+      benefit(cart, mulDivHalfUp(Math.min(sumAt(cart.left, lines), principal_cap_minor), rate_bp, 10000)),
 })

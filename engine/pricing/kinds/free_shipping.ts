@@ -1,13 +1,17 @@
-// free_shipping: the shipping costs nothing, or less by the campaign's max_minor.
+// free_shipping: the shipping costs nothing, or less by its max_minor.
 
 import { Type } from "typebox"
 import { kind } from "../kind.ts"
 import { fieldOf, takeAcross } from "../field.ts"
+import { Amount } from "./terms.ts"
 
 export const freeShipping = kind({
   name: "free_shipping",
   takes: "shipping",
-  terms: Type.Object({}, { additionalProperties: false }),
-  boundMinor: () => undefined,
-  act: () => (scene) => takeAcross(scene, fieldOf(scene.cart, scene.targets), Infinity),
+  terms: Type.Object({ max_minor: Type.Optional(Amount) }, { additionalProperties: false }),
+  boundMinor: ({ max_minor }) => max_minor,
+  act:
+    ({ max_minor = Infinity }) =>
+    (scene) =>
+      takeAcross(scene, fieldOf(scene.cart, scene.targets), max_minor),
 })

@@ -16,14 +16,13 @@ export const rateUplift = kind({
   items_only: true,
   takes_nothing: true,
   terms: Type.Object(
-    { rate_bp: PercentBp, days: Days, cap_minor: Type.Optional(Amount) },
+    { rate_bp: PercentBp, days: Days, principal_cap_minor: Amount },
     { additionalProperties: false },
   ),
   faults: ({ rate_bp, days }) => (rate_bp * days > YEAR_BP ? [{ field: "days", says: "at this rate earn more than the amount itself" }] : []),
-  boundMinor: ({ rate_bp, days, cap_minor }) =>
-    cap_minor === undefined ? undefined : mulDivHalfUp(cap_minor, rate_bp * days, YEAR_BP),
+  boundMinor: ({ rate_bp, days, principal_cap_minor }) => mulDivHalfUp(principal_cap_minor, rate_bp * days, YEAR_BP),
   act:
-    ({ rate_bp, days, cap_minor = Infinity }) =>
+    ({ rate_bp, days, principal_cap_minor }) =>
     ({ cart, lines }) =>
-      benefit(cart, mulDivHalfUp(Math.min(sumAt(cart.left, lines), cap_minor), rate_bp * days, YEAR_BP)),
+      benefit(cart, mulDivHalfUp(Math.min(sumAt(cart.left, lines), principal_cap_minor), rate_bp * days, YEAR_BP)),
 })

@@ -5,10 +5,10 @@
 import { Type, type Static } from "typebox"
 import { runsOf, splitRun, sumAt } from "../cart.ts"
 import { kind } from "../kind.ts"
-import { fieldOf, fieldOfSlices, offRun, takeAcross, takeCut, takePercent, type Slice } from "../field.ts"
+import { chosenField, chosenUnits, fieldOfSlices, offRun, takeAcross, takeCut, takePercent, type Choice, type Slice } from "../field.ts"
 import { mulDiv } from "../money.ts"
 import type { Cart, Effect, Run, Scene } from "../types.ts"
-import { AmountOrZero, Per, PercentBp } from "./terms.ts"
+import { AmountOrZero, Per, PercentBp, Pick, Units } from "./terms.ts"
 
 /** The most tiers of one campaign. */
 export const TIERS_MAX = 50
@@ -27,6 +27,8 @@ export const tieredOff = kind({
       tiers: Type.Array(Tier, { minItems: 1, maxItems: TIERS_MAX }),
       repeat: Type.Optional(Type.Boolean()),
       per: Type.Optional(Per),
+      max_units: Type.Optional(Units),
+      pick: Type.Optional(Pick),
     },
     { additionalProperties: false },
   ),
@@ -57,18 +59,18 @@ export const tieredOff = kind({
       return by === "amount" ? { spend_more_minor: first.from - reached } : { quantity_more: first.from - reached }
     }
   },
-  act: ({ by = "amount", tiers, repeat = false, per }) => {
-    if (by === "unit") return (scene) => unitByUnit(scene, tiers)
+  act: ({ by = "amount", tiers, repeat = false, per, ...choice }) => {
+    if (by === "unit") return (scene) => unitByUnit(scene, tiers, choice)
     return (scene) => {
       const reached = reachedBy(by, scene)
       const tier = tierAt(tiers, reached)
       if (!tier) return undefined
-      const field = fieldOf(scene.cart, scene.targets)
+      const field = chosenField(scene.cart, scene.targets, choice, "cheapest")
       if (tier.amount_minor !== undefined)
         return takeAcross(scene, field, tier.amount_minor * (repeat ? Math.floor(reached / tier.from) : 1))
       const base =
         scene.policy.percent_base === "original" && scene.began !== scene.cart
-          ? fieldOf(scene.began, scene.targets)
+          ? chosenField(scene.began, scene.targets, choice, "cheapest")
           : field
       return takePercent(scene, field, base, tier.percent_bp!, per ?? scene.policy.percent_per)
     }
@@ -84,11 +86,12 @@ function reachedBy(by: "amount" | "quantity", { cart, lines, thresholdSees }: Sc
 const tierAt = (tiers: readonly Tier[], reached: number): Tier | undefined =>
   tiers.findLast((tier) => tier.from <= reached)
 
-/** The n-th unit of a line takes the tier of n: the line is cut where a tier begins. */
-function unitByUnit(scene: Scene, tiers: readonly Tier[]): Effect | undefined {
+/** The n-th unit of a line takes the tier of n: the line is cut where a tier begins, and where no more units are meant. */
+function unitByUnit(scene: Scene, tiers: readonly Tier[], choice: Choice): Effect | undefined {
   const { cart, targets, policy } = scene
   const tierOf = new Map<Slice, Tier>()
-  const slices = targets.map((place) => cutAtTiers(cart, place, tiers, tierOf))
+  const most = chosenUnits(cart, targets, choice, "cheapest")
+  const slices = targets.map((place, k) => cutAtTiers(cart, place, tiers, most?.[k] ?? Infinity, tierOf))
   const field = fieldOfSlices(cart, targets, slices)
   const offs = slices.map((line, k) => {
     const floor = cart.sheet.floors[targets[k]!]!
@@ -105,16 +108,17 @@ function unitByUnit(scene: Scene, tiers: readonly Tier[]): Effect | undefined {
   return takeCut(scene, field, offs)
 }
 
-function cutAtTiers(cart: Cart, place: number, tiers: readonly Tier[], tierOf: Map<Slice, Tier>): Slice[] {
+function cutAtTiers(cart: Cart, place: number, tiers: readonly Tier[], most: number, tierOf: Map<Slice, Tier>): Slice[] {
   const slices: Slice[] = []
   // Units are counted from 1, so a tier from 0 or 1 is there from the first.
   let counted = 0
   for (const whole of runsOf(cart, place)) {
     let run: Run | undefined = whole
     while (run) {
-      const tier = tierAt(tiers, counted + 1)
-      const next = tiers.find(({ from }) => from > counted + 1)
-      const until: number = next ? Math.min(run.quantity, next.from - 1 - counted) : run.quantity
+      const isMeant = counted < most
+      const tier = isMeant ? tierAt(tiers, counted + 1) : undefined
+      const end = isMeant ? Math.min(most, (tiers.find(({ from }) => from > counted + 1)?.from ?? Infinity) - 1) : Infinity
+      const until: number = Math.min(run.quantity, end - counted)
       const [taken, rest]: [Run, Run | undefined] = until < run.quantity ? splitRun(run, until) : [run, undefined]
       const slice = { ...taken, chosen: tier !== undefined }
       if (tier) tierOf.set(slice, tier)
