@@ -13,6 +13,7 @@ import type { AddToBudgetAsk, BudgetAsk, ListBudgetEntriesAsk, PutBudgetAsk } fr
 import type { CampaignAsk, PutCampaignAsk } from "./contract/campaigns.ts"
 import type { CancelAsk, ConfirmAsk, ExtendAsk, ListRedemptionsAsk, QuoteAsk, RedemptionAsk, RefundAsk, ReserveAsk } from "./contract/checkout.ts"
 import type { IssueAsk, ListCouponsAsk, RevokeAsk } from "./contract/coupons.ts"
+import type { ListEventsAsk } from "./contract/events.ts"
 import type { CreateKeyAsk, RevokeKeyAsk } from "./contract/keys.ts"
 
 /** One use case. */
@@ -68,6 +69,10 @@ export interface Uses {
     readonly stop: Use<CampaignAsk>
     /** found */
     readonly get: Use<CampaignAsk>
+  }
+  readonly events: {
+    /** found, with {items, next} */
+    readonly list: Use<ListEventsAsk>
   }
   readonly keys: {
     /** created */

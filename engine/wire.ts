@@ -16,6 +16,7 @@ import { listCouponsWith } from "./coupons/list.ts"
 import { revokeWith } from "./coupons/revoke.ts"
 import { addToBudgetWith, closeBudgetWith, getBudgetWith, listBudgetEntriesWith, putBudgetWith } from "./operate/budgets.ts"
 import { activateCampaignWith, getCampaignWith, pauseCampaignWith, putCampaignWith, stopCampaignWith } from "./operate/campaigns.ts"
+import { listEventsWith } from "./operate/events.ts"
 import { showGauges } from "./gauges.ts"
 import { createApp } from "./http/app.ts"
 import type { Readiness } from "./http/routes/house.ts"
@@ -70,6 +71,7 @@ export const usesOf = (parts: Parts): Uses => ({
   campaigns: {
     put: putCampaignWith(parts), activate: activateCampaignWith(parts), pause: pauseCampaignWith(parts), stop: stopCampaignWith(parts), get: getCampaignWith(parts),
   },
+  events: { list: listEventsWith(parts) },
   keys: { create: createKeyWith(parts), revoke: revokeKeyWith(parts) },
 })
 

@@ -7,6 +7,7 @@ import {
   cancelRedemption, confirmRedemption, extendRedemption, getRedemption, listRedemptions, quoteOrder, refundRedemption, reserveOrder,
 } from "./checkout.ts"
 import { issueCoupon, issueCoupons, listCoupons, revokeCoupon } from "./coupons.ts"
+import { listEvents } from "./events.ts"
 import { createKey, revokeKey } from "./keys.ts"
 import type { Operation } from "./operation.ts"
 
@@ -15,5 +16,6 @@ export const OPERATIONS: readonly Operation[] = [
   putCampaign, activateCampaign, pauseCampaign, stopCampaign, getCampaign,
   issueCoupon, issueCoupons, listCoupons, revokeCoupon,
   quoteOrder, reserveOrder, confirmRedemption, extendRedemption, cancelRedemption, refundRedemption, getRedemption, listRedemptions,
+  listEvents,
   createKey, revokeKey,
 ]

@@ -13,6 +13,7 @@ import { routeBudgets } from "./routes/budgets.ts"
 import { routeCampaigns } from "./routes/campaigns.ts"
 import { routeCheckout } from "./routes/checkout.ts"
 import { routeCoupons } from "./routes/coupons.ts"
+import { routeEvents } from "./routes/events.ts"
 import { type Readiness, routeHouse } from "./routes/house.ts"
 import { routeKeys } from "./routes/keys.ts"
 import type { Http, HttpConfig } from "./serve.ts"
@@ -37,6 +38,7 @@ export const createApp = ({ uses, ready, ...http }: AppParts): Hono => {
   routeCheckout(app, parts, uses)
   routeBudgets(app, parts, uses)
   routeCampaigns(app, parts, uses)
+  routeEvents(app, parts, uses)
   routeKeys(app, parts, uses)
   routeHouse(app, { ready, metrics: http.metrics, document, page: docsPage(openapi()) })
 

@@ -127,6 +127,13 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("POST", `/v1/redemptions/${empty.body.redemption_id}/confirm`))).toEqual([409, "redemption_cancelled", "first"])
   })
 
+  test("events", async () => {
+    const { items, next } = (await call("GET", "/v1/events?limit=3")).body
+    expect([items.length, typeof next]).toEqual([3, "string"])
+    expect((await call("GET", `/v1/events?limit=1000&after=${next}`)).body.items.map(({ event_id }: { event_id: string }) => event_id)).not.toContain(items[0].event_id)
+    expect(told(await call("GET", "/v1/events?after=x"))).toEqual([400, "request_invalid", "first"])
+  })
+
   test("keys", async () => {
     const made = await call("POST", "/v1/keys", { name: "checkout", scopes: ["checkout"], lines: ["retail"] })
     expect(made.status).toBe(201)
