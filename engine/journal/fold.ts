@@ -8,7 +8,7 @@ import { CAMPAIGN_STATES, fromValues, type Act, type Values } from "../../lua/re
 import { campaignOfField } from "../../lua/keys.ts"
 import { BIRTH, textOf, type Entry, type EntryId, type Unreadable } from "./entry.ts"
 
-export interface EventRow { cell: number; id: EntryId; act: Act; at_ms: number; user: string; moves: string | null; payload: string | null }
+export interface EventRow { cell: number; id: EntryId; act: Act; at_ms: number; user: string; moves: string | null; payload: string | null; ref: string | null }
 export interface LedgerRow {
   budget_no: number; at_ms: number; cell: number; id: EntryId; act: Act; limit_minor: number; held_minor: number; spent_minor: number; ref: string | null
 }
@@ -60,7 +60,7 @@ const idleKey = (campaign_no: number, budget_no: number): string => `${campaign_
 
 const byText = <T>(key: (row: T) => string) => (a: T, b: T): number => { const [x, y] = [key(a), key(b)]; return x < y ? -1 : x > y ? 1 : 0 }
 
-/** What an entry's moves of money are about. */
+/** What an entry is about: the redemption, else the first coupon, else the addition or campaign. */
 const refOf = ({ user, redemptions, coupons, facts }: Entry): string | null =>
   redemptions[0] ? user + redemptions[0][0]
   : coupons[0] ? user + coupons[0][0]
@@ -102,13 +102,13 @@ export const foldRuns = (runs: readonly Run[]): Batch => {
       last = id
       last_ms = entry.at_ms
       const payload = act === "opened" ? JSON.stringify({ tail: entry.payload }) : entry.payload || null
-      events.push({ cell, id, act, at_ms: entry.at_ms, user, moves: entry.moves.length > 0 ? JSON.stringify(entry.moves) : null, payload })
+      const ref = refOf(entry)
+      events.push({ cell, id, act, at_ms: entry.at_ms, user, moves: entry.moves.length > 0 ? JSON.stringify(entry.moves) : null, payload, ref })
       if (user !== "") {
         if (facts.user_id !== undefined) users.set(user, facts.user_id)
         else if (!users.has(user)) users.set(user, null)
       }
 
-      let ref: string | null | undefined
       for (const [quota, ...deltas] of entry.moves) {
         const no = Number(quota.slice(1))
         if (quota[0] === "b") {
@@ -118,7 +118,6 @@ export const foldRuns = (runs: readonly Run[]): Batch => {
           row.held_minor += held_minor
           row.spent_minor += spent_minor
           if (act === "closed") row.closed_ms ??= entry.at_ms
-          ref ??= refOf(entry)
           ledger.push({ budget_no: no, at_ms: entry.at_ms, cell, id, act, limit_minor, held_minor, spent_minor, ref })
         } else if (quota[0] === "k") {
           const [stock, issued, revoked, reserved, redeemed] = deltas as [number, number, number, number, number]

@@ -97,13 +97,14 @@ export const writeBatch = async (tx: Tx, batch: Batch, relearned: readonly { cel
   const sent: PromiseLike<unknown>[] = []
 
   if (events.length > 0) sent.push(tx`
-    insert into events (cell, epoch, n, act, at_ms, user_no, moves, payload)
-    select cell, epoch, n, act, at_ms, user_no, moves::json, payload::json from unnest(
+    insert into events (cell, epoch, n, act, at_ms, user_no, moves, payload, ref)
+    select cell, epoch, n, act, at_ms, user_no, moves::json, payload::json, ref from unnest(
       ${numbers(events, (row) => row.cell)}::integer[], ${numbers(events, (row) => row.id.epoch)}::integer[], ${numbers(events, (row) => row.id.n)}::bigint[],
       string_to_array(${textColumn(events, (row) => row.act)}, ${BETWEEN}), ${numbers(events, (row) => row.at_ms)}::bigint[],
       ${numbers(events, (row) => row.user === "" ? null : userNo(row.user))}::integer[],
-      string_to_array(${textColumn(events, (row) => row.moves)}, ${BETWEEN}, ${NULL}), string_to_array(${textColumn(events, (row) => row.payload)}, ${BETWEEN}, ${NULL})
-    ) as r(cell, epoch, n, act, at_ms, user_no, moves, payload)`)
+      string_to_array(${textColumn(events, (row) => row.moves)}, ${BETWEEN}, ${NULL}), string_to_array(${textColumn(events, (row) => row.payload)}, ${BETWEEN}, ${NULL}),
+      string_to_array(${textColumn(events, (row) => row.ref)}, ${BETWEEN}, ${NULL})
+    ) as r(cell, epoch, n, act, at_ms, user_no, moves, payload, ref)`)
 
   if (ledger.length > 0) sent.push(tx`
     insert into budget_entries (budget_no, at_ms, cell, epoch, n, act, limit_minor, held_minor, spent_minor, ref)

@@ -135,6 +135,8 @@ export const events = pgTable("events", {
   /** [["b7", limit, held, spent] | ["k12", stock, issued, revoked, reserved, redeemed] | ["i12", budget, held]…], null for none. */
   moves: json(),
   payload: json(),
+  /** The redemption_id, coupon_id, addition_id or campaign_id that it is about. */
+  ref: text(),
 }, (table) => [
   primaryKey({ columns: [table.cell, table.epoch, table.n] }),
   // A range of instants is what the nightly jobs read; entries arrive in their order, so a block range index is enough.
