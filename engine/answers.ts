@@ -55,6 +55,11 @@ export const ANSWERS = {
   budget_not_open: later(409, "No budget of this month can hold the money."),
   held_out: no(409, "The user is in the campaign's hold-out group."),
 
+  // badges
+  badge_unknown: no(404, "There is no such badge, or no such version of it."),
+  badge_cycle: no(409, "The badge would look at itself by way of others."),
+  badge_not_held: no(409, "The user has no level of this badge."),
+
   // checkout
   coupon_unknown: no(404, "The user has no such coupon."),
   coupon_reserved: later(409, "The coupon is held for an order."),

@@ -3,6 +3,7 @@
  * global, a clock or the environment.
  */
 import type { Redis } from "ioredis"
+import type { Generations } from "./levels/generations.ts"
 import type { Catalogue } from "./operate/catalogue.ts"
 import type { Postgres } from "./store/postgres.ts"
 
@@ -10,6 +11,7 @@ export interface Parts {
   readonly redis: Redis
   readonly postgres: Postgres
   readonly catalogue: Catalogue
+  readonly generations: Generations
   /** How many cells the installation has; fixed until it is rebuilt. */
   readonly cells: number
   /** The time zone of a budget's month. */

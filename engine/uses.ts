@@ -9,6 +9,7 @@
  * `created` (201), a change `changed` (200), the same content again `found` with `hit: true` (200).
  */
 import type { Answered, Caller } from "./answers.ts"
+import type { ActivateBadgeAsk, BadgeAsk, ClaimBadgeAsk, PutBadgeAsk, UserBadgesAsk } from "./contract/badges.ts"
 import type { AddToBudgetAsk, BudgetAsk, ListBudgetEntriesAsk, PutBudgetAsk } from "./contract/budgets.ts"
 import type { CampaignAsk, PutCampaignAsk } from "./contract/campaigns.ts"
 import type { CancelAsk, ConfirmAsk, ExtendAsk, ListRedemptionsAsk, QuoteAsk, RedemptionAsk, RefundAsk, ReserveAsk } from "./contract/checkout.ts"
@@ -73,6 +74,18 @@ export interface Uses {
   readonly events: {
     /** found, with {items, next} */
     readonly list: Use<ListEventsAsk>
+  }
+  readonly badges: {
+    /** created, also on a repeat */
+    readonly put: Use<PutBadgeAsk>
+    /** changed */
+    readonly activate: Use<ActivateBadgeAsk>
+    /** found */
+    readonly get: Use<BadgeAsk>
+    /** found, with {badges} */
+    readonly list: Use<UserBadgesAsk>
+    /** changed */
+    readonly claim: Use<ClaimBadgeAsk>
   }
   readonly keys: {
     /** created */

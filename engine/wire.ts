@@ -11,9 +11,12 @@ import { quoteWith } from "./checkout/quote.ts"
 import { getRedemptionWith, listRedemptionsWith } from "./checkout/read.ts"
 import { refundWith } from "./checkout/refund.ts"
 import { reserveWith } from "./checkout/reserve.ts"
+import { claimBadgeWith, listUserBadgesWith } from "./coupons/claim.ts"
 import { issueWith } from "./coupons/issue.ts"
 import { listCouponsWith } from "./coupons/list.ts"
 import { revokeWith } from "./coupons/revoke.ts"
+import { openGenerations } from "./levels/generations.ts"
+import { activateBadgeWith, getBadgeWith, putBadgeWith } from "./operate/badges.ts"
 import { addToBudgetWith, closeBudgetWith, getBudgetWith, listBudgetEntriesWith, putBudgetWith } from "./operate/budgets.ts"
 import { activateCampaignWith, getCampaignWith, pauseCampaignWith, putCampaignWith, stopCampaignWith } from "./operate/campaigns.ts"
 import { listEventsWith } from "./operate/events.ts"
@@ -55,7 +58,7 @@ export const openParts = async (redis: Redis, postgres: Postgres, { cells, zone 
   const catalogue = openCatalogue(postgres.sql, zone)
   await catalogue.refresh()
   return {
-    redis, postgres, catalogue, cells, zone, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
+    redis, postgres, catalogue, generations: openGenerations(postgres.sql), cells, zone, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
     hashId: (kind, id) => keyed.copy().update(`${kind}\0${id}`).digest("base64url").slice(0, HASHED_ID_CHARS),
   }
 }
@@ -72,6 +75,9 @@ export const usesOf = (parts: Parts): Uses => ({
     put: putCampaignWith(parts), activate: activateCampaignWith(parts), pause: pauseCampaignWith(parts), stop: stopCampaignWith(parts), get: getCampaignWith(parts),
   },
   events: { list: listEventsWith(parts) },
+  badges: {
+    put: putBadgeWith(parts), activate: activateBadgeWith(parts), get: getBadgeWith(parts), list: listUserBadgesWith(parts), claim: claimBadgeWith(parts),
+  },
   keys: { create: createKeyWith(parts), revoke: revokeKeyWith(parts) },
 })
 

@@ -6,6 +6,7 @@ import { flushForever, newCellFlush, PACE } from "./journal/flusher.ts"
 import { openCell } from "./journal/gate.ts"
 import { rebuildCell } from "./journal/rebuild.ts"
 import { JOURNAL_BYTES_MAX, newCellSweep, sweepForever } from "./journal/sweeper.ts"
+import { loadLevels } from "./levels/load.ts"
 import type { Log } from "./log.ts"
 import { type Loop, startEvery, startForever } from "./loop.ts"
 import { pushBehind } from "./operate/push.ts"
@@ -14,6 +15,8 @@ import type { Clock } from "./store/clock.ts"
 
 /** Between two looks for campaigns that not every cell has. */
 const PUSH_EVERY_MS = 1_000
+/** Between two looks for badge levels that Redis does not have. */
+const LEVELS_EVERY_MS = 1_000
 /** How long a cell that has to be rebuilt before it opens waits for its journal to be flushed. */
 const REBUILD_WAIT_MS = 30_000
 
@@ -51,5 +54,6 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log): Loop[] => {
       onShut: (cell) => openOne(parts, cell, clock, log),
     })),
     startEvery("pusher", PUSH_EVERY_MS, log, async () => { await pushBehind(parts, clock.now_ms()) }),
+    startEvery("levels", LEVELS_EVERY_MS, log, async () => { await loadLevels(parts, log, clock.now_ms()) }),
   ]
 }

@@ -27,6 +27,9 @@ const sha256 = (text: string): Buffer => createHash("sha256").update(text).diges
 /** One shot, four times as fast as a hash object: a checkout takes four of these. */
 const hashText = (text: string, chars: number): string => hash("sha256", text, "base64url").slice(0, chars)
 
+/** The 16 bytes of a user's hash. */
+export const hashBytes = (user: string): Buffer => Buffer.from(user, "base64url")
+
 /** 128 bits of a user's id, the same for any client: 22 characters of base64url. */
 export const userHash = (user_id: string): string => sha256(user_id).subarray(0, 16).toString("base64url")
 
@@ -92,4 +95,7 @@ export const openKey = (cell: number): string => `{c${cell}}o`
 export const dueKey = (cell: number): string => `{c${cell}}d`
 export const settledKey = (cell: number, hour: number): string => `{c${cell}}h${hour}`
 export const walletKey = (cell: number, user: string): string => `{c${cell}}w${user}`
+/** Which generation of badge levels a cell has, and in how many buckets. */
+export const levelsKey = (cell: number): string => `{c${cell}}l`
+export const levelBucketKey = (cell: number, generation: number, bucket: number): string => `{c${cell}}l${generation}.${bucket}`
 export const hourOf = (at_ms: number): number => Math.floor(at_ms / HOUR_MS)

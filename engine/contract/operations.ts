@@ -1,6 +1,7 @@
 /**
  * Every operation of the contract, by hand, in the order in which the docs tell them.
  */
+import { activateBadge, claimBadge, getBadge, listUserBadges, putBadge } from "./badges.ts"
 import { addToBudget, closeBudget, getBudget, listBudgetEntries, putBudget } from "./budgets.ts"
 import { activateCampaign, getCampaign, pauseCampaign, putCampaign, stopCampaign } from "./campaigns.ts"
 import {
@@ -17,5 +18,6 @@ export const OPERATIONS: readonly Operation[] = [
   issueCoupon, issueCoupons, listCoupons, revokeCoupon,
   quoteOrder, reserveOrder, confirmRedemption, extendRedemption, cancelRedemption, refundRedemption, getRedemption, listRedemptions,
   listEvents,
+  putBadge, activateBadge, getBadge, listUserBadges, claimBadge,
   createKey, revokeKey,
 ]

@@ -9,6 +9,7 @@ import { docsPage } from "./docs.ts"
 import type { Metrics } from "./metrics.ts"
 import { openapi } from "./openapi.ts"
 import { problem } from "./problems.ts"
+import { routeBadges } from "./routes/badges.ts"
 import { routeBudgets } from "./routes/budgets.ts"
 import { routeCampaigns } from "./routes/campaigns.ts"
 import { routeCheckout } from "./routes/checkout.ts"
@@ -39,6 +40,7 @@ export const createApp = ({ uses, ready, ...http }: AppParts): Hono => {
   routeBudgets(app, parts, uses)
   routeCampaigns(app, parts, uses)
   routeEvents(app, parts, uses)
+  routeBadges(app, parts, uses)
   routeKeys(app, parts, uses)
   routeHouse(app, { ready, metrics: http.metrics, document, page: docsPage(openapi()) })
 

@@ -14,7 +14,7 @@
 import type { ChainableCommander, Redis } from "ioredis"
 import { begin_rebuild } from "../../lua/begin_rebuild.ts"
 import {
-  campaignOfField, cellOf, dueKey, homeOf, hourOf, journalKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey,
+  campaignOfField, cellOf, dueKey, homeOf, hourOf, journalKey, levelsKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey,
 } from "../../lua/keys.ts"
 import { FORMAT, pack, unpack, type BankRecord, type BudgetRecord, type CampaignRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
@@ -107,6 +107,8 @@ const endJournalAt = async (redis: Redis, cell: number, cursor: EntryId): Promis
 /** Remove what a cell has, but for its own record and its journal. */
 export const clear = async ({ redis, onProgress }: Pick<RebuildParts, "redis" | "onProgress">, cell: number): Promise<void> => {
   const quota = quotaKey(cell), journal = journalKey(cell)
+  // First what says that the badge levels are here: without it they are read from Postgres, and loaded anew.
+  await ask(redis.unlink(levelsKey(cell)))
   let at = "0", rows = 0
   do {
     const [next, found] = await ask(redis.scan(at, "MATCH", `{c${cell}}*`, "COUNT", SCAN_COUNT))

@@ -95,6 +95,49 @@ export const campaignVersions = pgTable("campaign_versions", {
   at_ms: whole().notNull(),
 }, (table) => [primaryKey({ columns: [table.campaign_no, table.version] })])
 
+export const badges = pgTable("badges", {
+  badge_no: integer().primaryKey().generatedAlwaysAsIdentity(),
+  badge_id: idText().notNull().unique(),
+  created_ms: whole().notNull(),
+})
+
+/** Each version of a badge's rules. Of those that are active and effective in a month, the one that was activated last judges it. */
+export const badgeVersions = pgTable("badge_versions", {
+  badge_no: integer().notNull().references(() => badges.badge_no),
+  version: integer().notNull(),
+  line: text().notNull(),
+  effective_month: text().notNull(),
+  /** The rules as they were sent. */
+  body: jsonb().notNull(),
+  fingerprint: text().notNull(),
+  created_ms: whole().notNull(),
+  /** Null: a draft. */
+  activated_ms: whole(),
+}, (table) => [primaryKey({ columns: [table.badge_no, table.version] })])
+
+// ── What the jobs publish for the hot path ───────────────────────────────────────────────────────────────────────
+
+/** A published month's levels of all users; the highest generation is the one that counts. */
+export const levelGenerations = pgTable("level_generations", {
+  generation: integer().primaryKey().generatedAlwaysAsIdentity(),
+  run_id: text().notNull(),
+  /** YYYY-MM */
+  period: text().notNull(),
+  /** [[badge_no, version]…]: a level names its badge by its place here. */
+  rules: json().notNull(),
+  users: whole().notNull(),
+  blocks: integer().notNull(),
+  created_ms: whole().notNull(),
+})
+
+/** The levels of the users whose hash lies in one of `blocks` equal ranges, packed as engine/badges/packed.ts says, sorted by hash. */
+export const levelBlocks = pgTable("level_blocks", {
+  generation: integer().notNull(),
+  block: integer().notNull(),
+  users: integer().notNull(),
+  body: bytes().notNull(),
+}, (table) => [primaryKey({ columns: [table.generation, table.block] })])
+
 // ── What the journal says ────────────────────────────────────────────────────────────────────────────────────────
 
 /** The cursor of each cell: the entry up to which all is here. Whoever moves it holds its row. */

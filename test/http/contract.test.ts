@@ -4,6 +4,9 @@
 import { beforeAll, describe, expect, test } from "bun:test"
 import { randomBytes } from "node:crypto"
 import { OPERATIONS } from "../../engine/contract/operations.ts"
+import { loadLevels } from "../../engine/levels/load.ts"
+import { quietLog } from "../../engine/log.ts"
+import { publishLevels } from "../levels/published.ts"
 import { brokenContract, operationOf } from "../support/contract.ts"
 import { type Call, openShop, type Shop } from "../support/shop.ts"
 
@@ -132,6 +135,28 @@ describe("every operation answers what it documents", () => {
     expect([items.length, typeof next]).toEqual([3, "string"])
     expect((await call("GET", `/v1/events?limit=1000&after=${next}`)).body.items.map(({ event_id }: { event_id: string }) => event_id)).not.toContain(items[0].event_id)
     expect(told(await call("GET", "/v1/events?after=x"))).toEqual([400, "request_invalid", "first"])
+  })
+
+  test("badges", async () => {
+    const [badge, user] = [mine("badge"), mine("u badges")]
+    const path = `/v1/badges/${badge}`
+    const rules = (campaign_id = mine("c"), campaign_level = 1) => ({
+      line: "wealth", name: "Wealth", effective_month: "2026-05", fields: { score: { type: "integer" } },
+      levels: [{ level: 1, name: "Silver", when: { field: "score", op: ">=", value: "120" } }], rights: [{ level: campaign_level, campaign_id, claim: "activate" }],
+    })
+    expect(told(await call("GET", path))).toEqual([404, "badge_unknown", "first"])
+    expect(told(await call("PUT", path, rules(mine("c"), 2)))).toEqual([400, "request_invalid", "first"])
+    for (const hit of ["first", "true"]) expect(told(await call("PUT", path, rules()))).toEqual([201, "draft", hit])
+    for (const hit of ["first", "true"]) expect(told(await call("POST", `${path}/activate`, { version: 1 }))).toEqual([200, "active", hit])
+    expect((await call("GET", path)).body).toMatchObject({ version: 1, active_version: 1, ...rules() })
+    expect(told(await call("PUT", path, { ...rules(), levels: [{ level: 1, name: "Self", when: { badge, op: ">=", level: 1 } }] }))).toEqual([409, "badge_cycle", "first"])
+    expect(told(await call("POST", `/v1/users/${encodeURIComponent(user)}/badges/${badge}/activate`))).toEqual([409, "badge_not_held", "first"])
+    await publishLevels(shop.parts.postgres.sql, "2026-05", [{ badge_id: badge, version: 1 }], new Map([[user, [{ badge: 0, level: 1, age: 0 }]]]))
+    await loadLevels(shop.parts, quietLog, shop.clock.now_ms())
+    const claim = `/v1/users/${encodeURIComponent(user)}/badges`
+    expect((await call("GET", claim)).body.badges).toMatchObject([{ badge_id: badge, level: 1, active: false }])
+    for (const hit of ["first", "true"]) expect(told(await call("POST", `${claim}/${badge}/activate`))).toEqual([200, undefined, hit])
+    expect((await call("GET", claim)).body.badges).toMatchObject([{ badge_id: badge, level: 1, active: true }])
   })
 
   test("keys", async () => {

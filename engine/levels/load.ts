@@ -1,0 +1,119 @@
+/**
+ * The loader: it brings the newest generation of badge levels from Postgres into Redis.
+ *
+ * What must stay true: a cell is switched to a generation only when every block of it is there, in one command; the one before stays until
+ * every process has heard of it (KEEP_MS). A load that was cut short goes on at the block it had come to; one that was overtaken by a
+ * newer generation is removed. Loading is as safe to repeat as it is to do twice at once.
+ *
+ * A bucket is one command, so nobody waits for longer than one bucket takes: some 0.1 ms.
+ */
+import type { Redis } from "ioredis"
+import { cellOf, levelBucketKey, levelsKey } from "../../lua/keys.ts"
+import { bucketsFor, fieldOf, rangeOf, unpackBlock } from "../badges/packed.ts"
+import type { Log } from "../log.ts"
+import { cellsOf, type Parts } from "../parts.ts"
+import { answeringPostgres } from "../store/away.ts"
+import { ask } from "../store/redis.ts"
+import { POINTER_FIELDS, pointerOf, type Pointer } from "./read.ts"
+import type { Generation } from "./generations.ts"
+
+/** Buckets that are sent at once, and removed at once. */
+const BATCH_BUCKETS = 64
+/** A generation that is no longer pointed at is kept so long: processes that were told of it have read from it by then. */
+const KEEP_MS = 60_000
+const LOAD_LOCK = "scrip level load"
+
+/** The pointer of a cell and what it is loading or about to forget, as [generation, buckets]. */
+interface CellLevels { readonly pointer: Pointer | undefined; readonly old: [generation: number, buckets: number, since_ms: number] | undefined }
+
+const readCell = async (redis: Redis, cell: number): Promise<CellLevels> => {
+  const values = await ask(redis.hmget(levelsKey(cell), ...POINTER_FIELDS, "old"))
+  const old = values[POINTER_FIELDS.length]?.split(".").map(Number) as [number, number, number] | undefined
+  return { pointer: pointerOf(values.slice(0, POINTER_FIELDS.length)), old }
+}
+
+/** Remove a generation's buckets of a cell. */
+const forget = async (redis: Redis, cell: number, generation: number, buckets: number): Promise<void> => {
+  for (let from = 0; from < buckets; from += BATCH_BUCKETS) {
+    const keys = Array.from({ length: Math.min(BATCH_BUCKETS, buckets - from) }, (_, i) => levelBucketKey(cell, generation, from + i))
+    await ask(redis.unlink(keys))
+  }
+}
+
+/** Put one block's users into the buckets of their cells. */
+const loadBlock = async ({ redis, cells }: Parts, generation: number, buckets: number, body: Buffer): Promise<void> => {
+  const pairs = new Map<string, Buffer[]>()
+  for (const { hash, levels } of unpackBlock(body)) {
+    const key = levelBucketKey(cells === 1 ? 0 : cellOf(hash.toString("base64url"), cells), generation, rangeOf(hash, buckets))
+    const list = pairs.get(key)
+    if (list) list.push(fieldOf(hash), levels)
+    else pairs.set(key, [fieldOf(hash), levels])
+  }
+  const writes = [...pairs]
+  for (let from = 0; from < writes.length; from += BATCH_BUCKETS) {
+    await Promise.all(writes.slice(from, from + BATCH_BUCKETS).map(([key, list]) => ask(redis.hset(key, ...list))))
+  }
+}
+
+/** Load a generation into the cells that do not have it; how many users that were. */
+const load = async (parts: Parts, { generation, users, blocks }: Generation, lacking: readonly number[], now_ms: number): Promise<number> => {
+  const { redis, postgres, cells } = parts
+  const buckets = bucketsFor(users, blocks, cells)
+  const name = `${generation}.${buckets}.${cells}`
+  const loading = await Promise.all(lacking.map((cell) => ask(redis.hmget(levelsKey(cell), "loading", "loaded_blocks"))))
+  // What another generation left behind when it was overtaken goes first.
+  for (const [i, cell] of lacking.entries()) {
+    const [then] = loading[i]!
+    if (then === null || then === undefined || then === name) continue
+    const [left_generation, left_buckets] = then.split(".").map(Number)
+    await forget(redis, cell, left_generation!, left_buckets!)
+  }
+  let block = Math.min(...loading.map(([then, count]) => then === name ? Number(count) : 0))
+  await Promise.all(lacking.map((cell) => ask(redis.hset(levelsKey(cell), "loading", name, "loaded_blocks", block))))
+  let loaded = 0
+  for (; block < blocks; block++) {
+    const [row] = await answeringPostgres(() => postgres.sql<{ body: Buffer; users: number }[]>`
+      select body, users from level_blocks where generation = ${generation} and block = ${block}`)
+    if (row) {
+      await loadBlock(parts, generation, buckets, row.body)
+      loaded += row.users
+    }
+    await Promise.all(lacking.map((cell) => ask(redis.hset(levelsKey(cell), "loaded_blocks", block + 1))))
+  }
+  for (const cell of lacking) {
+    const { pointer } = await readCell(redis, cell)
+    const old = pointer && pointer.generation !== generation ? ["old", `${pointer.generation}.${pointer.buckets}.${now_ms}`] : []
+    await ask(redis.multi().hset(levelsKey(cell), "generation", generation, "buckets", buckets, "cells", cells, ...old).hdel(levelsKey(cell), "loading", "loaded_blocks").exec())
+  }
+  return loaded
+}
+
+/** Bring every cell to the newest generation, and remove what nobody reads any more; how many users were loaded. */
+export const loadLevels = async (parts: Parts, log: Log, now_ms: number): Promise<number> => {
+  const { redis, postgres } = parts
+  const latest = await parts.generations.latest()
+  if (!latest) return 0
+  const found = await Promise.all(cellsOf(parts).map(async (cell) => ({ cell, ...await readCell(redis, cell) })))
+  for (const { cell, old } of found) {
+    if (!old || Math.abs(now_ms - old[2]) < KEEP_MS) continue
+    await forget(redis, cell, old[0], old[1])
+    await ask(redis.hdel(levelsKey(cell), "old"))
+  }
+  // A cell that still keeps an older generation waits until that is gone, so that no more than two are ever there.
+  const lacking = found.filter(({ pointer }) => pointer?.generation !== latest.generation || pointer.cells !== parts.cells).map(({ cell }) => cell)
+  if (lacking.length === 0) return 0
+  const session = await postgres.sql.reserve()
+  try {
+    const [got] = await session<{ taken: boolean }[]>`select pg_try_advisory_lock(hashtextextended(${LOAD_LOCK}, 0)) as taken`
+    if (!got?.taken) return 0
+    try {
+      const loaded = await load(parts, latest, lacking, now_ms)
+      log.info("badge levels are loaded", { version: latest.generation, rows: loaded })
+      return loaded
+    } finally {
+      await session`select pg_advisory_unlock(hashtextextended(${LOAD_LOCK}, 0))`
+    }
+  } finally {
+    session.release()
+  }
+}
