@@ -2,13 +2,12 @@
  * A redemption as the answers say it: what the first answer said, and what is true now.
  */
 import { REDEMPTION_STATES, type RedemptionRecord } from "../../lua/records.ts"
-import { appliedOf, type Allocation } from "./allocation.ts"
+import { pricedOf, type Allocation } from "./allocation.ts"
 
 export const instant = (at_ms: number): string => new Date(at_ms).toISOString()
 
 const named = (redemption_id: string, allocation: Allocation, state: string) => ({
-  redemption_id, order_id: allocation.order_id, user_id: allocation.user_id, state,
-  discount_minor: allocation.discount_minor, total_minor: allocation.total_minor, applied: appliedOf(allocation),
+  redemption_id, order_id: allocation.order_id, user_id: allocation.user_id, state, ...pricedOf(allocation),
 })
 
 /** The reserve's answer; the same for every repeat, whatever happened since. */

@@ -70,11 +70,11 @@ export const whyNotUsable = (coupon_id: string, { state, ends_at_ms }: CouponRec
 export const seenFrom = (current: string, record: CouponRecord): CouponRecord =>
   current !== "" && record.state === RESERVED && record.redemption === current ? { ...record, state: ISSUED } : record
 
-/**
- * All coupons of a wallet that the key sees and that could be used now; what could not be is told. The coupons of the last
- * redemption of `order`, if it still holds them, count as free, because an older hold of an order gives way.
- */
-export const chooseAll = async (parts: Parts, caller: Caller, places: Places, user: string, order?: string): Promise<Chosen> => {
+/** `order`: what its last redemption still holds counts as free, because an older hold of an order gives way. `priced_ms`: judged not now but then. */
+interface Seen { readonly order?: string; readonly priced_ms?: number | undefined }
+
+/** All coupons of a wallet that the key sees and that could be used; what could not be is told. */
+export const chooseAll = async (parts: Parts, caller: Caller, places: Places, user: string, { order, priced_ms }: Seen): Promise<Chosen> => {
   const { at_ms, coupons, current } = await readWallet(parts, places, caller.now_ms, { fields: [], ...(order ? { order } : {}) })
   const choices: Choice[] = [], left: Left[] = []
   for (const [field, record] of coupons) {
@@ -82,7 +82,7 @@ export const chooseAll = async (parts: Parts, caller: Caller, places: Places, us
     const campaign_no = campaignOfField(field)
     const campaign = parts.catalogue.knownCampaign(campaign_no) ?? await parts.catalogue.campaignByNo(campaign_no)
     if (!campaign || !mayTouch(caller, campaign.line)) continue
-    const no = whyNotUsable(coupon_id, seenFrom(current, record), campaign, at_ms)
+    const no = whyNotUsable(coupon_id, seenFrom(current, record), campaign, priced_ms ?? at_ms)
     if (no) left.push({ coupon_id, campaign_id: campaign.campaign_id, no })
     else choices.push(choice(coupon_id, field, campaign, record.ends_at_ms, record.holds))
   }

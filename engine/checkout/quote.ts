@@ -1,55 +1,92 @@
 /**
  * Quote: what would apply to an order, what would not and why. It changes nothing.
+ *
+ * Operators may have campaigns priced that do not exist yet: a draft is a coupon in the user's hand, called like its campaign, whatever
+ * its window says. What its budgets have counts where they exist.
  */
 import { userHash } from "../../lua/keys.ts"
 import type { Answered, Caller } from "../answers.ts"
-import type { QuoteAsk } from "../contract/checkout.ts"
+import { type QuoteAsk, SEARCH_MS } from "../contract/checkout.ts"
+import type { Draft } from "../contract/campaigns.ts"
+import { mayTouch } from "../operate/lines.ts"
 import type { Parts } from "../parts.ts"
+import { STEPS_PER_MS } from "../pricing/best.ts"
+import { draftCoupon } from "../pricing/drafts.ts"
 import { price, type Quote } from "../pricing/price.ts"
-import { budgetsShort } from "./budgets_short.ts"
 import { chooseAll, chooseNamed, readWallet, whyNotUsable, type Chosen, type Left } from "./choose.ts"
+import { budgetsOf, fundsOf, payersOf, type Priced } from "./payers.ts"
 import { placesOf } from "./places.ts"
 import { sayNo } from "./say.ts"
 
 /** Terminal coupons of a wallet are history, not something a shopper asks about: "best" says only these. */
-const WORTH_SAYING = new Set(["coupon_reserved", "campaign_paused", "budget_exhausted", "budget_not_open"])
+const WORTH_SAYING = new Set(["coupon_reserved", "campaign_paused"])
 
 /** A left coupon as an item of `rejected`. */
 export const rejectedOf = ({ coupon_id, campaign_id, no: { outcome, ...fields } }: Left): Quote["rejected"][number] =>
   ({ ...fields, coupon_id, ...(campaign_id ? { campaign_id } : {}), code: outcome, detail: sayNo(outcome) }) as Quote["rejected"][number]
 
-/** Of the named coupons, those that the wallet has and that could be used now. */
-const usableNamed = async (parts: Parts, caller: Caller, user: string, coupon_ids: readonly string[]): Promise<Chosen> => {
+/** How many steps "best" may take. */
+export const stepsOf = ({ budget_ms = SEARCH_MS }: { readonly budget_ms?: number | undefined }): number => budget_ms * STEPS_PER_MS
+
+/** Of the named coupons, those that the wallet has and that could be used at an instant. */
+const usableNamed = async (parts: Parts, caller: Caller, user: string, coupon_ids: readonly string[], priced_ms: number | undefined): Promise<Chosen> => {
   const places = placesOf(user, parts.cells, caller.now_ms)
   const { choices, left } = await chooseNamed(parts, caller, user, coupon_ids)
   if (choices.length === 0) return { choices, left }
   const { coupons, at_ms } = await readWallet(parts, places, caller.now_ms, { fields: choices.map(({ field }) => field) })
   const usable = choices.filter((choice) => {
     const record = coupons.get(choice.field)
-    const no = record ? whyNotUsable(choice.coupon_id, record, choice.campaign, at_ms) : { outcome: "coupon_unknown" as const, coupon_id: choice.coupon_id }
+    const no = record ? whyNotUsable(choice.coupon_id, record, choice.campaign, priced_ms ?? at_ms) : { outcome: "coupon_unknown" as const, coupon_id: choice.coupon_id }
     if (no) left.push({ coupon_id: choice.coupon_id, campaign_id: choice.campaign.campaign_id, no })
     return !no
   })
   return { choices: usable, left }
 }
 
-/** Price an order with the user's coupons. */
-export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller): Promise<Answered> => {
-  const user = userHash(ask.user_id)
-  const isBest = ask.coupons === "best"
-  const chosen = ask.coupons === "best"
-    ? await chooseAll(parts, caller, placesOf(user, parts.cells, caller.now_ms), user)
-    : await usableNamed(parts, caller, user, ask.coupons)
-  const left = isBest ? chosen.left.filter(({ no }) => WORTH_SAYING.has(no.outcome)) : chosen.left
+const asPriced = (draft: Draft): Priced => {
+  const held = draftCoupon(draft)
+  return { held: draft.ends_at === undefined ? held : { ...held, ends_at_ms: Date.parse(draft.ends_at) }, draft }
+}
 
-  let choices = chosen.choices
-  // Each round drops at least one coupon that no budget can pay, so it ends.
-  for (;;) {
-    const quote = price(ask.order, choices.map(({ held }) => held), isBest ? "best" : "named", { now_ms: caller.now_ms })
-    const short = await budgetsShort(parts, quote, choices, caller.now_ms)
-    if (short.length === 0) return { outcome: "quoted", body: { ...quote, rejected: [...left.map(rejectedOf), ...quote.rejected] } }
-    left.push(...short)
-    const dropped = new Set(short.map(({ coupon_id }) => coupon_id))
-    choices = choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
+/** What is priced: drafts, and coupons of the wallet where the caller may see it. */
+const chooseFor = async (parts: Parts, ask: QuoteAsk, caller: Caller, priced_ms: number | undefined): Promise<{ priced: Priced[]; left: Left[] }> => {
+  const drafts = (ask.drafts ?? []).map(asPriced)
+  const user = ask.user_id !== undefined && caller.scopes.includes("checkout") ? userHash(ask.user_id) : undefined
+  if (ask.coupons === "best") {
+    const { choices, left } = user === undefined ? { choices: [], left: [] } : await chooseAll(parts, caller, placesOf(user, parts.cells, caller.now_ms), user, { priced_ms })
+    return { priced: [...drafts, ...choices], left: left.filter(({ no }) => WORTH_SAYING.has(no.outcome)) }
   }
+  if (ask.coupons === undefined) return { priced: drafts, left: [] }
+  const byId = new Map<string, Priced>(drafts.map((each) => [each.held.coupon_id, each]))
+  const others = ask.coupons.filter((coupon_id) => !byId.has(coupon_id))
+  const { choices, left }: Chosen = user === undefined
+    ? { choices: [], left: others.map((coupon_id) => ({ coupon_id, no: { outcome: "coupon_unknown", coupon_id } })) }
+    : await usableNamed(parts, caller, user, others, priced_ms)
+  for (const choice of choices) byId.set(choice.coupon_id, choice)
+  return { priced: ask.coupons.flatMap((coupon_id) => byId.get(coupon_id) ?? []), left }
+}
+
+/** A no that is about a budget of another month is called so. */
+const saidOf = (rejected: Quote["rejected"][number], shut: ReadonlySet<string>): object =>
+  rejected.budget_id !== undefined && shut.has(rejected.budget_id) ? { ...rejected, code: "budget_not_open", detail: sayNo("budget_not_open") } : rejected
+
+/** Price an order with the user's coupons, or with drafts. */
+export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller): Promise<Answered> => {
+  const scope = ask.drafts ? "operate" : "checkout"
+  if (!caller.scopes.includes(scope)) return { outcome: "scope_missing", needs_scope: [scope] }
+  const foreign = ask.drafts?.find(({ line }) => line !== undefined && !mayTouch(caller, line))
+  if (foreign) return { outcome: "scope_missing", line: foreign.line }
+
+  const { order, coupons, profile } = ask
+  const priced_ms = ask.priced_at === undefined ? undefined : Date.parse(ask.priced_at)
+  const at_ms = priced_ms ?? caller.now_ms
+  const { priced, left } = await chooseFor(parts, ask, caller, priced_ms)
+  const payers = await payersOf(parts, priced, at_ms)
+  const quote = price(order, payers.held, coupons === "best" ? "best" : "named", {
+    now_ms: at_ms, profile, steps_max: stepsOf(ask), funds: await fundsOf(parts, payers, caller.now_ms),
+    minimise: ask.minimise && budgetsOf(payers, ask.minimise.line),
+  })
+  const rejected = [...left.map(rejectedOf), ...quote.rejected.map((each) => saidOf(each, payers.shut))] as Quote["rejected"][number][]
+  if (Array.isArray(coupons)) rejected.sort((a, b) => coupons.indexOf(a.coupon_id) - coupons.indexOf(b.coupon_id))
+  return { outcome: "quoted", body: { ...quote, rejected } }
 }

@@ -8,26 +8,56 @@ import { fingerprintOf, idHash, settledKey } from "../../lua/keys.ts"
 import { refund } from "../../lua/refund.ts"
 import { type RedemptionRecord, valuesOf } from "../../lua/records.ts"
 import type { Answered, Caller } from "../answers.ts"
+import { WHOLE_MAX } from "../contract/basics.ts"
 import type { RefundAsk } from "../contract/checkout.ts"
 import { readAgedRedemption } from "../journal/aged.ts"
 import type { Parts } from "../parts.ts"
 import { share } from "../pricing/money.ts"
-import { takeBack } from "../pricing/refund.ts"
+import { takeBackReEvaluated } from "../pricing/re_evaluate.ts"
+import { type KeptLine, type RefundLine, takeBack } from "../pricing/refund.ts"
 import { act, NotExecuted } from "../store/redis.ts"
 import { makeTurns } from "../turn.ts"
-import { encodeAllocation, type Allocation } from "./allocation.ts"
+import { besideOf, encodeAllocation, type Allocation } from "./allocation.ts"
 import { stateOf } from "./answers.ts"
 import { findRedemption, isFound } from "./find.ts"
 
 /** Another refund of the same redemption may come first: so many times it is worked out again. */
 const TRIES_MAX = 8
 
-/** The discounts of each line, one number per applied coupon. */
-const discountsOf = ({ lines, applied }: Allocation) => {
-  const perLine = lines.map(() => applied.map(() => 0))
-  applied.forEach((coupon, i) => { for (const [place, discount_minor] of coupon.lines) perLine[place]![i] = discount_minor })
-  return lines.map((line, place) => ({ ...line, discounts: perLine[place]! }))
+/** The discounts of each line, one number per applied coupon, and what is left of them where an earlier refund has withheld some. */
+const refundLinesOf = ({ lines, applied }: Allocation): RefundLine[] => {
+  const perLine = lines.map(() => applied.map(() => ({ discount_minor: 0, left_minor: 0 as number | undefined })))
+  applied.forEach((coupon, i) => { for (const { place, discount_minor, left_minor } of coupon.lines) perLine[place]![i] = { discount_minor, left_minor } })
+  return lines.map((line, place) => {
+    const offs = perLine[place]!
+    const left = offs.flatMap(({ left_minor }) => left_minor ?? [])
+    return { ...line, discounts: offs.map(({ discount_minor }) => discount_minor), ...(left.length === offs.length ? { left } : {}) }
+  })
 }
+
+/** Take the units back; where a coupon looks again, price what is kept with the terms, policies and instant of the redemption. */
+const takenBack = async (parts: Parts, allocation: Allocation, lines: readonly RefundLine[], ask: RefundAsk["lines"]) => {
+  const shipping = allocation.applied.map(besideOf)
+  const { remembered, applied } = allocation
+  if (!remembered) return { ...takeBack(lines, ask, shipping), withheld_minor: 0 }
+  const { order, at_ms, kind_order } = remembered
+  const coupons = await Promise.all(remembered.coupons.map(async ([campaign_no, version, , policy], i) => {
+    const terms = await parts.catalogue.termsOf(campaign_no, version)
+    return { coupon_id: applied[i]!.coupon_id, ends_at_ms: WHOLE_MAX, terms: { ...terms, policy, profile: policy } }
+  }))
+  return takeBackReEvaluated({
+    order, coupons, lines, shipping, looksAgain: remembered.coupons.map(([, , looks_again]) => looks_again === 1), setting: { now_ms: at_ms, profile: { kind_order } },
+  }, ask)
+}
+
+/** The allocation after a refund. */
+const afterRefund = (allocation: Allocation, kept: readonly KeptLine[]): Allocation => ({
+  ...allocation,
+  lines: allocation.lines.map((line, place) => ({ ...line, refunded: kept[place]!.refunded })),
+  applied: allocation.remembered
+    ? allocation.applied.map((coupon, i) => ({ ...coupon, lines: coupon.lines.map((off) => ({ ...off, left_minor: kept[off.place]!.left[i]! })) }))
+    : allocation.applied,
+})
 
 /** What goes back to each budget of one coupon: by what each has left of its share, so that the last refund returns the rest exactly. */
 const amountsOf = (coupon: RedemptionRecord["coupons"][number], back_minor: number): number[] => {
@@ -60,8 +90,7 @@ const refundNow = async (parts: Parts, ask: RefundAsk, { now_ms }: Caller): Prom
     if (state !== "confirmed" && state !== "partly_refunded") return { outcome: `redemption_${state}` }
     if (found.hour === undefined) continue
 
-    const before = discountsOf(allocation)
-    const taken = takeBack(before, ask.lines, allocation.applied.map(({ beside_minor }) => beside_minor))
+    const taken = await takenBack(parts, allocation, refundLinesOf(allocation), ask.lines)
     if (taken.outcome === "refund_exceeds") return { outcome: "refund_exceeds", line_id: taken.line_id, left: taken.left }
 
     const backs: [place: number, amounts: number[], returned: number][] = []
@@ -73,10 +102,10 @@ const refundNow = async (parts: Parts, ask: RefundAsk, { now_ms }: Caller): Prom
       const isReturned = campaign?.body.on_refund === "return" && soFar + back_minor === cost_minor && (back_minor > 0 || taken.full)
       if (back_minor > 0 || isReturned) backs.push([i + 1, amountsOf(coupon, back_minor), isReturned ? 1 : 0])
     }
-    const after: Allocation = { ...allocation, lines: allocation.lines.map((line, place) => ({ ...line, refunded: taken.lines[place]!.refunded })) }
+    const after = afterRefund(allocation, taken.lines)
     const answer = {
       refund_id, redemption_id, state: taken.full ? "refunded" : "partly_refunded",
-      discount_minor: taken.discount_minor, withheld_minor: 0, refund_minor: taken.refund_minor,
+      discount_minor: taken.discount_minor, withheld_minor: taken.withheld_minor, refund_minor: taken.refund_minor,
       lines: after.lines.flatMap((line, place) => {
         const quantity = line.refunded - allocation.lines[place]!.refunded
         return quantity > 0 ? [{ line_id: line.line_id, quantity }] : []

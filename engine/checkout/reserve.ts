@@ -9,20 +9,23 @@ import { reserve } from "../../lua/reserve.ts"
 import { COUPON_STATES } from "../../lua/records.ts"
 import type { Answered, Caller, No } from "../answers.ts"
 import type { ReserveAsk } from "../contract/checkout.ts"
+import type { Order } from "../contract/order.ts"
 import { readAgedCoupon } from "../journal/aged.ts"
-import type { Funding } from "../operate/catalogue.ts"
+import type { Budget, Funding } from "../operate/catalogue.ts"
 import type { Parts } from "../parts.ts"
 import { splitFunding } from "../pricing/funding.ts"
 import { share } from "../pricing/money.ts"
+import { kindOrderOf, type Policy, policyOf } from "../pricing/policy.ts"
 import { price, type Quote } from "../pricing/price.ts"
 import { lease } from "../quota/lease.ts"
 import { act, NotExecuted } from "../store/redis.ts"
-import { encodeAllocation, type Allocation } from "./allocation.ts"
+import { allocatedOf, encodeAllocation, type Allocation, type Remembered } from "./allocation.ts"
 import { reservedAnswer } from "./answers.ts"
 import { chooseAll, chooseNamed, readWallet, seenFrom, whyNotUsable, type Choice, type Left } from "./choose.ts"
 import { findRedemption, isFound } from "./find.ts"
 import { placesOf, type Places } from "./places.ts"
-import { rejectedOf } from "./quote.ts"
+import { budgetsOf, payersOf } from "./payers.ts"
+import { rejectedOf, stepsOf } from "./quote.ts"
 
 /** A hold lasts so long when the request does not say. */
 export const HOLD_S = 900
@@ -33,36 +36,51 @@ const TRIES_MAX = 12
 interface Payment extends Funding { readonly amount_minor: number }
 interface Plan { readonly quote: Quote; readonly choices: Choice[]; readonly payments: Payment[][] }
 
-const allocationOf = (ask: ReserveAsk, request_id: string, quote: Quote, left: readonly Left[]): Allocation => {
-  const placeOf = new Map(ask.order.lines.map(({ line_id }, place) => [line_id, place]))
-  return {
-    order_id: ask.order_id, user_id: ask.user_id, request_id, hold_ms: (ask.hold_s ?? HOLD_S) * 1_000,
-    discount_minor: quote.discount_minor, total_minor: quote.total_minor,
-    lines: ask.order.lines.map(({ line_id, quantity, unit_price_minor }) => ({ line_id, quantity, refunded: 0, unit_price_minor })),
-    applied: quote.applied.map(({ coupon_id, campaign_id, discount_minor, cost_minor, lines }) => ({
-      coupon_id, campaign_id, discount_minor, lines: lines.map((line): [number, number] => [placeOf.get(line.line_id)!, line.discount_minor]),
-      beside_minor: cost_minor - lines.reduce((sum, line) => sum + line.discount_minor, 0),
-    })),
-    rejected: ask.coupons === "best" ? [...left.map(rejectedOf), ...quote.rejected] : undefined,
-  }
-}
+/** The policy that a coupon is priced by, every axis of it. */
+const policyFor = ({ profile }: ReserveAsk, { campaign: { terms } }: Choice): Policy => policyOf(profile, terms.profile)
 
-/** The facts of the entry: what later jobs need and cannot ask for again. Ids of devices, payments and addresses only as keyed hashes. */
+/** What a refund needs that looks again; nothing where no applied coupon asks for it. */
+const rememberedOf = (ask: ReserveAsk, choices: readonly Choice[], at_ms: number): Remembered | undefined =>
+  choices.some(({ campaign }) => campaign.body.refund_policy === "re_evaluate")
+    ? {
+      order: withoutHashed(ask.order), at_ms, kind_order: kindOrderOf(ask.profile),
+      coupons: choices.map((choice) => [choice.campaign.campaign_no, choice.campaign.version, choice.campaign.body.refund_policy === "re_evaluate" ? 1 : 0, policyFor(ask, choice)]),
+    }
+    : undefined
+
+const allocationOf = (ask: ReserveAsk, request_id: string, { quote, choices }: Plan, left: readonly Left[], at_ms: number): Allocation => ({
+  order_id: ask.order_id, user_id: ask.user_id, request_id, hold_ms: (ask.hold_s ?? HOLD_S) * 1_000,
+  discount_minor: quote.discount_minor, total_minor: quote.total_minor, profile: quote.profile, proved: quote.proved, gap_minor: quote.gap_minor,
+  lines: ask.order.lines.map(({ line_id, quantity, unit_price_minor }) => ({ line_id, quantity, refunded: 0, unit_price_minor })),
+  applied: allocatedOf(quote.applied, ask.order.lines),
+  rejected: ask.coupons === "best" ? [...left.map(rejectedOf), ...quote.rejected] : undefined,
+  remembered: rememberedOf(ask, choices, at_ms),
+})
+
+/** An order without the ids that are stored only as keyed hashes. */
+const withoutHashed = ({ device_id: _, payment_id: __, address_id: ___, ...order }: Order) => order
+
+/**
+ * The facts of the entry: what later jobs need and cannot ask for again. Ids of devices, payments and addresses only as keyed hashes. The
+ * policy stands in full, because a profile's name may come to mean something else; a coupon has its own where its campaign names one.
+ */
 const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, request_id: string, redemption_id: string, { quote, choices, payments }: Plan): string => {
-  const { device_id, payment_id, address_id, ...order } = ask.order
+  const { device_id, payment_id, address_id } = ask.order
   return JSON.stringify({
     redemption_id, order_id: ask.order_id, user_id: ask.user_id, request_id,
     order: {
-      ...order,
+      ...withoutHashed(ask.order),
       ...(device_id === undefined ? {} : { device: hashId("device", device_id) }),
       ...(payment_id === undefined ? {} : { payment: hashId("payment", payment_id) }),
       ...(address_id === undefined ? {} : { address: hashId("address", address_id) }),
     },
-    discount_minor: quote.discount_minor, total_minor: quote.total_minor,
+    discount_minor: quote.discount_minor, shipping_discount_minor: quote.shipping_discount_minor, total_minor: quote.total_minor,
+    benefit_minor: quote.benefit_minor, cost_minor: quote.cost_minor, policy: policyOf(ask.profile, undefined),
     applied: quote.applied.map((applied, i) => {
-      const { campaign } = choices[i]!
+      const choice = choices[i]!
+      const { campaign } = choice
       return {
-        ...applied, version: campaign.version,
+        ...applied, version: campaign.version, ...(campaign.terms.profile === undefined ? {} : { policy: policyFor(ask, choice) }),
         funding: payments[i]!.map(({ budget, share_bp, amount_minor }) => ({ budget_id: budget.budget_id, party: budget.party, share_bp, amount_minor })),
       }
     }),
@@ -99,12 +117,14 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
   const isBest = ask.coupons === "best"
   /** Coupons of "best" that turned out not to be usable, and why. */
   const dropped = new Map<string, Left>()
+  /** What is left of budgets that Redis has found short, by its own word: what is priced anew is priced with it. */
+  const short = new Map<string, number>()
   let is_new = 0, isShort = false
 
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const chosen = ask.coupons === "best" ? await chooseAll(parts, caller, places, user, order) : await chooseNamed(parts, caller, user, ask.coupons)
+    const chosen = ask.coupons === "best" ? await chooseAll(parts, caller, places, user, { order }) : await chooseNamed(parts, caller, user, ask.coupons)
     const choices = chosen.choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
-    const quote = price(ask.order, choices.map(({ held }) => held), isBest ? "best" : "named", { now_ms })
+    const quote = await priceFor(parts, ask, choices, short, now_ms)
 
     if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {
       return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, chosen.left[0]?.no ?? rejection(quote))
@@ -116,7 +136,7 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
       return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, plan.no.no)
     }
     const left = [...chosen.left.filter(({ no }) => no.outcome === "coupon_reserved" || no.outcome === "campaign_paused"), ...dropped.values()]
-    const allocation = allocationOf(ask, request_id, quote, left)
+    const allocation = allocationOf(ask, request_id, plan, left, now_ms)
     const reply = await act(parts.redis, reserve, {
       keys: places.keys,
       args: {
@@ -162,8 +182,13 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
         // A cell that never had any of a budget does not know its month.
         const isShut = budget !== undefined && (now_ms < budget.opens_ms || now_ms >= budget.closes_ms)
         if (reply.outcome === "budget_exhausted" && budget && !isShut) {
-          const short = { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
-          if (await lease(parts, short, now_ms)) { isShort = true; continue }
+          const want = { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
+          if (await lease(parts, want, now_ms)) { isShort = true; continue }
+          // One that is short may give less, and "best" may have another coupon: pricing says which, with what there is.
+          if (isBest || policyFor(ask, plan.choices.find((choice) => choice.coupon_id === coupon_id)!).budget_short === "partial") {
+            short.set(budget.budget_id, leftOf(plan, budget, coupon_id, reply.missing_minor))
+            continue
+          }
         }
         no = refuse({ outcome: isShut ? "budget_not_open" : reply.outcome, coupon_id, budget_id: budget?.budget_id }, coupon_id)
       }
@@ -172,6 +197,22 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
   }
   if (isShort) return { outcome: "quota_busy" }
   throw new NotExecuted("the order's coupons kept changing")
+}
+
+/** Price the order; who pays matters only where a budget was found short, or one is to be spared. */
+const priceFor = async (parts: Parts, ask: ReserveAsk, choices: readonly Choice[], short: ReadonlyMap<string, number>, now_ms: number): Promise<Quote> => {
+  const wish = ask.coupons === "best" ? "best" : "named"
+  const setting = { now_ms, profile: ask.profile, steps_max: stepsOf(ask) }
+  if (short.size === 0 && !ask.minimise) return price(ask.order, choices.map(({ held }) => held), wish, setting)
+  const payers = await payersOf(parts, choices, now_ms)
+  return price(ask.order, payers.held, wish, { ...setting, funds: short, minimise: ask.minimise && budgetsOf(payers, ask.minimise.line) })
+}
+
+/** What of a budget there was for the whole act, when a coupon of it lacked so much: what those up to it take, less that. */
+const leftOf = ({ quote, payments }: Plan, { budget_no }: Budget, coupon_id: string, missing_minor: number): number => {
+  const last = quote.applied.findIndex((applied) => applied.coupon_id === coupon_id)
+  const upTo = payments.slice(0, last + 1).flat().filter(({ budget }) => budget.budget_no === budget_no)
+  return upTo.reduce((sum, { amount_minor }) => sum + amount_minor, -missing_minor)
 }
 
 /** Who pays a cost whose money was held at issue: the budgets that hold it, none of them more than it holds. */

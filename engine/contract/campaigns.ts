@@ -14,13 +14,11 @@ import { type AskOf, operation } from "./operation.ts"
 
 const CampaignPath = Type.Object({ campaign_id: Id }, closed)
 
-const { kind, terms, threshold_minor, applies_to, channels, regions, payment_methods, stacking } = PRICING_FIELDS
-
 const FIELDS = {
   line: Id,
   name: Text,
   currency: Currency,
-  kind, terms, threshold_minor, applies_to, channels, regions, payment_methods, stacking,
+  ...PRICING_FIELDS,
   starts_at: Instant,
   ends_at: Instant,
   coupon_valid_s: Type.Optional(Type.Integer({ minimum: 1, maximum: VALID_S_MAX, description: "a coupon ends so long after its issue, or with the campaign" })),
@@ -30,6 +28,7 @@ const FIELDS = {
   hold_at: Type.Optional(Type.Enum(["reserve", "issue"], { default: "reserve", description: "when the budget is first held" })),
   funding: Type.Array(Type.Object({ budget_id: Id, share_bp: BpFromOne }, closed), { minItems: 1, maxItems: FUNDING_MAX, description: "who pays; the shares sum to 10000" }),
   on_refund: Type.Optional(Type.Enum(["keep", "return"], { default: "keep", description: "whether a fully refunded coupon is given back" })),
+  refund_policy: Type.Optional(Type.Enum(["keep", "re_evaluate"], { default: "keep", description: "whether what a customer keeps after a partial refund is priced anew" })),
 }
 
 const CampaignBodySchema = Type.Object(FIELDS, closed)
@@ -52,20 +51,36 @@ const fundingFault = (funding: CampaignBody["funding"]): RequestFault | undefine
 /** The terms of each kind, checked as `terms.…`. */
 const TERMS: ReadonlyMap<string, Check> = new Map(KINDS.map((each) => [each.name, check(Type.Object({ terms: each.terms }))]))
 
-/** What the schema of a campaign cannot say. */
-export const campaignFault = (body: CampaignBody): RequestFault | undefined => {
+/** What is wrong with the fields that decide prices. */
+const pricingFault = (body: Pick<CampaignBody, "kind" | "terms">): RequestFault | undefined => {
   const unfit = TERMS.get(body.kind)!({ terms: body.terms })
   if (unfit) return unfit
   for (const [field, value] of Object.entries(body)) if (!isPrintable(value)) return fault(field, "must have only printable characters")
   const [wrong] = termsFaults(body)
-  if (wrong) return fault(fieldName(body, wrong.field.split(".")), wrong.says.replace(/\.$/, ""))
-  if (instantMs(body.ends_at)! <= instantMs(body.starts_at)!) return fault("ends_at", "must be after starts_at")
-  const unfunded = fundingFault(body.funding)
-  if (unfunded) return unfunded
-  if (body.hold_at !== "issue") return undefined
+  return wrong && fault(fieldName(body, wrong.field.split(".")), wrong.says.replace(/\.$/, ""))
+}
+
+const windowFault = (starts_at: string, ends_at: string): RequestFault | undefined =>
+  instantMs(ends_at)! > instantMs(starts_at)! ? undefined : fault("ends_at", "must be after starts_at")
+
+/** What the schema of a campaign cannot say. */
+export const campaignFault = (body: CampaignBody): RequestFault | undefined => {
+  const wrong = pricingFault(body) ?? windowFault(body.starts_at, body.ends_at) ?? fundingFault(body.funding)
+  if (wrong || body.hold_at !== "issue") return wrong
   if (boundMinor(body) === undefined) return fault("terms", 'must bound what one coupon can cost where hold_at is "issue"')
   return body.on_refund === "return" ? fault("on_refund", 'must be "keep" where hold_at is "issue"') : undefined
 }
+
+const { kind, terms, ...beside } = FIELDS
+/** A campaign that does not exist yet: what it promises, and of the rest what is known already. */
+export const Draft = Type.Object({ campaign_id: Id, kind, terms, ...Type.Partial(Type.Object(beside)).properties }, closed)
+export type Draft = Static<typeof Draft>
+
+/** What the schema of a draft cannot say. */
+export const draftFault = (draft: Draft): RequestFault | undefined =>
+  pricingFault(draft)
+  ?? (draft.starts_at !== undefined && draft.ends_at !== undefined ? windowFault(draft.starts_at, draft.ends_at) : undefined)
+  ?? (draft.funding && fundingFault(draft.funding))
 
 const CampaignOut = Type.Object({
   campaign_id: Id,

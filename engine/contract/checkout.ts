@@ -2,41 +2,23 @@
  * Checkout: an order is priced, coupons are held for it, and the hold is confirmed, given back or refunded.
  */
 import { Type, type Static } from "typebox"
+import { ProfileSchema } from "../pricing/policy.ts"
 import {
-  closed, Count, CountFromOne, COUPONS_MAX, Currency, HOLD_DEFAULT_S, HOLD_S_MAX, Id, Instant, InstantOut, LINES_MAX, Money, PAGE, WHOLE_MAX,
+  closed, Count, CountFromOne, COUPONS_MAX, HOLD_DEFAULT_S, HOLD_S_MAX, Id, Instant, InstantOut, LINES_MAX, Money, PAGE,
 } from "./basics.ts"
+import { Draft, draftFault } from "./campaigns.ts"
 import type { RequestFault } from "./check.ts"
+import { Order, orderFault } from "./order.ts"
 import { type AskOf, operation } from "./operation.ts"
 
-const OrderLine = Type.Object({
-  line_id: Id,
-  sku: Id,
-  merchant_id: Type.Optional(Id),
-  category: Type.Optional(Id),
-  unit_price_minor: Money,
-  quantity: CountFromOne,
-}, closed)
+const COUPONS = `"best" or a list of at most ${COUPONS_MAX} coupon ids`
+const Coupons = Type.Union([Type.Literal("best"), Type.Array(Id, { maxItems: COUPONS_MAX })], { description: COUPONS })
 
-const hashed = (what: string) => Type.Optional(Type.String({ ...Id, description: `${what}; stored only as a keyed hash` }))
-
-const Order = Type.Object({
-  currency: Currency,
-  channel: Type.Optional(Id),
-  region: Type.Optional(Id),
-  payment_method: Type.Optional(Id),
-  device_id: hashed("the device"),
-  payment_id: hashed("an account or card token, never a card number"),
-  address_id: hashed("the address"),
-  shipping_minor: Type.Optional(Money),
-  lines: Type.Array(OrderLine, { minItems: 1, maxItems: LINES_MAX, description: `a list of 1 to ${LINES_MAX} lines` }),
-}, closed)
-/** An order as a checkout sends it. */
-export type Order = Static<typeof Order>
-
-const Coupons = Type.Union(
-  [Type.Literal("best"), Type.Array(Id, { maxItems: COUPONS_MAX })],
-  { description: `"best" or a list of at most ${COUPONS_MAX} coupon ids` },
-)
+/** What "best" may take by default and at most, in milliseconds. */
+export const SEARCH_MS = 20
+export const SEARCH_MS_MAX = 50
+/** Campaigns that do not exist yet, in one quote. */
+export const DRAFTS_MAX = COUPONS_MAX
 
 /** The ids of a list must differ; the second of two equal ones is the fault. */
 const twice = (ids: readonly string[], field: (place: number) => string): RequestFault | undefined => {
@@ -49,36 +31,41 @@ const twice = (ids: readonly string[], field: (place: number) => string): Reques
   return undefined
 }
 
-const tooMuch = (field: string): RequestFault => ({ field, detail: `${field} makes an amount of more than 2^53-1.` })
+const couponPlace = (place: number): string => `coupons[${place}]`
+const draftPlace = (place: number): string => `drafts[${place}].campaign_id`
+const missing = (field: string): RequestFault => ({ field, detail: `${field} is missing.` })
 
-const orderFault = ({ lines, shipping_minor = 0 }: Order): RequestFault | undefined => {
-  const seen = lines.length > 1 ? new Set<string>() : undefined
-  let sum = shipping_minor
-  for (let place = 0; place < lines.length; place++) {
-    const { line_id, unit_price_minor, quantity } = lines[place]!
-    // A product or a sum of more than 2^53-1 is never rounded to one that is not.
-    const amount = unit_price_minor * quantity
-    if (amount > WHOLE_MAX) return tooMuch(`order.lines[${place}].quantity`)
-    sum += amount
-    if (sum > WHOLE_MAX) return tooMuch(`order.lines[${place}].unit_price_minor`)
-    if (seen?.has(line_id)) return { field: `order.lines[${place}].line_id`, detail: `order.lines[${place}].line_id stands twice in the order.` }
-    seen?.add(line_id)
+type Asked = Static<typeof Coupons>
+const cartFault = ({ order, coupons }: { order: Order; coupons: Asked | undefined }): RequestFault | undefined =>
+  orderFault(order) ?? (coupons === undefined || coupons === "best" ? undefined : twice(coupons, couponPlace))
+
+const draftsFault = (drafts: readonly Draft[]): RequestFault | undefined => {
+  const again = twice(drafts.map(({ campaign_id }) => campaign_id), draftPlace)
+  if (again) return again
+  for (const [place, draft] of drafts.entries()) {
+    const wrong = draftFault(draft)
+    if (wrong) return { field: `drafts[${place}].${wrong.field}`, detail: `drafts[${place}].${wrong.detail}` }
   }
   return undefined
 }
 
-const couponPlace = (place: number): string => `coupons[${place}]`
-const cartFault = ({ order, coupons }: { order: Order; coupons: Static<typeof Coupons> }): RequestFault | undefined =>
-  orderFault(order) ?? (coupons === "best" ? undefined : twice(coupons, couponPlace))
+/** How an order is priced, beside its coupons. */
+const SETTING = {
+  profile: Type.Optional(Type.Union(ProfileSchema.anyOf, { description: "a money policy: the name of a profile, or an object of its axes" })),
+  budget_ms: Type.Optional(Type.Integer({
+    minimum: 1, maximum: SEARCH_MS_MAX, default: SEARCH_MS, description: `what "best" may take, 1 to ${SEARCH_MS_MAX} ms, turned into a count of steps before it begins`,
+  })),
+  minimise: Type.Optional(Type.Object({ line: Id }, { ...closed, description: 'of equally good sets, "best" takes the one that costs this line\'s budgets least' })),
+}
 
 const AppliedLine = Type.Object({
   line_id: Id, discount_minor: Money,
-  units: Type.Optional(Type.Array(Type.Object({ quantity: CountFromOne, discount_minor: Money }, closed))),
+  units: Type.Array(Type.Object({ quantity: CountFromOne, discount_minor: Money }, closed), { description: "runs of units in their order: the discount of each" }),
 }, closed)
 
 const Applied = Type.Object({
   coupon_id: Id, campaign_id: Id, discount_minor: Money, lines: Type.Array(AppliedLine),
-  shipping_discount_minor: Type.Optional(Money), benefit_minor: Type.Optional(Money), cost_minor: Type.Optional(Money),
+  shipping_discount_minor: Money, benefit_minor: Money, cost_minor: Money,
   gifts: Type.Optional(Type.Array(Type.Object({ sku: Id, unit_price_minor: Money, quantity: CountFromOne }, closed))),
   schedule: Type.Optional(Type.Array(Type.Object({ period: CountFromOne, principal_minor: Money, interest_minor: Money }, closed))),
 }, closed)
@@ -93,24 +80,28 @@ const Rejected = Type.Object({
   reason: Type.Optional(Type.String({ description: "for terms_not_met: the first condition that fails" })),
   rule: Type.Optional(Type.Enum(["exclusive", "group", "with_groups", "per_order"])),
   other_coupon_id: Type.Optional(Id),
+  budget_id: Type.Optional(Id), ended_at: Type.Optional(InstantOut),
   needs: Type.Optional(Needs),
 }, closed)
 
 const PRICED = {
-  shipping_discount_minor: Type.Optional(Money), benefit_minor: Type.Optional(Money), cost_minor: Type.Optional(Money),
-  profile: Type.Optional(Type.Unknown()), proved: Type.Optional(Type.Boolean()), gap_minor: Type.Optional(Money),
+  discount_minor: Type.Integer({ ...Money, description: "what comes off, the shipping discount in it" }),
+  shipping_discount_minor: Money,
+  total_minor: Type.Integer({ ...Money, description: "what is left to pay" }),
+  benefit_minor: Type.Integer({ ...Money, description: "what is given beside the price: gifts, interest, money later" }),
+  cost_minor: Type.Integer({ ...Money, description: "what the budgets pay" }),
+  profile: Type.Union(ProfileSchema.anyOf),
+  proved: Type.Boolean({ description: "nothing better exists" }),
+  gap_minor: Type.Integer({ ...Money, description: "how much better a set could at most be" }),
+  applied: Type.Array(Applied, { description: "in the order of application" }),
 }
 
-const QuoteOut = Type.Object({
-  discount_minor: Money, total_minor: Money, applied: Type.Array(Applied), rejected: Type.Array(Rejected), ...PRICED,
-}, closed)
-export type QuoteAnswer = Static<typeof QuoteOut>
+const QuoteOut = Type.Object({ ...PRICED, rejected: Type.Array(Rejected) }, closed)
 
 export const REDEMPTION_STATES = ["reserved", "confirmed", "partly_refunded", "refunded", "cancelled", "expired"] as const
 
 const REDEMPTION = {
-  redemption_id: Id, order_id: Id, user_id: Id,
-  discount_minor: Money, total_minor: Money, applied: Type.Array(Applied), ...PRICED,
+  redemption_id: Id, order_id: Id, user_id: Id, ...PRICED,
 }
 
 const ReservedOut = Type.Object({ ...REDEMPTION, state: Type.Literal("reserved"), rejected: Type.Optional(Type.Array(Rejected)), expires_at: InstantOut }, closed)
@@ -137,9 +128,21 @@ const RedemptionsOut = Type.Object({ items: Type.Array(RedemptionOut), next: Typ
 const RedemptionPath = Type.Object({ redemption_id: Id }, closed)
 
 export const quoteOrder = operation({
-  name: "quote", method: "POST", path: "/v1/quotes", family: "checkout", scopes: ["checkout"],
-  says: "Price an order with coupons. It changes nothing.",
-  body: Type.Object({ user_id: Id, order: Order, coupons: Coupons }, closed), rule: cartFault,
+  name: "quote", method: "POST", path: "/v1/quotes", family: "checkout", scopes: ["checkout", "operate"],
+  says: "Price an order with coupons, or, for operators, with campaigns that do not exist yet. It changes nothing.",
+  body: Type.Object({
+    user_id: Type.Optional(Type.String({ ...Id, description: "may be missing where drafts are priced" })),
+    order: Order,
+    coupons: Type.Optional(Type.Union([...Coupons.anyOf], { description: `${COUPONS}; with drafts also their campaign ids, and all drafts in their order unless told` })),
+    ...SETTING,
+    priced_at: Type.Optional(Instant),
+    drafts: Type.Optional(Type.Array(Draft, { minItems: 1, maxItems: DRAFTS_MAX, description: `a list of 1 to ${DRAFTS_MAX} campaigns, priced as if the user held one coupon of each` })),
+  }, closed),
+  rule: ({ user_id, order, coupons, drafts }) => {
+    if (!drafts && user_id === undefined) return missing("user_id")
+    if (!drafts && coupons === undefined) return missing("coupons")
+    return cartFault({ order, coupons }) ?? (drafts && draftsFault(drafts))
+  },
   yes: { quoted: QuoteOut }, no: [],
 })
 
@@ -147,7 +150,7 @@ export const reserveOrder = operation({
   name: "reserve", method: "POST", path: "/v1/redemptions", family: "checkout", scopes: ["checkout"],
   says: "Hold coupons and their money for an order.",
   body: Type.Object({
-    order_id: Id, user_id: Id, request_id: Type.Optional(Type.String({ ...Id, description: "the order_id unless told" })), order: Order, coupons: Coupons,
+    order_id: Id, user_id: Id, request_id: Type.Optional(Type.String({ ...Id, description: "the order_id unless told" })), order: Order, coupons: Coupons, ...SETTING,
     hold_s: Type.Optional(Type.Integer({ minimum: 1, maximum: HOLD_S_MAX, default: HOLD_DEFAULT_S, description: `seconds, 1 to ${HOLD_S_MAX}` })),
   }, closed),
   rule: cartFault,

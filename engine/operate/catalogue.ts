@@ -52,6 +52,8 @@ export interface Catalogue {
   budgetByNo(budget_no: number): Promise<Budget | undefined>
   /** A campaign's budgets for a hold at an instant, or the id of one that is not there for it. */
   fundingAt(campaign: Campaign, now_ms: number): Promise<Funding[] | { missing: string }>
+  /** The terms of a campaign as one of its versions had them. */
+  termsOf(campaign_no: number, version: number): Promise<Terms>
   /** Read a campaign again, after a cell said that it has another version. */
   readAgain(campaign_no: number): Promise<Campaign | undefined>
   /** Read everything that changed since the last look. */
@@ -66,6 +68,8 @@ interface CampaignRow { campaign_no: number; campaign_id: string; line: string; 
 const LOOK_BACK_MS = 5_000
 /** Budgets are made in the order of their numbers, but for transactions that overlap: so many are looked at again. */
 const BUDGETS_BACK = 100
+/** So many older versions' terms are remembered; beyond it they are forgotten together. */
+const OLDER_MAX = 1_000
 
 /** The catalogue of one process over one database. `zone` decides which month an instant is in. */
 export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
@@ -73,6 +77,7 @@ export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
   const byNo = new Map<number, Campaign>()
   const budgetsById = new Map<string, Budget>()
   const budgetsByNo = new Map<number, Budget>()
+  const older = new Map<string, Terms>()
   let looked_ms = 0, budget_no_max = 0
 
   const learn = (row: CampaignRow): Campaign => {
@@ -121,6 +126,20 @@ export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
         funding.push({ budget, share_bp })
       }
       return funding
+    },
+    termsOf: async (campaign_no, version) => {
+      const campaign = await catalogue.campaignByNo(campaign_no)
+      if (campaign?.version === version) return campaign.terms
+      const key = `${campaign_no}/${version}`
+      const known = older.get(key)
+      if (known) return known
+      const [row] = await answeringPostgres(() => sql<{ body: unknown }[]>`select body from campaign_versions where campaign_no = ${campaign_no} and version = ${version}`)
+      if (!campaign || !row) throw new Error(`version ${version} of campaign ${campaign_no} has gone`)
+      const body = (typeof row.body === "string" ? JSON.parse(row.body) : row.body) as CampaignBody
+      const terms = compileTerms({ ...body, campaign_id: campaign.campaign_id, version })
+      if (older.size >= OLDER_MAX) older.clear()
+      older.set(key, terms)
+      return terms
     },
     readAgain: async (campaign_no) => (await readCampaigns(sql`campaign_no = ${campaign_no}`))[0],
     refresh: async () => {

@@ -187,7 +187,7 @@ function appliedCoupon(sheet: Sheet, { candidate, effect }: Taken): AppliedCoupo
 type Units = AppliedLine["units"][number]
 
 /** An amount on units alike, the first carrying what is left over. */
-function evenUnits(quantity: number, discountMinor: number): Units[] {
+export function evenUnits(quantity: number, discountMinor: number): Units[] {
   const each = Math.floor(discountMinor / quantity)
   const first = discountMinor - each * quantity
   if (first === 0) return [{ quantity, discount_minor: each }]

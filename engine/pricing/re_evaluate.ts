@@ -22,6 +22,8 @@ export type Remembered = {
   readonly lines: readonly RefundLine[]
   /** What each coupon took off the shipping. */
   readonly shipping: readonly number[]
+  /** Which of the coupons look again; all where this is missing. */
+  readonly looksAgain?: readonly boolean[]
 }
 
 type Refused = Extract<TakenBack, { outcome: "refund_exceeds" }>
@@ -29,7 +31,7 @@ type Back = Extract<TakenBack, { outcome: "ok" }>
 
 /** Takes units back and withholds what the kept ones hold too much. `discount_minor` and `taken` include what is withheld. */
 export function takeBackReEvaluated(remembered: Remembered, ask: RefundAsk): Refused | (Back & { withheld_minor: number }) {
-  const { order, coupons, setting, lines, shipping } = remembered
+  const { order, coupons, setting, lines, shipping, looksAgain } = remembered
   const back = takeBack(lines, ask, shipping)
   if (back.outcome !== "ok" || back.full) return back.outcome === "ok" ? { ...back, withheld_minor: 0 } : back
 
@@ -48,7 +50,7 @@ export function takeBackReEvaluated(remembered: Remembered, ask: RefundAsk): Ref
   const beyond: number[] = []
   for (const { line_id, left } of back.lines) {
     left.forEach((amount, coupon) => {
-      const now = byCoupon[coupon]!.get(line_id) ?? 0
+      const now = looksAgain?.[coupon] === false ? amount : byCoupon[coupon]!.get(line_id) ?? 0
       held += amount
       due += now
       beyond.push(Math.max(0, amount - now))
