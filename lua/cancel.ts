@@ -9,6 +9,6 @@ export const cancel = script("cancel", {
     gate_closed: {},
     not_open: {},
     redemption_expired: { expired_at_ms: "int" },
-    cancelled: { head: "bytes", body: "text" },
+    cancelled: { cancelled_at_ms: "int", body: "text" },
   },
 })

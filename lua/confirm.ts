@@ -9,6 +9,6 @@ export const confirm = script("confirm", {
     gate_closed: {},
     not_open: {},
     redemption_expired: { expired_at_ms: "int" },
-    confirmed: { head: "bytes", body: "text" },
+    confirmed: { confirmed_at_ms: "int", body: "text" },
   },
 })

@@ -3,8 +3,8 @@
 -- Its coupons must be free again; that they ended since does not matter, nor that their budgets' month is over. Money that
 -- was given back when the hold ran out is taken anew, all or nothing. The order must not have another live redemption.
 
-local found = redis.call("HMGET", from, redemption, redemption .. ".body")
-local head = found[1] and unpack_redemption(found[1])
+local kept = redis.call("HGET", from, redemption)
+local head = kept and unpack_redemption(kept)
 local book = open_book(quota, head and quotas_of(head) or {}, now_ms)
 if not book then return { GATE_CLOSED } end
 if not head or head.state ~= REDEMPTION.expired then return { MOVED } end
@@ -42,9 +42,9 @@ redeem(book, head, coupons)
 local act = new_act()
 for _, coupon in pairs(coupons) do coupon.redemption = redemption end
 put_coupons(act, head, coupons)
-local packed = put_redemption(act, redemption, head, "")
+kept = put_redemption(act, redemption, head, "")
 write_act(journal, book, ACT.confirmed, user, act, "")
 redis.call("HSET", wallet, "r" .. redemption, settled_mark(head, hour), "o" .. head.order, redemption, coupon_fields(act))
-redis.call("HDEL", from, redemption, redemption .. ".body")
-redis.call("HSET", settled, redemption, packed, redemption .. ".body", found[2])
-return { CONFIRMED, packed, found[2] }
+redis.call("HDEL", from, redemption)
+redis.call("HSET", settled, redemption, kept)
+return { CONFIRMED, book.at_ms, head.body }

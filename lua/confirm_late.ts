@@ -12,6 +12,6 @@ export const confirm_late = script("confirm_late", {
     order_taken: {},
     coupon_taken: { field: "text" },
     budget_exhausted: { field: "text", budget: "int", missing_minor: "int" },
-    confirmed: { head: "bytes", body: "text" },
+    confirmed: { confirmed_at_ms: "int", body: "text" },
   },
 })

@@ -50,7 +50,7 @@ end
 
 -- Below this line nothing may refuse.
 if #gone > 0 then
-  book.cell.evicted = tail_of(journal)
+  book.cell.evicted, book.cell.is_touched = tail_of(journal), true
   save_book(book)
   redis.call("HDEL", wallet, unpack(gone))
   if #kept > 0 then redis.call("HSET", wallet, unpack(kept)) end

@@ -6,7 +6,7 @@ local over_ms = (hour + 1) * HOUR_MS
 if over_ms + age_ms > book.at_ms or over_ms >= flushed_ms then return { NOT_DUE } end
 
 -- Below this line nothing may refuse.
-book.cell.evicted = tail_of(journal)
+book.cell.evicted, book.cell.is_touched = tail_of(journal), true
 save_book(book)
 redis.call("UNLINK", settled)
 return { EVICTED }

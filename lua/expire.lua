@@ -1,7 +1,7 @@
 -- End a hold that ran out: exactly what it took comes back. A deadline whose redemption is gone is forgotten.
 
-local found = redis.call("HMGET", open, redemption, redemption .. ".body")
-local head = found[1] and unpack_redemption(found[1])
+local kept = redis.call("HGET", open, redemption)
+local head = kept and unpack_redemption(kept)
 local book = open_book(quota, head and quotas_of(head) or {}, now_ms)
 if not book then return { GATE_CLOSED } end
 if not head then
@@ -11,5 +11,5 @@ end
 if book.at_ms < head.expires_ms then return { NOT_DUE, head.expires_ms } end
 
 local at = { journal = journal, open = open, due = due, wallet = wallet, settled = settled }
-close_hold(at, book, ACT.expired, REDEMPTION.expired, user, redemption, head, found[2], hour)
+close_hold(at, book, ACT.expired, REDEMPTION.expired, user, redemption, head, hour)
 return { EXPIRED }

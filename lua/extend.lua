@@ -2,11 +2,11 @@
 
 local book = open_book(quota, {}, now_ms)
 if not book then return { GATE_CLOSED } end
-local found = redis.call("HMGET", open, redemption, redemption .. ".body")
-if not found[1] then return { NOT_OPEN } end
-local head = unpack_redemption(found[1])
+local kept = redis.call("HGET", open, redemption)
+if not kept then return { NOT_OPEN } end
+local head = unpack_redemption(kept)
 if book.at_ms >= head.expires_ms then return { REDEMPTION_EXPIRED } end
-if expires_ms == head.expires_ms then return { REPLAYED, found[1], found[2] } end
+if expires_ms == head.expires_ms then return { REPLAYED, kept } end
 if expires_ms < head.expires_ms then return { EXPIRES_TOO_EARLY, head.expires_ms } end
 if expires_ms > head.reserved_ms + longest_ms then return { EXPIRES_TOO_LATE, head.reserved_ms + longest_ms } end
 if book.cell.full == 1 then return { JOURNAL_FULL } end
@@ -16,8 +16,8 @@ head.revision = head.revision + 1
 
 -- Below this line nothing may refuse.
 local act = new_act()
-local packed = put_redemption(act, redemption, head, "")
+kept = put_redemption(act, redemption, head, "")
 write_act(journal, book, ACT.extended, user, act, "")
-redis.call("HSET", open, redemption, packed)
+redis.call("HSET", open, redemption, kept)
 redis.call("ZADD", due, expires_ms, "r" .. user .. redemption)
-return { EXTENDED, packed, found[2] }
+return { EXTENDED, kept }

@@ -9,10 +9,10 @@ export const extend = script("extend", {
     gate_closed: {},
     not_open: {},
     redemption_expired: {},
-    replayed: { head: "bytes", body: "text" },
+    replayed: { kept: "bytes" },
     expires_too_early: { expires_at_ms: "int" },
     expires_too_late: { latest_ms: "int" },
     journal_full: {},
-    extended: { head: "bytes", body: "text" },
+    extended: { kept: "bytes" },
   },
 })

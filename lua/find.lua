@@ -7,6 +7,6 @@ local mark = redis.call("HGET", wallet, "r" .. redemption)
 if not mark then return { REDEMPTION_UNKNOWN } end
 local hour_then = string.sub(mark, 2)
 if mark ~= "o" and hour_then ~= hour then return { LOOK_IN, hour_then } end
-local found = redis.call("HMGET", mark == "o" and open or settled, redemption, redemption .. ".body")
-if not found[1] then return { AGED, mark } end
-return { FOUND, found[1], found[2], book.at_ms }
+local kept = redis.call("HGET", mark == "o" and open or settled, redemption)
+if not kept then return { AGED, mark } end
+return { FOUND, kept, book.at_ms }

@@ -10,6 +10,6 @@ export const find = script("find", {
     redemption_unknown: {},
     look_in: { hour_then: "text" },
     aged: { mark: "text" },
-    found: { head: "bytes", body: "text", at_ms: "int" },
+    found: { kept: "bytes", at_ms: "int" },
   },
 })

@@ -10,8 +10,8 @@ evicted_epoch, evicted_n = tonumber(evicted_epoch), tonumber(evicted_n)
 if cursor_epoch < evicted_epoch or (cursor_epoch == evicted_epoch and cursor_n < evicted_n) then return { BEHIND } end
 if (redis.call("HGET", wallet, "r" .. redemption) or "") ~= mark_then then return { THERE } end
 
-local packed = cmsgpack.pack(unpack(head))
-local record = unpack_redemption(packed)
+local kept = cmsgpack.pack(body, unpack(head))
+local record = unpack_redemption(kept)
 local fields = { "r" .. redemption, settled_mark(record, hour) }
 for _, pair in ipairs(coupons) do
   local field, values = unpack(pair)
@@ -22,7 +22,7 @@ for _, pair in ipairs(coupons) do
 end
 
 -- Below this line nothing may refuse: the record, its mark and coupons, and the day on which they may leave again.
-redis.call("HSET", settled, redemption, packed, redemption .. ".body", body)
+redis.call("HSET", settled, redemption, kept)
 redis.call("HSET", wallet, unpack(fields))
 redis.call("ZADD", due, "LT", digits(book.at_ms + age_ms), "u" .. user)
 return { LOADED }

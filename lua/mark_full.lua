@@ -3,7 +3,7 @@
 local book = open_book(quota, {}, now_ms)
 if not book then return { GATE_CLOSED } end
 if book.cell.full ~= full then
-  book.cell.full = full
+  book.cell.full, book.cell.is_touched = full, true
   save_book(book)
 end
 return { MARKED }

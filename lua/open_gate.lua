@@ -13,6 +13,7 @@ if tail_now ~= tail or epoch <= cell.epoch then return { TAIL_MOVED, tail_now } 
 
 cell.epoch, cell.at_ms = epoch, math.max(cell.at_ms, now_ms)
 gate[quota] = epoch
-local book = new_book(quota, cell, {})
+cell.is_touched = true
+local book = new_book(quota, cell, false, {})
 write_act(journal, book, ACT.opened, "", new_act(), tail)
 return { OPENED }

@@ -183,9 +183,9 @@ local function read_quotas(book, names)
 end
 
 -- What an act has in memory: the records of the named quotas by name, and the moves of idle money.
-local function new_book(quota, cell, names)
+local function new_book(quota, cell, cell_raw, names)
   return {
-    quota = quota, cell = cell, at_ms = cell.at_ms, names = names, idle = false,
+    quota = quota, cell = cell, cell_raw = cell_raw, at_ms = cell.at_ms, names = names, idle = false,
     records = { [names[1] or 1] = false, [names[2] or 2] = false }, -- most acts touch two quotas; a table that grows is made anew
   }
 end
@@ -196,8 +196,8 @@ local function open_book(quota, names, now_ms)
   if not raw[1] then return nil end
   local cell = record_of(quota, "cell", raw[1], unpack_cell)
   if gate[quota] ~= cell.epoch or cell.rebuilding == 1 or cell.format > FORMAT then return nil end
-  if now_ms > cell.at_ms then cell.at_ms = now_ms end
-  local book = new_book(quota, cell, names)
+  if now_ms > cell.at_ms then cell.at_ms, cell.is_touched = now_ms, true end
+  local book = new_book(quota, cell, raw[1], names)
   local records, on_shelf = book.records, shelf[quota] or NONE
   for i = 1, #names do
     local name, bytes = names[i], raw[i + 1]
@@ -326,13 +326,14 @@ local function put_count(act, campaign, count)
   act.counts = LIST[1] .. LIST[2] .. NUMBER[campaign] .. TEXT[#count] .. count
 end
 
--- A redemption's record, and its body where that is new. Answers the packed record, as it is kept. The last body waits by itself, so
--- that it is joined only once.
-local function put_redemption(act, redemption, head, body)
+-- A redemption's record, and its body where that is new. Answers it as it is kept: the body before the places. The last body waits by
+-- itself, so that it is joined only once.
+local function put_redemption(act, redemption, head, new_body)
   local packed, places = pack_redemption(head)
   act.redemptions = act.redemptions .. act.body_head .. act.body .. LIST[3] .. TEXT[#redemption] .. redemption .. LIST[places] .. packed
-  act.body_head, act.body, act.redemption_count = TEXT[#body], body, act.redemption_count + 1
-  return packed
+  act.body_head, act.body, act.redemption_count = TEXT[#new_body], new_body, act.redemption_count + 1
+  local body = head.body
+  return TEXT[#body] .. body .. packed
 end
 
 -- The wallet's fields of an act's coupons, to stand last in a call.
@@ -340,9 +341,9 @@ local function coupon_fields(act)
   if act.fields then return unpack(act.fields) end
 end
 
--- Write the cell's record and every quota that has changed.
+-- Write the cell's record and every quota, where they have changed: at 4,000 acts a second most find the instant already there.
 local function save_book(book)
-  local quota, cell, names, records, fields, count = book.quota, book.cell, book.names, book.records, { nil, nil, nil, nil }, 0
+  local quota, cell, names, records, fields, count = book.quota, book.cell, book.names, book.records, { nil, nil, nil, nil, nil, nil }, 0
   local on_shelf = shelf[quota] or NONE
   for i = 1, #names do
     local name = names[i]
@@ -354,10 +355,13 @@ local function save_book(book)
       if on_shelf[name] ~= record then to_shelf(quota, name, record) end
     end
   end
-  local packed = pack_cell(cell)
-  cell.raw = packed
+  if cell.is_touched then
+    fields[count + 1], fields[count + 2], count = "cell", pack_cell(cell), count + 2
+    cell.is_touched, book.cell_raw = false, fields[count]
+  end
+  cell.raw = book.cell_raw
   if on_shelf.cell ~= cell then to_shelf(quota, "cell", cell) end
-  redis.call("HSET", quota, "cell", packed, unpack(fields))
+  if count > 0 then redis.call("HSET", quota, unpack(fields, 1, count)) end
 end
 
 -- New entries of an epoch get the epoch's next number.
@@ -519,7 +523,7 @@ local function settled_mark(head, hour)
 end
 
 -- End an open hold as cancelled or expired: write the act and move the record to the settled ones of the hour.
-local function close_hold(at, book, word, state, user, redemption, head, body, hour)
+local function close_hold(at, book, word, state, user, redemption, head, hour)
   local coupons = coupons_of(at.wallet, head)
   read_quotas(book, quotas_of(head))
   release(book, head, coupons)
@@ -530,13 +534,12 @@ local function close_hold(at, book, word, state, user, redemption, head, body, h
   -- Below this line nothing may refuse.
   local act = new_act()
   put_coupons(act, head, coupons)
-  local packed, body_name = put_redemption(act, redemption, head, ""), redemption .. ".body"
+  local kept = put_redemption(act, redemption, head, "")
   write_act(at.journal, book, word, user, act, "")
   redis.call("HSET", at.wallet, "r" .. redemption, settled_mark(head, hour), coupon_fields(act))
-  redis.call("HDEL", at.open, redemption, body_name)
-  redis.call("HSET", at.settled, redemption, packed, body_name, body)
+  redis.call("HDEL", at.open, redemption)
+  redis.call("HSET", at.settled, redemption, kept)
   redis.call("ZREM", at.due, "r" .. user .. redemption)
-  return packed
 end
 
 -- Give back, in memory, the money that an unused coupon holds since its issue. What a stopped campaign held is back already.

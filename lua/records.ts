@@ -147,6 +147,22 @@ export const pack = <N extends RecordName>(name: N, record: Types[N]): Buffer =>
 /** Unpack a record that Redis kept. Throws when the bytes are not the values of the declared places. */
 export const unpack = <N extends RecordName>(name: N, bytes: Uint8Array): Types[N] => fromValues(name, [...decodeMulti(bytes)])
 
+/** A redemption as Redis keeps it: its body, the text that only its answers and refunds read, and behind it the places of its record. */
+export interface KeptRedemption { readonly head: RedemptionRecord; readonly body: string }
+
+/** Pack a redemption as Redis keeps it: one value, because each field of a hash is two arguments of every call that moves it. */
+export const packKept = ({ head, body }: KeptRedemption): Buffer => Buffer.concat([encode(body), pack("redemption", head)])
+
+/** Unpack a redemption that Redis kept. Throws when the bytes are not a text and the values of the declared places. */
+export const unpackKept = (bytes: Uint8Array): KeptRedemption => {
+  const [body, ...head] = decodeMulti(bytes)
+  if (typeof body !== "string") throw new Error("not a redemption with its body")
+  return { body, head: fromValues("redemption", head) }
+}
+
+/** What Lua finds before a record's places, and keeps in the same table: it is no part of the record, and the entry has it apart. */
+const BEFORE: Partial<Record<RecordName, string>> = { redemption: "body" }
+
 /** How Lua packs a place: a text, a list, a number that is nearly always one byte, or else a number of nine bytes. */
 const TEXTS: readonly string[] = ["evicted", "order", "fingerprint", "redemption"]
 const LISTS: readonly string[] = ["idle", "leases", "holds", "refunds"]
@@ -157,7 +173,7 @@ const SMALL: readonly string[] = ["cell.format", "cell.full", "cell.rebuilding",
  * a limit or stock). They stand in the table from the start, so that it never grows.
  */
 const MEMORY: Partial<Record<RecordName, string>> = {
-  cell: "raw = false",
+  cell: "raw = false, is_touched = false",
   bank: "raw = false, is_touched = false",
   budget: "raw = false, is_touched = false, is_moved = false, more = 0, held_more = 0, spent_more = 0",
   campaign: "raw = false, is_touched = false, is_moved = false, more = 0, issued_more = 0, revoked_more = 0, reserved_more = 0, redeemed_more = 0",
@@ -192,7 +208,8 @@ export const recordsInLua = (): string =>
     const reads = places.map((place, i) => i < always.length ? `${place} = ${place}` : `${place} = ${place} ~= "" and ${place} or nil`)
     const packed = (count: number) => packedInLua(name, places.slice(0, always.length + count), optional.slice(0, Math.max(0, count - 1)))
     const longer = optional.map((place, i) => `  if t.${place} then return ${packed(i + 1)}, ${always.length + i + 1} end\n`).toReversed()
-    const memory = MEMORY[name]
-    return `local function unpack_${name}(raw)\n  local ${places.join(", ")} = cmsgpack.unpack(raw)\n  return { ${[...reads, ...(memory ? [memory] : [])].join(", ")} }\nend\n` +
+    const memory = MEMORY[name], before = BEFORE[name]
+    const found = before ? [before, ...places] : places
+    return `local function unpack_${name}(raw)\n  local ${found.join(", ")} = cmsgpack.unpack(raw)\n  return { ${[...(before ? [`${before} = ${before}`] : []), ...reads, ...(memory ? [memory] : [])].join(", ")} }\nend\n` +
       `local function pack_${name}(t)\n${longer.join("")}  return ${packed(0)}, ${always.length}\nend\n`
   }).join("\n")

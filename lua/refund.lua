@@ -51,15 +51,16 @@ end
 head.state = full == 1 and REDEMPTION.refunded or REDEMPTION.partly_refunded
 head.since_ms = book.at_ms
 head.revision = head.revision + 1
+head.body = body
 head.refunds = head.refunds or {}
 head.refunds[#head.refunds + 1] = { refund_id, fingerprint, answer }
 
 -- Below this line nothing may refuse.
 local act = new_act()
 for field, coupon in pairs(coupons) do put_coupon(act, field, coupon) end
-local packed = put_redemption(act, redemption, head, body)
+local kept = put_redemption(act, redemption, head, body)
 write_act(journal, book, ACT.refunded, user, act, payload)
 redis.call("HSET", wallet, "r" .. redemption, settled_mark(head, hour), coupon_fields(act))
-redis.call("HDEL", from, redemption, redemption .. ".body")
-redis.call("HSET", settled, redemption, packed, redemption .. ".body", body)
-return { REFUNDED, packed }
+redis.call("HDEL", from, redemption)
+redis.call("HSET", settled, redemption, kept)
+return { REFUNDED }

@@ -15,6 +15,6 @@ export const refund = script("refund", {
     replayed: { answer_then: "text" },
     wrong_state: { state: "int" },
     coupon_aged: {},
-    refunded: { head: "bytes" },
+    refunded: {},
   },
 })

@@ -88,21 +88,21 @@ local expires = digits(expires_ms)
 -- forgotten.
 local act = new_act()
 for field, coupon in pairs(held_coupons) do put_coupon(act, field, coupon) end
-local packed = put_redemption(act, redemption, {
+local kept = put_redemption(act, redemption, {
+  body = body,
   format = FORMAT, state = REDEMPTION.reserved, order = order, fingerprint = fingerprint, reserved_ms = at_ms, expires_ms = expires_ms,
   since_ms = at_ms, revision = 0, coupons = asked,
 }, body)
-local older_packed = older and put_redemption(act, older_id, older, "")
+local older_kept = older and put_redemption(act, older_id, older, "")
 write_act(journal, book, ACT.reserved, user, act, payload)
 redis.call("HSET", wallet, mark, "o", order_mark, redemption, coupon_fields(act))
 if older then
-  local older_body = redis.call("HGET", open, older_id .. ".body")
   redis.call("HSET", wallet, "r" .. older_id, settled_mark(older, hour))
-  redis.call("HDEL", open, older_id, older_id .. ".body")
-  redis.call("HSET", settled, older_id, older_packed, older_id .. ".body", older_body)
+  redis.call("HDEL", open, older_id)
+  redis.call("HSET", settled, older_id, older_kept)
   redis.call("ZREM", due, "r" .. user .. older_id)
 end
-redis.call("HSET", open, redemption, packed, redemption .. ".body", body)
+redis.call("HSET", open, redemption, kept)
 redis.call("ZADD", due, expires, "r" .. user .. redemption)
 if #asked == 0 then redis.call("ZADD", due, "LT", digits(at_ms + remember_ms), "u" .. user) end
 return { RESERVED, at_ms, expires }

@@ -8,7 +8,7 @@
 import { Redis } from "ioredis"
 import postgres from "postgres"
 import { homeOf, journalKey, openKey, quotaKey, redemptionHash, userHash } from "../../lua/keys.ts"
-import { COUPON_STATES, fromValues, REDEMPTION_STATES, type RedemptionRecord, unpack } from "../../lua/records.ts"
+import { COUPON_STATES, fromValues, REDEMPTION_STATES, type RedemptionRecord, unpack, unpackKept } from "../../lua/records.ts"
 import type { Caller } from "./caller.ts"
 import type { BudgetCount, CampaignCount, Count, RedemptionCount } from "./count.ts"
 import { sum } from "./discounts.ts"
@@ -94,7 +94,7 @@ export const openKeepers = async ({ redis_url, database_url }: Servers, cellsCou
       for (const key of [openKey(cell), ...await settledKeys(cell)]) {
         for (const [field, bytes] of Object.entries(await redis.hgetallBuffer(key))) {
           const order_id = orders.get(field)
-          if (order_id !== undefined) redemptions.set(order_id, redemptionOf(unpack("redemption", bytes)))
+          if (order_id !== undefined) redemptions.set(order_id, redemptionOf(unpackKept(bytes).head))
         }
       }
     }

@@ -18,18 +18,18 @@ export const reservedAnswer = (redemption_id: string, allocation: Allocation, re
 })
 
 /** The answer of an extend. */
-export const extendedAnswer = (redemption_id: string, allocation: Allocation, head: RedemptionRecord) => ({
-  ...named(redemption_id, allocation, "reserved"), expires_at: instant(head.expires_ms),
+export const extendedAnswer = (redemption_id: string, allocation: Allocation, expires_ms: number) => ({
+  ...named(redemption_id, allocation, "reserved"), expires_at: instant(expires_ms),
 })
 
 /** The confirm's answer; the same for every repeat, also after a refund. */
-export const confirmedAnswer = (redemption_id: string, allocation: Allocation, head: RedemptionRecord) => ({
-  ...named(redemption_id, allocation, "confirmed"), confirmed_at: instant(head.confirmed_ms ?? head.since_ms),
+export const confirmedAnswer = (redemption_id: string, allocation: Allocation, confirmed_ms: number) => ({
+  ...named(redemption_id, allocation, "confirmed"), confirmed_at: instant(confirmed_ms),
 })
 
 /** The cancel's answer. */
-export const cancelledAnswer = (redemption_id: string, allocation: Allocation, head: RedemptionRecord) => ({
-  ...named(redemption_id, allocation, "cancelled"), cancelled_at: instant(head.since_ms),
+export const cancelledAnswer = (redemption_id: string, allocation: Allocation, cancelled_ms: number) => ({
+  ...named(redemption_id, allocation, "cancelled"), cancelled_at: instant(cancelled_ms),
 })
 
 /** What is true of a redemption at an instant: a hold whose end has come is expired, whether or not it was swept yet. */

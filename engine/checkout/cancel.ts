@@ -1,7 +1,6 @@
 /** Cancel: an open hold is given back, its coupons and its money are free again. */
 import { cancel } from "../../lua/cancel.ts"
 import { readRedemptionId } from "../../lua/keys.ts"
-import { unpack } from "../../lua/records.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { CancelAsk } from "../contract/checkout.ts"
 import type { Parts } from "../parts.ts"
@@ -19,13 +18,13 @@ export const cancelWith = (parts: Parts) => async ({ redemption_id }: CancelAsk,
   const places = placesOf(user, parts.cells, now_ms)
   const reply = await act(parts.redis, cancel, { keys: places.keys, args: { now_ms, user, redemption, hour: places.hour } })
   switch (reply.outcome) {
-    case "cancelled": return { outcome: "cancelled", body: cancelledAnswer(redemption_id, decodeAllocation(reply.body), unpack("redemption", reply.head)) }
+    case "cancelled": return { outcome: "cancelled", body: cancelledAnswer(redemption_id, decodeAllocation(reply.body), reply.cancelled_at_ms) }
     case "redemption_expired": return { outcome: "redemption_expired", expired_at: new Date(reply.expired_at_ms).toISOString() }
     case "not_open": {
       const found = await findRedemption(parts, redemption_id, now_ms, "read")
       if (!isFound(found)) return found
       const state = stateOf(found.head, found.at_ms)
-      if (state === "cancelled") return { outcome: "cancelled", body: cancelledAnswer(redemption_id, found.allocation, found.head), hit: true }
+      if (state === "cancelled") return { outcome: "cancelled", body: cancelledAnswer(redemption_id, found.allocation, found.head.since_ms), hit: true }
       if (state === "reserved") throw new NotExecuted("the redemption was being moved")
       return { outcome: `redemption_${state}` }
     }

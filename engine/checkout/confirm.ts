@@ -8,7 +8,6 @@ import { settledKey } from "../../lua/keys.ts"
 import { confirm } from "../../lua/confirm.ts"
 import { confirm_late } from "../../lua/confirm_late.ts"
 import { readRedemptionId } from "../../lua/keys.ts"
-import { unpack } from "../../lua/records.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { ConfirmAsk } from "../contract/checkout.ts"
 import type { Parts } from "../parts.ts"
@@ -31,7 +30,7 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const reply = await act(parts.redis, confirm, { keys: places.keys, args: { now_ms, user, redemption, late: late ? 1 : 0, hour: places.hour } })
     switch (reply.outcome) {
-      case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), unpack("redemption", reply.head)) }
+      case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), reply.confirmed_at_ms) }
       case "redemption_expired": return { outcome: "redemption_expired", expired_at: new Date(reply.expired_at_ms).toISOString() }
     }
     const found = await findRedemption(parts, redemption_id, now_ms, late ? "loaded" : "read")
@@ -46,7 +45,7 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
         if (answered) return answered
         continue
       }
-      default: return { outcome: "confirmed", body: confirmedAnswer(redemption_id, found.allocation, found.head), hit: true }
+      default: return { outcome: "confirmed", body: confirmedAnswer(redemption_id, found.allocation, found.head.confirmed_ms ?? found.head.since_ms), hit: true }
     }
   }
   throw new NotExecuted("the redemption kept moving")
@@ -70,6 +69,6 @@ const confirmLate = async (parts: Parts, { places, user, redemption, redemption_
       if (budget && await lease(parts, { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }, now_ms)) return undefined
       return expired({ budget_id: budget?.budget_id, missing_minor: reply.missing_minor })
     }
-    case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), unpack("redemption", reply.head)) }
+    case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), reply.confirmed_at_ms) }
   }
 }

@@ -1,7 +1,7 @@
 /** Extend: the end of a hold moves forward, at most to 7 days after the reserve. */
 import { extend } from "../../lua/extend.ts"
 import { readRedemptionId } from "../../lua/keys.ts"
-import { unpack } from "../../lua/records.ts"
+import { unpackKept } from "../../lua/records.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { ExtendAsk } from "../contract/checkout.ts"
 import type { Parts } from "../parts.ts"
@@ -29,11 +29,10 @@ export const extendWith = (parts: Parts) => async ({ redemption_id, expires_at }
     case "redemption_expired": return { outcome: "redemption_expired" }
     case "expires_too_early": return { outcome: "expires_too_early", expires_at: new Date(reply.expires_at_ms).toISOString() }
     case "expires_too_late": return { outcome: "expires_too_late", latest_at: new Date(reply.latest_ms).toISOString() }
-    case "extended": case "replayed":
-      return {
-        outcome: "extended", hit: reply.outcome === "replayed",
-        body: extendedAnswer(redemption_id, decodeAllocation(reply.body), unpack("redemption", reply.head)),
-      }
+    case "extended": case "replayed": {
+      const { head, body } = unpackKept(reply.kept)
+      return { outcome: "extended", hit: reply.outcome === "replayed", body: extendedAnswer(redemption_id, decodeAllocation(body), head.expires_ms) }
+    }
     case "not_open": {
       const found = await findRedemption(parts, redemption_id, now_ms, "read")
       if (!isFound(found)) return found

@@ -7,7 +7,7 @@
 import { find } from "../../lua/find.ts"
 import { load } from "../../lua/load.ts"
 import { readRedemptionId, settledKey } from "../../lua/keys.ts"
-import { unpack, valuesOf, type RedemptionRecord } from "../../lua/records.ts"
+import { unpackKept, valuesOf, type RedemptionRecord } from "../../lua/records.ts"
 import type { Answered } from "../answers.ts"
 import { readAgedRedemption } from "../journal/aged.ts"
 import { caughtUp } from "../journal/caught_up.ts"
@@ -47,8 +47,8 @@ export const findRedemption = async (parts: Parts, redemption_id: string, now_ms
     switch (reply.outcome) {
       case "look_in": hour = reply.hour_then; continue
       case "found": {
-        const head = unpack("redemption", reply.head)
-        return { redemption_id, user, redemption, places, head, allocation: decodeAllocation(reply.body), hour: head.state === 1 ? undefined : hour, at_ms: reply.at_ms }
+        const { head, body } = unpackKept(reply.kept)
+        return { redemption_id, user, redemption, places, head, allocation: decodeAllocation(body), hour: head.state === 1 ? undefined : hour, at_ms: reply.at_ms }
       }
       case "redemption_unknown":
       case "aged": {

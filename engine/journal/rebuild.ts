@@ -16,7 +16,7 @@ import { begin_rebuild } from "../../lua/begin_rebuild.ts"
 import {
   campaignOfField, cellOf, dueKey, homeOf, hourOf, journalKey, levelsKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey,
 } from "../../lua/keys.ts"
-import { FORMAT, pack, unpack, type BankRecord, type BudgetRecord, type CampaignRecord } from "../../lua/records.ts"
+import { FORMAT, pack, packKept, unpack, type BankRecord, type BudgetRecord, type CampaignRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
 import type { Sql } from "../store/postgres.ts"
 import { ask, loadLibrary, ourLibrary, run } from "../store/redis.ts"
@@ -337,15 +337,15 @@ const writeRedemptions = async ({ redis, ages, onProgress }: RebuildParts, tx: T
       const hour = hourOf(row.since_ms)
       if (row.state !== OPEN && isMarkForgotten(hour, ages)) continue
       const head = redemptionFrom(row)
-      const packed = pack("redemption", head)
+      const kept = packKept({ head, body: row.body })
       writes.put(user, `r${redemption}`, redemptionMark(row.state, row.since_ms))
       writes.due(user, ages.now_ms + ages.remember_ms)
       const rival = orders.get(head.order)
       if (!rival || standsBefore(row, rival)) orders.set(head.order, { redemption, state: row.state, reserved_ms: row.reserved_ms })
       if (row.state === OPEN) {
-        pipeline.hset(openKey(cell), redemption, packed, `${redemption}.body`, row.body)
+        pipeline.hset(openKey(cell), redemption, kept)
         pipeline.zadd(dueKey(cell), head.expires_ms, `r${user}${redemption}`)
-      } else if (!isHourAged(hour, ages)) pipeline.hset(settledKey(cell, hour), redemption, packed, `${redemption}.body`, row.body)
+      } else if (!isHourAged(hour, ages)) pipeline.hset(settledKey(cell, hour), redemption, kept)
     }
     putOrders()
     writes.flush()

@@ -7,7 +7,7 @@
  */
 import type { ChainableCommander, Redis } from "ioredis"
 import { campaignOfField, cellOf, COUPON_HASH_CHARS, dueKey, homeOf, journalKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey } from "../../lua/keys.ts"
-import { unpack, valuesOf, type BankRecord, type RedemptionRecord } from "../../lua/records.ts"
+import { unpack, unpackKept, valuesOf, type BankRecord, type RedemptionRecord } from "../../lua/records.ts"
 import type { Sql } from "../store/postgres.ts"
 import { ask } from "../store/redis.ts"
 import { cursorOf, tailOf } from "./caught_up.ts"
@@ -300,7 +300,7 @@ interface StoredUser {
   readonly counts: readonly { campaign_no: number; count: string }[]
   readonly redemptions: readonly (StoredRedemption & EntryId & { reserved_ms: number })[]
 }
-interface SeenRecord { readonly head: Buffer | null; readonly body: Buffer | null; readonly due: string | null }
+interface SeenRecord { readonly kept: Buffer | null; readonly due: string | null }
 interface SeenUser { readonly wallet: ReadonlyMap<string, Buffer>; readonly records: ReadonlyMap<string, SeenRecord>; readonly due: string | null }
 
 const readStored = async (tx: Tx | Sql, users: readonly { user_no: number; user_hash: string }[]): Promise<StoredUser[]> => {
@@ -333,7 +333,7 @@ const readSeen = async (redis: Redis, cells: number, users: readonly StoredUser[
     const names = [...wallet.keys()].filter((field) => field[0] === "r" && field.length <= COUPON_HASH_CHARS).map((field) => field.slice(1))
     for (const name of names) {
       const mark = wallet.get(`r${name}`)!.toString("latin1")
-      second.hmgetBuffer(mark === "o" ? openKey(cell) : settledKey(cell, Number(mark.slice(1))), name, `${name}.body`)
+      second.hgetBuffer(mark === "o" ? openKey(cell) : settledKey(cell, Number(mark.slice(1))), name)
       second.zscore(dueKey(cell), `r${user_hash}${name}`)
     }
     return { wallet, names, due: wallets[2 * i + 1] as string | null }
@@ -343,9 +343,9 @@ const readSeen = async (redis: Redis, cells: number, users: readonly StoredUser[
   return asked.map(({ wallet, names, due }) => ({
     wallet, due: due === null ? null : String(due),
     records: new Map(names.map((name) => {
-      const [head, body] = records[at++] as [Buffer | null, Buffer | null]
+      const kept = records[at++] as Buffer | null
       const deadline = records[at++]
-      return [name, { head, body, due: deadline === null ? null : String(deadline) }]
+      return [name, { kept, due: deadline === null ? null : String(deadline) }]
     })),
   }))
 }
@@ -388,13 +388,13 @@ const compareUser = (out: Collected, stored: StoredUser, seen: SeenUser, campaig
     orders.set(head.order, [...orders.get(head.order) ?? [], name])
     out.compare("redemption", row.redemption_id, "mark", place[0], mark[0])
     const record = seen.records.get(name)
-    if (!record?.head) {
+    if (!record?.kept) {
       if (place === "o" || !isHourAged(hour, ages)) out.note("redemption", row.redemption_id, "record", undefined, head)
       continue
     }
-    const found = unpack("redemption", record.head)
+    const { head: found, body } = unpackKept(record.kept)
     for (const field of Object.keys({ ...found, ...head }) as (keyof RedemptionRecord)[]) out.compare("redemption", row.redemption_id, field, found[field], head[field])
-    out.compare("redemption", row.redemption_id, "body", record.body?.toString(), row.body)
+    out.compare("redemption", row.redemption_id, "body", body, row.body)
     if (row.state === OPEN) out.compare("deadline", dueKey(cell), `r${row.redemption_id}`, record.due, head.expires_ms)
   }
   const standing = new Map(stored.redemptions.filter((row) => redemptionMark(row.state, 0)[0] !== "x").map((row) => [redemptionFrom(row).order, row.redemption_id.slice(USER_HASH_CHARS)]))
@@ -503,7 +503,7 @@ const verifyOpen = async ({ redis, sql }: VerifyParts, cell: number): Promise<Co
   const readOpen = async (): Promise<{ open: Set<string>; ids: Map<string, string> }> => {
     const replies = await ask(redis.multi().hkeys(openKey(cell)).zrange(dueKey(cell), "0", "-1").exec()) ?? []
     for (const [error] of replies) if (error) throw error
-    const open = new Set((replies[0]![1] as string[]).filter((field) => !field.endsWith(".body")))
+    const open = new Set(replies[0]![1] as string[])
     const ids = new Map((replies[1]![1] as string[]).filter((name) => name[0] === "r").map((name) => [name.slice(1 + USER_HASH_CHARS), name.slice(1)]))
     return { open, ids }
   }

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test"
 import { dueKey, journalKey, openKey, quotaKey, settledKey, hourOf, walletKey, userHash } from "../../lua/keys.ts"
-import { pack, unpack } from "../../lua/records.ts"
+import { pack, packKept, unpack, unpackKept } from "../../lua/records.ts"
 import { checkCells } from "../../engine/journal/gate.ts"
 import { reshard } from "../../engine/journal/reshard.ts"
 import { quietLog } from "../../engine/log.ts"
@@ -178,13 +178,14 @@ const tampers: [string, (world: World) => Promise<unknown>, string[]][] = [
   }, ["coupon "]],
   ["count", (world) => world.redis.hset(world.keysOf("ann").keys.wallet, "n1", "9"), ["count n1"]],
   ["open redemption", async (world) => {
-    const { redis } = world, name = (await redis.hkeys(openKey(0))).find((field) => !field.endsWith(".body"))!
-    await redis.hset(openKey(0), name, pack("redemption", { ...unpack("redemption", (await redis.hgetBuffer(openKey(0), name))!), revision: 9 }))
-    await redis.hset(openKey(0), `${name}.body`, "{}")
+    const { redis } = world, [name] = await redis.hkeys(openKey(0))
+    const { head } = unpackKept((await redis.hgetBuffer(openKey(0), name!))!)
+    await redis.hset(openKey(0), name!, packKept({ head: { ...head, revision: 9 }, body: "{}" }))
   }, ["redemption revision", "redemption body"]],
   ["settled redemption", async (world) => {
-    const { redis } = world, key = settledKey(0, hourOf(world.now())), name = (await redis.hkeys(key)).find((field) => !field.endsWith(".body"))!
-    await redis.hset(key, name, pack("redemption", { ...unpack("redemption", (await redis.hgetBuffer(key, name))!), expires_ms: 9 }))
+    const { redis } = world, key = settledKey(0, hourOf(world.now())), [name] = await redis.hkeys(key)
+    const { head, body } = unpackKept((await redis.hgetBuffer(key, name!))!)
+    await redis.hset(key, name!, packKept({ head: { ...head, expires_ms: 9 }, body }))
   }, ["redemption expires_ms"]],
   ["redemption's mark", async (world) => {
     const { keys } = world.keysOf("fay")

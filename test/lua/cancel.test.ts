@@ -1,7 +1,6 @@
 // Cancel: one test an outcome, in the order of precedence.
 
 import { expect } from "bun:test"
-import { unpack } from "../../lua/records.ts"
 import { HOLD_MS, inShop, LIMIT_MINOR, MONEY, MONTH_ENDS, NOON, OTHER_MONEY, redemptionOf, refused, SECOND_MS, SPRING, SUMMER, use } from "./cell.ts"
 
 inShop("not_open: a redemption that never was, or is not open any more", async (cell) => {
@@ -26,7 +25,8 @@ inShop("cancelled: the coupon and the money are as before, the record is settled
   cell.later(1)
   const reply = await cell.cancel()
   if (reply.outcome !== "cancelled") throw new Error(reply.outcome)
-  expect([unpack("redemption", reply.head).state, reply.body]).toEqual([3, "allocation of order 1"])
+  expect([reply.cancelled_at_ms, reply.body]).toEqual([NOON + 1, "allocation of order 1"])
+  expect(await cell.redemption()).toMatchObject({ state: "cancelled", since_ms: NOON + 1, revision: 1 })
   expect(await cell.coupon()).toEqual(before!)
   expect(await cell.money()).toEqual({ held: 0, spent: 0, available: LIMIT_MINOR })
   expect(await cell.counts()).toEqual({ issued: 1, revoked: 0, reserved: 0, redeemed: 0 })

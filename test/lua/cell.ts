@@ -35,7 +35,7 @@ import { open_gate } from "../../lua/open_gate.ts"
 import { peek } from "../../lua/peek.ts"
 import { publish } from "../../lua/publish.ts"
 import {
-  CAMPAIGN_STATES, COUPON_STATES, type EntryRecord, FORMAT, fromValues, pack, REDEMPTION_STATES, unpack, valuesOf, type CampaignState, type CellRecord,
+  CAMPAIGN_STATES, COUPON_STATES, type EntryRecord, FORMAT, fromValues, pack, REDEMPTION_STATES, unpack, unpackKept, valuesOf, type CampaignState, type CellRecord,
   type CouponRecord, type RedemptionRecord, type Values,
 } from "../../lua/records.ts"
 import { refund } from "../../lua/refund.ts"
@@ -293,10 +293,10 @@ const makeCell = async (on: Redis, no: number) => {
     redemption: async (of: Ordered = {}) => {
       const place = await mark(of)
       if (place === undefined) return undefined
-      const [raw, body] = await on.hmgetBuffer(place === "o" ? fixed.open : await settledIn(of), redemptionOf(of), `${redemptionOf(of)}.body`)
+      const raw = await on.hgetBuffer(place === "o" ? fixed.open : await settledIn(of), redemptionOf(of))
       if (!raw) return undefined
-      const { state, ...rest } = unpack("redemption", raw)
-      return { state: REDEMPTION_STATES[state - 1]!, ...rest, body: body?.toString() }
+      const { head: { state, ...rest }, body } = unpackKept(raw)
+      return { state: REDEMPTION_STATES[state - 1]!, ...rest, body }
     },
     due,
     entries: async (): Promise<Entry[]> => ((await on.xrangeBuffer(fixed.journal, "-", "+")) as [Buffer, Buffer[]][]).map(readEntry),
@@ -420,9 +420,9 @@ export const agrees = async (cell: Cell): Promise<void> => {
   for (const name of [keys.open, ...settled]) {
     const fields = await on.hgetallBuffer(name)
     for (const [field, raw] of Object.entries(fields)) {
-      if (field.endsWith(".body")) continue
-      redemptions[`${ofUser.get(field)} ${field}`] = { head: valuesOf("redemption", unpack("redemption", raw)), body: fields[`${field}.body`]!.toString() }
-      heads.push(unpack("redemption", raw))
+      const { head, body } = unpackKept(raw)
+      redemptions[`${ofUser.get(field)} ${field}`] = { head: valuesOf("redemption", head), body }
+      heads.push(head)
     }
   }
   const coupons: Record<string, Values> = {}, counts: Record<string, string> = {}

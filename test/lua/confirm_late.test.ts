@@ -1,7 +1,6 @@
 // Confirm late, once the hold was swept: one test an outcome, in the order of precedence.
 
 import { expect } from "bun:test"
-import { unpack } from "../../lua/records.ts"
 import {
   AGE_MS, type Cell, HOLD_MS, inShop, LIMIT_MINOR, MONEY, MONTH_ENDS, NOON, OTHER_MONEY, redemptionOf, refused, SECOND_MS, SPRING, use, walletField,
 } from "./cell.ts"
@@ -81,7 +80,7 @@ inShop("confirmed: at its price, with money taken anew, though the coupon and th
   cell.later(MONTH_ENDS - NOON)
   const reply = await cell.confirmLate()
   if (reply.outcome !== "confirmed") throw new Error(reply.outcome)
-  expect([unpack("redemption", reply.head).state, reply.body]).toEqual([2, "allocation of order 1"])
+  expect([reply.confirmed_at_ms, reply.body]).toEqual([cell.now(), "allocation of order 1"])
   expect(await cell.redemption()).toEqual({ ...then!, state: "confirmed", since_ms: cell.now(), confirmed_ms: cell.now(), revision: 2 })
   expect(await cell.coupon()).toMatchObject({ state: "redeemed", redemption: redemptionOf(), since_ms: cell.now() })
   expect(await cell.money()).toEqual({ held: 0, spent: 100, available: LIMIT_MINOR - 100 })

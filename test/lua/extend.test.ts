@@ -1,7 +1,7 @@
 // Extend: one test an outcome, in the order of precedence.
 
 import { expect } from "bun:test"
-import { unpack } from "../../lua/records.ts"
+import { unpackKept } from "../../lua/records.ts"
 import { DAY_MS, deadline, HOLD_MS, inShop, NOON, redemptionOf, refused } from "./cell.ts"
 
 inShop("not_open: a redemption that never was, or is confirmed", async (cell) => {
@@ -25,7 +25,9 @@ inShop("replayed: the end that it has, though the journal is full", async (cell)
   await cell.reserve()
   await cell.extend()
   await cell.markFull()
-  expect(await refused(cell, () => cell.extend())).toMatchObject({ outcome: "replayed", body: "allocation of order 1" })
+  const reply = await refused(cell, () => cell.extend())
+  if (reply.outcome !== "replayed") throw new Error(reply.outcome)
+  expect(unpackKept(reply.kept)).toMatchObject({ head: { state: 1, expires_ms: NOON + 2 * HOLD_MS }, body: "allocation of order 1" })
 })
 
 inShop("expires_too_early: a hold moves only forward", async (cell) => {
@@ -56,7 +58,7 @@ inShop("extended: the record, the deadline and the entry, and nothing of the mon
   const money = await cell.money()
   const reply = await cell.extend()
   if (reply.outcome !== "extended") throw new Error(reply.outcome)
-  expect(unpack("redemption", reply.head)).toMatchObject({ state: 1, expires_ms: NOON + 2 * HOLD_MS, revision: 1 })
+  expect(unpackKept(reply.kept).head).toMatchObject({ state: 1, expires_ms: NOON + 2 * HOLD_MS, revision: 1 })
   expect(await cell.redemption()).toMatchObject({ state: "reserved", expires_ms: NOON + 2 * HOLD_MS, reserved_ms: NOON, revision: 1, body: "allocation of order 1" })
   expect(await cell.due()).toMatchObject({ [deadline.hold()]: NOON + 2 * HOLD_MS })
   expect(await cell.money()).toEqual(money)

@@ -1,7 +1,7 @@
 // Find: one test an outcome, in the order of precedence. A read never writes.
 
 import { expect } from "bun:test"
-import { unpack } from "../../lua/records.ts"
+import { unpackKept } from "../../lua/records.ts"
 import { AGE_MS, HOLD_MS, HOUR_MS, inShop, NOON, refused, REMEMBER_MS, walletField } from "./cell.ts"
 
 const HOUR = NOON / HOUR_MS
@@ -39,9 +39,9 @@ inShop("found: an open one wherever the caller looks, a settled one in its hour,
   cell.later(HOLD_MS)
   const open = await refused(cell, () => cell.find({ hour: "1" }))
   if (open.outcome !== "found") throw new Error(open.outcome)
-  expect([unpack("redemption", open.head).state, open.body, open.at_ms]).toEqual([1, "allocation of order 1", NOON + HOLD_MS])
+  expect([unpackKept(open.kept).head.state, unpackKept(open.kept).body, open.at_ms]).toEqual([1, "allocation of order 1", NOON + HOLD_MS])
   await cell.expire()
   const settled = await refused(cell, () => cell.find())
   if (settled.outcome !== "found") throw new Error(settled.outcome)
-  expect([unpack("redemption", settled.head).state, settled.body]).toEqual([4, "allocation of order 1"])
+  expect([unpackKept(settled.kept).head.state, unpackKept(settled.kept).body]).toEqual([4, "allocation of order 1"])
 })
