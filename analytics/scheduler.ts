@@ -1,85 +1,119 @@
 /**
- * The scheduler: a process of its own that wakes jobs, so that a long query never stands in a checkout's way.
+ * The scheduler: a process of its own that begins runs, each in another process at the lowest priority, so that a long query never
+ * stands in a checkout's way.
  *
- * What must stay true: it is told everything in the first line on its standard input and lives as long as that input is
- * open, so it ends with whoever started it. One job runs once at a time over all hosts (a lock in Postgres); one that
- * fails is reported and woken again at its next time.
+ * What must stay true: it is told everything in the first line on its standard input and lives as long as that input is open. It asks the
+ * tables what there is to do: runs that were requested, effects that a published run still owes, and closed periods without a published
+ * run. So a missed hour or a night on which clocks change costs nothing, and any number of hosts may ask: a run's lease decides.
  */
+import { join } from "node:path"
 import { Cron } from "croner"
-import postgres from "postgres"
-import type { Job, JobParts } from "./job.ts"
+import type { Sql } from "postgres"
+import type { Job } from "./job.ts"
 import { JOBS } from "./jobs/index.ts"
+import { readSettings, type Settings } from "./settings.ts"
+import { closedPeriods, NOW, openTables } from "./tables.ts"
 
-/** What the scheduler is told. */
-interface Settings {
-  readonly database_url: string
-  readonly time_zone: string
-}
-
-const CONNECTIONS_MAX = 4
+/** In UTC: no hour is missing or comes twice. It only wakes; what is due is asked. */
+const CLOSED_CRON = "*/5 * * * *"
+const REQUESTED_CRON = "* * * * * *"
 /** A run that must end has this long to notice. */
 const STOP_S_MAX = 2
+/** A closed period whose run has failed is tried again after this long. */
+const FAILED_WAIT_MS = 3_600_000
+/** What was requested or is owed and could not be carried out is tried again after this long. */
+const REQUEST_WAIT_MS = 60_000
 
 const say = (level: "info" | "error", msg: string, fields: Record<string, string | number> = {}): void =>
   console.error(JSON.stringify({ at: new Date().toISOString(), level, msg, ...fields }))
 
-/** Run a job once, unless another host is at it. Returns what happened, as a word. */
-export const runJob = async (job: Job, { sql, time_zone, signal }: Omit<JobParts, "now_ms">): Promise<"done" | "taken" | "failed"> => {
-  const session = await sql.reserve()
-  try {
-    const [got] = await session<{ taken: boolean; now_ms: string }[]>`
-      select pg_try_advisory_lock(hashtextextended(${`job ${job.name}`}, 0)) as taken, floor(extract(epoch from now()) * 1000) as now_ms`
-    if (!got?.taken) return "taken"
-    try {
-      const { rows } = await job.run({ sql, time_zone, now_ms: Number(got.now_ms), signal: AbortSignal.any([signal, AbortSignal.timeout(job.timeout_s * 1000)]) })
-      say("info", "a job is done", { job: job.name, rows })
-      return "done"
-    } catch (fault) {
-      say("error", "a job has failed", { job: job.name, error: String(fault) })
-      return "failed"
-    } finally {
-      await session`select pg_advisory_unlock(hashtextextended(${`job ${job.name}`}, 0))`
-    }
-  } finally {
-    session.release()
-  }
+/** One thing to do, as the words of a command. */
+export type Due = readonly string[]
+
+/** The oldest of what was requested, what died while it was carried out, and what published runs still owe, but for those that wait. */
+export const requestedRuns = async (sql: Sql, waiting: readonly string[] = []): Promise<Due[]> => {
+  const rows = await sql<{ run_id: string }[]>`
+    select r.run_id from runs r left join run_periods p on p.job = r.job and p.period = r.period and p.set_name = r.set_name
+    where (r.state in ('requested', 'running') and r.requested_by is not null or r.state = 'published' and r.after_ms is null)
+      and (p.lease_owner is null or p.lease_until_ms < ${sql.unsafe(NOW)}) and r.run_id <> all(${[...waiting]}::text[])
+    order by r.requested_ms limit 1`
+  return rows.map(({ run_id }) => ["job", "run", run_id])
 }
 
-/** Wake jobs at their times until the returned function is called. */
-export const schedule = (jobs: readonly Job[], { database_url, time_zone }: Settings): (() => Promise<void>) => {
-  const sql = postgres(database_url, { max: CONNECTIONS_MAX, onnotice: () => {}, connection: { application_name: "scrip-jobs" } })
+/** The closed periods of a job that have no published run, the earliest first: months run in their order. */
+export const unpublishedPeriods = async (sql: Sql, job: Job, zone: string): Promise<Due[]> => {
+  if (!job.schedule) return []
+  const { kind, periods_max } = job.schedule
+  const closed = (await closedPeriods(sql, kind, zone, periods_max)).toReversed()
+  if (closed.length === 0) return []
+  const rows = await sql<{ period: string }[]>`
+    select period from run_periods where job = ${job.name} and set_name = '' and period = any(${closed}) and run_id is not null
+    union select period from runs where job = ${job.name} and set_name = '' and period = any(${closed}) and not is_dry
+      and (state = 'held' or state = 'failed' and finished_ms > ${sql.unsafe(NOW)} - ${FAILED_WAIT_MS})`
+  const done = new Set(rows.map(({ period }) => period))
+  return closed.filter((period) => !done.has(period)).map((period) => ["job", job.name, "--period", period])
+}
+
+/** Carry out one thing in a process of its own; false when it has failed. */
+const carryOut = async (settings: Settings, words: Due, signal: AbortSignal): Promise<boolean> => {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "command.ts")], { stdin: "pipe", stdout: "pipe", stderr: "inherit", signal, killSignal: "SIGTERM" })
+  child.stdin.write(`${JSON.stringify({ ...settings, words })}\n`)
+  await child.stdin.flush()
+  const [text, exit_code] = await Promise.all([new Response(child.stdout).text(), child.exited])
+  if (!signal.aborted) say(exit_code === 1 ? "error" : "info", "a run has ended", { words: words.join(" "), exit_code, last: text.trimEnd().split("\n").at(-1) ?? "" })
+  return exit_code !== 1
+}
+
+/** Begin runs at their times until the returned function is called. One run at a time, so that a host gives one job's memory and no more. */
+export const schedule = (jobs: readonly Job[], settings: Settings): (() => Promise<void>) => {
+  const sql = openTables(settings.database_url)
   const ending = new AbortController()
-  const timers = jobs.map((job) => new Cron(job.cron, { name: job.name, timezone: "UTC", protect: true }, async () => {
+  let working: Promise<void> = Promise.resolve()
+  /** Take turns with what is running already; a fault is said, and the next time is another. */
+  const inTurn = (work: () => Promise<void>): Promise<void> => (working = working.then(async () => {
+    if (ending.signal.aborted) return
     try {
-      await runJob(job, { sql, time_zone, signal: ending.signal })
+      await work()
     } catch (fault) {
-      say("error", "a job could not start", { job: job.name, error: String(fault) })
+      if (!ending.signal.aborted) say("error", "what is due could not be asked or begun", { error: String(fault) })
     }
   }))
+  /** What has failed while it was carried out, and when it is tried again: a run whose effects cannot be had now must not fill every second. */
+  const waits = new Map<string, number>()
+  const requested = async () => {
+    for (const [run_id, until] of waits) if (performance.now() > until) waits.delete(run_id)
+    for (const words of await requestedRuns(sql, [...waits.keys()])) {
+      if (!await carryOut(settings, words, ending.signal)) waits.set(words.at(-1)!, performance.now() + REQUEST_WAIT_MS)
+    }
+  }
+  const closed = async () => {
+    for (const job of jobs) {
+      for (const words of await unpublishedPeriods(sql, job, settings.time_zone)) {
+        if (ending.signal.aborted) return
+        await carryOut(settings, words, ending.signal)
+        await requested()
+      }
+    }
+  }
+  const timers = [
+    new Cron(REQUESTED_CRON, { timezone: "UTC", protect: true }, () => inTurn(requested)),
+    new Cron(CLOSED_CRON, { timezone: "UTC", protect: true }, () => inTurn(closed)),
+  ]
   return async () => {
     for (const timer of timers) timer.stop()
     ending.abort()
+    await working
     await sql.end({ timeout: STOP_S_MAX })
   }
 }
 
-const main = async (): Promise<void> => {
+if (import.meta.main) {
   let stop: (() => Promise<void>) | undefined
-  let text = ""
   const end = async () => {
     await stop?.()
     process.exit(0)
   }
   process.on("SIGTERM", () => void end())
   process.on("SIGINT", () => void end())
-  for await (const chunk of process.stdin) {
-    text += String(chunk)
-    if (stop === undefined && text.includes("\n")) {
-      stop = schedule(JOBS, JSON.parse(text.slice(0, text.indexOf("\n"))) as Settings)
-      text = ""
-    }
-  }
-  await end()
+  stop = schedule(JOBS, await readSettings(process.stdin, () => void end()))
 }
-
-if (import.meta.main) await main()

@@ -22,6 +22,11 @@ const PORT_MAX = 65_535
 const CELLS_MAX = 16_384
 const API_PROCESSES_MAX = 64
 const KEY_CHARS_MAX = 256
+/** What one run of a job may have: enough for a month of ten million users, on a laptop too. */
+const JOB_MEMORY_MB = 2048
+const JOB_MEMORY_MB_MAX = 1_048_576
+const JOB_THREADS = 2
+const JOB_THREADS_MAX = 256
 
 export interface Config {
   readonly port: number
@@ -42,6 +47,12 @@ export interface Config {
   /** Which requests leave a line: those that broke, or all. */
   readonly logRequests: "faults" | "all"
   readonly apiProcesses: number
+  /** Where feeds and what jobs have written lie; `lake` in the data folder unless told. */
+  readonly lakeDir: string | undefined
+  /** Where jobs find the API; HOST and PORT unless told. */
+  readonly apiUrl: string | undefined
+  readonly jobMemoryMb: number
+  readonly jobThreads: number
   /** The pid of the Scrip that started this process as a part of itself, with servers it has looked at already. */
   readonly childOf: number | undefined
 }
@@ -95,6 +106,9 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   const logUsers = word("SCRIP_LOG_USERS", ["hashed", "clear"], "hashed")
   const logRequests = word("SCRIP_LOG_REQUESTS", ["faults", "all"], "faults")
   const apiProcesses = whole("SCRIP_API_PROCESSES", 1, 1, API_PROCESSES_MAX)
+  const jobMemoryMb = whole("SCRIP_JOB_MEMORY_MB", JOB_MEMORY_MB, 64, JOB_MEMORY_MB_MAX)
+  const jobThreads = whole("SCRIP_JOB_THREADS", JOB_THREADS, 1, JOB_THREADS_MAX)
+  const apiUrl = addresses("SCRIP_API_URL", ["http:", "https:"], false)
   const childPid = text("SCRIP_CHILD_OF")
   const childOf = childPid !== undefined && /^\d+$/.test(childPid) ? Number(childPid) : undefined
   if (childPid !== undefined && childOf === undefined) mistakes.push(`SCRIP_CHILD_OF is "${childPid}" and must be a pid. It is set by Scrip itself.`)
@@ -128,6 +142,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
     config: {
       port, host, dataDir: text("SCRIP_DATA_DIR") ?? ".scrip", redisUrl, databaseUrl, role, cells, durability, bootstrapKey,
       timeZone, clock, acceptDurability, logUsers, logRequests, apiProcesses, childOf,
+      lakeDir: text("SCRIP_LAKE_DIR"), apiUrl, jobMemoryMb, jobThreads,
     },
   }
 }

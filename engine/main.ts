@@ -18,6 +18,7 @@ import { migrate, openPostgres, type Postgres, postgresReady } from "./store/pos
 import { type PrivateServers, StartFault, startPrivate } from "./store/private.ts"
 import { connectRedis, redisReady } from "./store/redis.ts"
 import { checkServers, type Judgement } from "./store/safety.ts"
+import { isSidecarCommand, runSidecar, sidecarSettings } from "./sidecar.ts"
 import { wireEngine } from "./wire.ts"
 
 /** From the signal to the exit. Whoever runs us waits ten seconds before he kills. */
@@ -124,12 +125,12 @@ const startApiProcesses = ({ config, log, redisUrl, databaseUrl }: Ground, env: 
     }),
   )
 
-const startScheduler = ({ config, log, databaseUrl }: Ground, file: string, env: Env): Child =>
+const startScheduler = async ({ config, log, databaseUrl, postgres }: Ground, file: string, env: Env, port: number): Promise<Child> =>
   superviseChild({
     name: "scheduler",
     command: [process.execPath, resolve(import.meta.dir, "..", file)],
     env: { PATH: env["PATH"] ?? "", TZ: "UTC" },
-    firstLine: JSON.stringify({ database_url: databaseUrl, time_zone: config.timeZone }),
+    firstLine: JSON.stringify(await sidecarSettings(config, databaseUrl, postgres.sql, port)),
     stopSignals: ["SIGTERM"],
     stopWait_ms: DRAIN_MS_MAX,
     log,
@@ -259,7 +260,7 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
       api = startApi(ground, app)
       apiProcesses.push(...startApiProcesses(ground, environment))
     }
-    if (wiring.scheduler !== undefined && (role === "all" || role === "jobs")) scheduler = startScheduler(ground, wiring.scheduler, environment)
+    if (wiring.scheduler !== undefined && (role === "all" || role === "jobs")) scheduler = await startScheduler(ground, wiring.scheduler, environment, api?.port ?? config.port)
     log.info("started", { role, pid: process.pid, cells: config.cells, durability: judgement.durability, ...(api ? { port: api.port, host: config.host } : {}) })
     if (config.childOf !== undefined) return
     const url = api && `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${api.port}`
@@ -296,5 +297,6 @@ const stopWithParent = async (stop: () => void): Promise<void> => {
 if (import.meta.main) {
   const words = process.argv.slice(2)
   if (words.length === 0) await runEngine(process.env, wireEngine())
+  else if (isSidecarCommand(words[0])) process.exit(await runSidecar(process.env, words))
   else process.exit(await runCommand(process.env, words, { say: console.log, show: (line) => process.stderr.write(line) }))
 }

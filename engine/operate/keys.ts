@@ -75,8 +75,11 @@ export const revokeKeyWith = ({ postgres }: Parts) => async ({ key_id }: RevokeK
 /** The key_id of the first key. */
 const BOOTSTRAP = "bootstrap"
 
-/** Whether an installation has any key yet. */
-export const hasKeys = async (sql: Sql): Promise<boolean> => (await sql`select 1 from api_keys limit 1`).length > 0
+/** The key_id of the jobs' own key. */
+const JOBS = "jobs"
+
+/** Whether an installation has any key yet that somebody was shown. */
+export const hasKeys = async (sql: Sql): Promise<boolean> => (await sql`select 1 from api_keys where key_id <> ${JOBS} limit 1`).length > 0
 
 /**
  * Make the first key, with every scope and line: the named one, or a new one, which is returned to be shown once. Nothing where an
@@ -87,4 +90,13 @@ export const bootstrapKey = async (sql: Sql, named: string | undefined, now_ms: 
   const key = named ?? newKey(BOOTSTRAP)
   await writeKey(sql, BOOTSTRAP, key, BOOTSTRAP, SCOPES, [EVERY_LINE], now_ms)
   return named === undefined ? key : undefined
+}
+
+/** The key with which jobs call the API: one for the installation, with every scope and line. Revoke it and jobs are refused. */
+export const jobsKey = async (sql: Sql, now_ms: number): Promise<string> => {
+  await sql`insert into settings (key, value) values ('jobs_key', ${newKey(JOBS)}) on conflict (key) do nothing`
+  const [row] = await sql<{ value: string }[]>`select value from settings where key = 'jobs_key'`
+  if (!row) throw new Error("the jobs' key has gone")
+  await writeKey(sql, JOBS, row.value, JOBS, SCOPES, [EVERY_LINE], now_ms)
+  return row.value
 }

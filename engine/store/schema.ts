@@ -11,7 +11,7 @@
  * lua/records.ts); a campaign's own state is a word, because a draft has no number.
  */
 import {
-  bigint, customType, index, integer, json, jsonb, pgTable, primaryKey, smallint, text,
+  bigint, boolean, customType, index, integer, json, jsonb, pgTable, primaryKey, smallint, text,
 } from "drizzle-orm/pg-core"
 import { sql } from "drizzle-orm"
 
@@ -186,6 +186,8 @@ export const events = pgTable("events", {
   index("events_at_ms").using("brin", table.at_ms),
   // The few acts on limits, which a rebuild and a check read all of.
   index("events_limits").on(table.at_ms).where(sql`${table.act} in ('funded', 'closed')`),
+  // One an hour and cell: a period is closed when each cell has one at or after its end.
+  index("events_ticks").on(table.cell, table.at_ms).where(sql`${table.act} = 'tick'`),
 ])
 
 /** The ledger: what each entry did to each budget. Sorted by time within a budget; the sum of all is the budget. */
@@ -304,3 +306,66 @@ export const quarantine = pgTable("quarantine", {
   at_ms: whole().notNull(),
   settled_ms: whole(),
 }, (table) => [primaryKey({ columns: [table.cell, table.epoch, table.n] })])
+
+// ── What the jobs come to ────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Runs of jobs over the warehouse. A run is known by job, period, set, and the hashes of its code, rules and inputs; `identity` is the
+ * hash of them all. `state` is `requested`, `running`, `ready` (outputs and rows are there), `held`, `published`, `superseded`, `failed`,
+ * or `already_published` (`same_as` says by which run).
+ */
+export const runs = pgTable("runs", {
+  run_id: idText().primaryKey(),
+  job: text().notNull(),
+  period: idText().notNull(),
+  /** A named foreign set; "" for our own. */
+  set_name: text().notNull().default(""),
+  state: text().notNull(),
+  is_dry: boolean().notNull().default(false),
+  is_first: boolean().notNull().default(false),
+  options: json().notNull().default({}),
+  /** One word why it is held or has failed, and a sentence. */
+  reason: text(),
+  detail: text(),
+  revision: integer(),
+  identity: text(),
+  code_sha256: text(),
+  rules_sha256: text(),
+  inputs_sha256: text(),
+  inputs: json(),
+  rules: json(),
+  outputs: json(),
+  checks: json(),
+  answer: json(),
+  report: text(),
+  /** Against the run that was published when this one was finished. */
+  diff: json(),
+  same_as: text(),
+  /** The run that was published before this one; a rollback publishes it. */
+  replaced: text(),
+  /** The key that asked for it over HTTP; null: the command or the schedule did. */
+  requested_by: text(),
+  requested_ms: whole().notNull(),
+  started_ms: whole(),
+  finished_ms: whole(),
+  published_ms: whole(),
+  /** When what follows from publishing had been done; null while it is owed. */
+  after_ms: whole(),
+}, (table) => [
+  index("runs_job_period").on(table.job, table.period, table.set_name),
+  index("runs_open").on(table.state).where(sql`${table.state} in ('requested', 'running')`),
+  index("runs_owed").on(table.run_id).where(sql`${table.state} = 'published' and ${table.after_ms} is null`),
+])
+
+/** Which run is published for a period, and who is at it: one row a job, period and set. */
+export const runPeriods = pgTable("run_periods", {
+  job: text().notNull(),
+  period: idText().notNull(),
+  set_name: text().notNull(),
+  run_id: text(),
+  /** Whoever runs it holds this until the instant passes, and pushes the instant on while he lives. */
+  lease_owner: text(),
+  lease_until_ms: whole(),
+  /** A closed period is never published anew: what comes later belongs to the next. */
+  closed_ms: whole(),
+}, (table) => [primaryKey({ columns: [table.job, table.period, table.set_name] })])

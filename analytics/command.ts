@@ -1,0 +1,53 @@
+/**
+ * The sidecar's commands: `npm run job -- …` and `npm run import -- …`, and each run that the scheduler begins: a process of its own,
+ * at the lowest priority, so that what a job needs is taken from nobody.
+ *
+ * What must stay true: the last line on standard output is JSON; how far it is goes to standard error.
+ */
+import { constants, setPriority } from "node:os"
+import { JOBS } from "./jobs/index.ts"
+import { type Ask, jobCommand, type Out } from "./job_command.ts"
+import { openLake } from "./lake.ts"
+import { readSettings, type Settings } from "./settings.ts"
+import { openTables } from "./tables.ts"
+
+const STOP_S_MAX = 2
+
+const run = async (settings: Settings, out: Out, signal: AbortSignal): Promise<number> => {
+  const [command = "", ...words] = settings.words ?? []
+  const sql = openTables(settings.database_url)
+  try {
+    const ask: Ask = { words, settings, signal, house: { sql, lake: openLake(settings.lake_dir), time_zone: settings.time_zone, memory_mb: settings.memory_mb, threads: settings.threads, api: settings.api, signal, progress: out.progress } }
+    if (command === "job") return await jobCommand(ask, JOBS, out)
+    throw new Error(`there is no command ${command}`)
+  } finally {
+    await sql.end({ timeout: STOP_S_MAX })
+  }
+}
+
+const BAR_CHARS = 24
+
+/** One line that is written over again on a terminal, and nothing elsewhere. */
+const progressOn = (stream: NodeJS.WriteStream) => (step: string, part?: number): void => {
+  if (!stream.isTTY) return
+  const filled = part === undefined ? 0 : Math.round(Math.min(1, Math.max(0, part)) * BAR_CHARS)
+  stream.write(`\r\x1b[K${step}${part === undefined ? "" : ` [${"=".repeat(filled)}${" ".repeat(BAR_CHARS - filled)}] ${Math.floor(part * 100)} %`}`)
+}
+
+if (import.meta.main) {
+  setPriority(constants.priority.PRIORITY_LOW)
+  const ending = new AbortController()
+  const end = () => ending.abort(new Error("whoever started this has ended"))
+  process.on("SIGTERM", end)
+  process.on("SIGINT", end)
+  const settings = await readSettings(process.stdin, end)
+  const progress = progressOn(process.stderr)
+  const clear = () => { if (process.stderr.isTTY) process.stderr.write("\r\x1b[K") }
+  try {
+    process.exit(await run(settings, { say: (line) => { clear(); console.log(line) }, progress }, ending.signal))
+  } catch (fault) {
+    clear()
+    console.error(fault instanceof Error ? fault.message : String(fault))
+    process.exit(1)
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The door to the sidecar: what its processes are told, and its commands `npm run job` and `npm run import`, which run in a process of
+ * their own. Nothing of analytics is imported here; it is started.
+ *
+ * What must stay true: a command works beside an engine, and without one: then it starts the folder's own Postgres for as long as it runs.
+ */
+import { join, resolve } from "node:path"
+import { type Config, readConfig } from "./config.ts"
+import { quietLog } from "./log.ts"
+import { jobsKey } from "./operate/keys.ts"
+import { migrate, openPostgres, postgresReady, SchemaNewer, type Sql } from "./store/postgres.ts"
+import { rememberedServers, StartFault, startPrivate } from "./store/private.ts"
+
+const COMMANDS = ["job", "import"]
+const FILE = "analytics/command.ts"
+/** How long a server that may be there is waited for. */
+const SERVER_WAIT_MS = 2_000
+
+export const isSidecarCommand = (word: string | undefined): boolean => word !== undefined && COMMANDS.includes(word)
+
+/** The first line of a process of the sidecar. A port of 0 is one that nobody here knows. */
+export const sidecarSettings = async ({ dataDir, lakeDir, timeZone, jobMemoryMb, jobThreads, apiUrl, host }: Config, database_url: string, sql: Sql, port: number): Promise<object> => {
+  const url = apiUrl ?? (port === 0 ? undefined : `http://${host.includes(":") ? `[${host}]` : host}:${port}`)
+  return {
+    database_url, time_zone: timeZone, lake_dir: resolve(lakeDir ?? join(dataDir, "lake")), memory_mb: jobMemoryMb, threads: jobThreads,
+    ...(url === undefined ? {} : { api: { url, key: await jobsKey(sql, Date.now()) } }),
+  }
+}
+
+const answers = async (database_url: string): Promise<boolean> => {
+  const postgres = openPostgres(database_url, 1)
+  try {
+    await postgresReady(postgres, SERVER_WAIT_MS)
+    return true
+  } catch {
+    // Whoever asks starts one, or says that it is not there.
+    return false
+  } finally {
+    await postgres.close()
+  }
+}
+
+/** The database of an engine that runs or of a server that is named; else one of our own, until `stop`. */
+const findDatabase = async ({ databaseUrl, dataDir }: Config): Promise<{ readonly url: string; readonly stop: () => Promise<void> }> => {
+  const stop = async () => {}
+  if (databaseUrl !== undefined) {
+    if (!await answers(databaseUrl)) throw new StartFault("the Postgres of DATABASE_URL does not answer.")
+    return { url: databaseUrl, stop }
+  }
+  const remembered = rememberedServers(dataDir)?.databaseUrl
+  if (remembered !== undefined && await answers(remembered)) return { url: remembered, stop }
+  const own = await startPrivate({ dataDir, log: quietLog, redis: false })
+  if (own.databaseUrl === undefined) throw new Error("the private Postgres has no address")
+  return { url: own.databaseUrl, stop: own.stop }
+}
+
+/** Run a command of the sidecar; answers its exit code. */
+export const runSidecar = async (env: Readonly<Record<string, string | undefined>>, words: readonly string[]): Promise<number> => {
+  const read = readConfig(env)
+  if ("mistakes" in read) {
+    for (const mistake of read.mistakes) console.error(mistake)
+    return 1
+  }
+  let stop: (() => Promise<void>) | undefined
+  try {
+    const database = await findDatabase(read.config)
+    stop = database.stop
+    await migrate(database.url)
+    const postgres = openPostgres(database.url, 1)
+    const settings = await sidecarSettings(read.config, database.url, postgres.sql, read.config.port)
+    await postgres.close()
+    const child = Bun.spawn([process.execPath, resolve(import.meta.dir, "..", FILE)], {
+      env: { PATH: env["PATH"] ?? "", TZ: "UTC" }, stdin: "pipe", stdout: "inherit", stderr: "inherit",
+    })
+    // Ctrl-C in a terminal reaches the child too; we wait for its end either way.
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => child.kill(name))
+    child.stdin.write(`${JSON.stringify({ ...settings, words })}\n`)
+    await child.stdin.flush()
+    return await child.exited
+  } catch (fault) {
+    if (!(fault instanceof StartFault || fault instanceof SchemaNewer)) throw fault
+    console.error(`${words[0]} cannot run: ${fault.message}`)
+    return 1
+  } finally {
+    await stop?.()
+  }
+}
