@@ -7,7 +7,8 @@ import type { Job, Ran } from "../../analytics/job.ts"
 import { type Lake, openLake } from "../../analytics/lake.ts"
 import type { House } from "../../analytics/runner.ts"
 import { openTables } from "../../analytics/tables.ts"
-import { scratchFolder, stack } from "../support/stack.ts"
+import { stack } from "../support/stack.ts"
+import { scratchFolder } from "../support/scratch.ts"
 
 export interface TestHouse extends House { readonly database_url: string; close(): Promise<void> }
 

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { openDuck } from "../../analytics/duck.ts"
 import { type Lake, LakeFault, openLake } from "../../analytics/lake.ts"
-import { scratchFolder } from "../support/stack.ts"
+import { scratchFolder } from "../support/scratch.ts"
 import { putNumbers } from "./house.ts"
 
 const write = async (lake: Lake, threads: number, select: string) => {
