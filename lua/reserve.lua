@@ -3,6 +3,10 @@
 -- `coupons` is [[field, campaign, version, discount, at_issue, [[budget, amount]...]]...]; for a coupon whose money was held at
 -- issue the budgets are those of its own holds, in the same order of funding. Another hold of the same order gives way in
 -- this call; a refusal leaves it as it was. One coupon, no older hold: seven calls.
+--
+-- A price that was promised at `signed_ms` (0: none was) holds although the campaign has another version since, or its end or the
+-- coupon's has come; pause, stop, coupons that are not free, and money refuse it as any other. Where the money held at issue went back
+-- with the coupon's end, the promise is paid by budgets, so such a coupon comes with `at_issue` 0.
 
 local asked, fields, names = asked_coupons(coupons)
 local book = open_book(quota, names, now_ms)
@@ -39,18 +43,21 @@ if older then
 end
 
 local at_ms = book.at_ms
+local is_signed = signed_ms > 0
+local judged_ms = is_signed and signed_ms or at_ms
 for i = 1, #asked do
-  local field, campaign, _, _, _, version = unpack(asked[i])
+  local field, campaign, _, at_issue, _, version = unpack(asked[i])
   local coupon, terms = held_coupons[field], campaign_of(book, campaign)
   if not coupon or not terms then return { COUPON_UNKNOWN, field } end
   local state, campaign_state = coupon.state, terms.state
   if state == COUPON.reserved then return { COUPON_RESERVED, field } end
   if state == COUPON.redeemed then return { COUPON_REDEEMED, field } end
   if state == COUPON.revoked then return { COUPON_REVOKED, field } end
-  if state == COUPON.ended or coupon.ends_at_ms <= at_ms then return { COUPON_ENDED, field, coupon.ends_at_ms } end
+  local has_ended = state == COUPON.ended and not (is_signed and at_issue == 0)
+  if has_ended or coupon.ends_at_ms <= judged_ms then return { COUPON_ENDED, field, coupon.ends_at_ms } end
   if campaign_state == CAMPAIGN.stopped then return { CAMPAIGN_STOPPED, field } end
   if campaign_state == CAMPAIGN.paused then return { CAMPAIGN_PAUSED, field } end
-  if terms.version ~= version then return { CAMPAIGN_CHANGED, field, terms.version } end
+  if terms.version ~= version and not is_signed then return { CAMPAIGN_CHANGED, field, terms.version } end
 end
 
 -- Every coupon is free to use: only now the money, coupon by coupon.

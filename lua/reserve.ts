@@ -6,7 +6,7 @@ export const reserve = script("reserve", {
   keys: ["quota", "journal", "open", "due", "wallet", "settled"],
   args: {
     now_ms: "int", user: "text", order: "text", redemption: "text", fingerprint: "text", hold_ms: "int", remember_ms: "int", hour: "text",
-    coupons: "rows", is_new: "int", body: "text", payload: "text",
+    coupons: "rows", is_new: "int", signed_ms: "int", body: "text", payload: "text",
   },
   outcomes: {
     gate_closed: {},

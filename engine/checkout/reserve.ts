@@ -146,7 +146,7 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
           return [field, campaign.campaign_no, campaign.version, cost_minor, campaign.body.hold_at === "issue" ? 1 : 0,
             plan.payments[i]!.map(({ budget, amount_minor }) => [budget.budget_no, amount_minor])]
         }),
-        is_new, body: encodeAllocation(allocation), payload: payloadOf(parts, ask, request_id, redemption_id, plan),
+        is_new, signed_ms: 0, body: encodeAllocation(allocation), payload: payloadOf(parts, ask, request_id, redemption_id, plan),
       },
     })
 

@@ -175,7 +175,7 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
       const reply = await run(redis, reserve, {
         keys,
         args: {
-          now_ms, user, order: orderHash(order_id), redemption, fingerprint: fingerprintOf({ order_id }), hold_ms: HOLD_MS, remember_ms: REMEMBER_MS, hour: hour(), is_new: 0,
+          now_ms, user, order: orderHash(order_id), redemption, fingerprint: fingerprintOf({ order_id }), hold_ms: HOLD_MS, remember_ms: REMEMBER_MS, hour: hour(), is_new: 0, signed_ms: 0,
           coupons: [[field, campaign, 1, 300, at_issue, [[at_issue ? 2 : 1, 300]]]], body: JSON.stringify({ order_id, allocation: [300] }),
           payload: JSON.stringify({
             redemption_id: user + redemption, order_id, user_id, request_id: ask_id, order: { currency: "CNY", lines: [{ line_id: "1", sku: "\"user_id\":\"x\"", unit_price_minor: 9900, quantity: 1 }] },

@@ -210,7 +210,7 @@ const makeCell = async (on: Redis, no: number) => {
         keys: keysFor(user),
         args: {
           now_ms, order: orderHash(order), redemption: redemptionOf({ user, order, request }), fingerprint: "as-sent", hold_ms: HOLD_MS,
-          remember_ms: REMEMBER_MS, hour: hour(), coupons: [use()], is_new: 0, body: `allocation of ${order}`, payload: "{}", ...args, user: userHash(user),
+          remember_ms: REMEMBER_MS, hour: hour(), coupons: [use()], is_new: 0, signed_ms: 0, body: `allocation of ${order}`, payload: "{}", ...args, user: userHash(user),
         },
       }),
     find: async ({ user = "ann", ...of }: Ordered & { hour?: string } = {}) => {

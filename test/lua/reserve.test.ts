@@ -105,6 +105,36 @@ inShop("campaign_changed: a discount of another version is priced again", async 
   expect(await refused(cell, () => cell.reserve())).toEqual({ outcome: "campaign_changed", field: walletField.coupon(), version_now: 5 })
 })
 
+inShop("reserved: a promised price holds over another version and over the coupon's end", async (cell) => {
+  await cell.issue({ valid_ms: SECOND_MS })
+  await cell.publish({ version: 5 })
+  cell.later(SECOND_MS)
+  expect(await refused(cell, () => cell.reserve({ signed_ms: NOON + SECOND_MS }))).toEqual({ outcome: "coupon_ended", field: walletField.coupon(), ended_at_ms: NOON + SECOND_MS })
+  expect(await cell.reserve({ signed_ms: NOON + SECOND_MS - 1 })).toMatchObject({ outcome: "reserved" })
+  expect(await cell.cancel()).toMatchObject({ outcome: "cancelled" })
+  expect(await cell.coupon()).toMatchObject({ state: "ended" })
+})
+
+inShop("reserved: a promise whose money went back with the coupon's end is paid by budgets", async (cell) => {
+  await cell.issue({ valid_ms: SECOND_MS, holds: [[MONEY, 300]] })
+  cell.later(SECOND_MS)
+  await cell.endCoupons()
+  const ask = (at_issue: number) => () => cell.reserve({ signed_ms: NOON, coupons: [use({ at_issue, discount_minor: 200 })] })
+  expect(await refused(cell, ask(1))).toEqual({ outcome: "coupon_ended", field: walletField.coupon(), ended_at_ms: NOON + SECOND_MS })
+  expect(await ask(0)()).toMatchObject({ outcome: "reserved" })
+  expect(await cell.money()).toEqual({ held: 200, spent: 0, available: LIMIT_MINOR - 200 })
+  await cell.cancel()
+  expect(await cell.money()).toEqual({ held: 0, spent: 0, available: LIMIT_MINOR })
+})
+
+inShop("campaign_paused, campaign_stopped: no promise holds over a pause or a stop", async (cell) => {
+  await cell.issue()
+  await cell.publish({ version: 2, state: "paused" })
+  expect(await refused(cell, () => cell.reserve({ signed_ms: NOON }))).toEqual({ outcome: "campaign_paused", field: walletField.coupon() })
+  await cell.publish({ version: 3, state: "stopped" })
+  expect(await refused(cell, () => cell.reserve({ signed_ms: NOON }))).toEqual({ outcome: "campaign_stopped", field: walletField.coupon() })
+})
+
 inShop("budget_not_open: money is first held only within its month", async (cell) => {
   await cell.issue()
   await cell.fund({ budget: OTHER_MONEY, addition: "other", opens_ms: NOON + 1, closes_ms: NOON + 2 })
