@@ -15,7 +15,7 @@ import { AGE_MS, REMEMBER_MS } from "./parts.ts"
 import { openClock } from "./store/clock.ts"
 import { openPostgres, type Sql } from "./store/postgres.ts"
 import { type PrivateServers, rememberedServers, startPrivate } from "./store/private.ts"
-import { connectRedis, redisReady } from "./store/redis.ts"
+import { connectServers, redisReady } from "./store/redis.ts"
 
 const COMMANDS = ["rebuild", "verify"] as const
 type Command = (typeof COMMANDS)[number]
@@ -54,7 +54,7 @@ const progressLine = ({ show }: Out) => {
   }
 }
 
-interface Stores { readonly sql: Sql; readonly redis: ReturnType<typeof connectRedis>; readonly cells: number; readonly now_ms: () => number; readonly close: () => Promise<void> }
+interface Stores { readonly sql: Sql; readonly redis: ReturnType<typeof connectServers>; readonly cells: number; readonly now_ms: () => number; readonly close: () => Promise<void> }
 
 /** The latest instant that a replay's servers were told: their time is the data's. */
 const latestInstant = async (sql: Sql): Promise<number> => (await sql<{ at_ms: number | null }[]>`select max(at_ms) as at_ms from cells`)[0]?.at_ms ?? 0
@@ -67,7 +67,7 @@ const openPrivate = async ({ dataDir, redisUrl, databaseUrl }: Config): Promise<
 const openStores = async (config: Config, remembered: Partial<Pick<PrivateServers, "redisUrl" | "databaseUrl">> | undefined): Promise<Stores | string> => {
   const redisUrl = config.redisUrl ?? remembered?.redisUrl, databaseUrl = config.databaseUrl ?? remembered?.databaseUrl
   if (redisUrl === undefined || databaseUrl === undefined) return `There are no servers: ${config.dataDir} has never had an engine, and REDIS_URL and DATABASE_URL name none.`
-  const redis = connectRedis(redisUrl, () => undefined)
+  const redis = connectServers(redisUrl, () => undefined)
   const postgres = openPostgres(databaseUrl, 3)
   const close = async () => { redis.disconnect(); await postgres.close() }
   try {

@@ -96,7 +96,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   const port = whole("PORT", 7070, 0, PORT_MAX)
   const host = text("HOST") ?? "127.0.0.1"
   if (!/^[A-Za-z0-9.:_-]+$/.test(host)) mistakes.push(`HOST is "${host}" and must be a host name or an IP address.`)
-  const redisUrl = addresses("REDIS_URL", ["redis:", "rediss:"], true)
+  const redisUrl = addresses("REDIS_URL", ["redis:", "rediss:", "redis-cluster:", "rediss-cluster:"], true)
   const databaseUrl = addresses("DATABASE_URL", ["postgres:", "postgresql:"], false)
   const role = word("SCRIP_ROLE", ROLES, "all")
   const cells = whole("SCRIP_CELLS", 1, 1, CELLS_MAX)

@@ -9,7 +9,7 @@ import { cursorOf, tailOf } from "./journal/caught_up.ts"
 import { cellsOf, type Parts } from "./parts.ts"
 import { readBudgetSums } from "./quota/sums.ts"
 import type { Clock } from "./store/clock.ts"
-import { ask } from "./store/redis.ts"
+import { ask, askNode, mastersOf } from "./store/redis.ts"
 
 /** So many budgets are shown, those of the latest months first. */
 const BUDGETS_MAX = 200
@@ -32,11 +32,13 @@ const lags = async (parts: Parts, clock: Clock): Promise<{ cell: number; entries
 /** Bytes of the wallets of a sample, and the coupons in them. */
 const weighWallets = async ({ redis }: Parts): Promise<{ bytes: number; coupons: number }> => {
   let at = "0", wallets = 0, bytes = 0, coupons = 0
-  for (let scans = 0; scans < SCANS_MAX && wallets < WALLETS_MAX; scans++) {
-    const [next, keys] = await ask(redis.scan(at, "MATCH", "{c*}w*", "COUNT", SCAN_COUNT))
+  // One master's wallets are like another's.
+  const [node] = mastersOf(redis)
+  for (let scans = 0; node && scans < SCANS_MAX && wallets < WALLETS_MAX; scans++) {
+    const [next, keys] = await askNode(node.scan(at, "MATCH", "{c*}w*", "COUNT", SCAN_COUNT))
     at = next
     for (const key of keys.slice(0, WALLETS_MAX - wallets)) {
-      const [weight, fields] = await Promise.all([ask(redis.memory("USAGE", key)), ask(redis.hkeys(key))])
+      const [weight, fields] = await ask(redis, key, (holder) => Promise.all([holder.memory("USAGE", key), holder.hkeys(key)]))
       wallets += 1
       bytes += Number(weight ?? 0)
       coupons += fields.filter((field) => field.length > COUPON_HASH_CHARS).length
@@ -66,8 +68,11 @@ export const showGauges = (metrics: Metrics, parts: Parts, clock: Clock): void =
     },
   })
   metrics.gauge({
-    name: "scrip_redis_bytes", says: "Memory that Redis uses.",
-    read: async () => [{ value: Number(/used_memory:(\d+)/.exec(await ask(parts.redis.info("memory")))?.[1] ?? 0) }],
+    name: "scrip_redis_bytes", says: "Memory that Redis uses, over all masters.",
+    read: async () => {
+      const infos = await Promise.all(mastersOf(parts.redis).map((node) => askNode(node.info("memory"))))
+      return [{ value: infos.reduce((sum, info) => sum + Number(/used_memory:(\d+)/.exec(info)?.[1] ?? 0), 0) }]
+    },
   })
   metrics.gauge({
     name: "scrip_redis_bytes_per_coupon", says: "Memory of wallets per coupon in them, from a sample of wallets.",
@@ -79,7 +84,7 @@ export const showGauges = (metrics: Metrics, parts: Parts, clock: Clock): void =
   metrics.gauge({
     name: "scrip_cell_full", says: "1 while a cell refuses what spends because too much of its journal is not flushed.",
     read: async () => Promise.all(cellsOf(parts).map(async (cell) => {
-      const raw = await ask(parts.redis.hgetBuffer(quotaKey(cell), "cell"))
+      const raw = await ask(parts.redis, quotaKey(cell), (node) => node.hgetBuffer(quotaKey(cell), "cell"))
       return { labels: { cell: String(cell) }, value: raw ? unpack("cell", raw).full : 0 }
     })),
   })

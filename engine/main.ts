@@ -8,15 +8,15 @@
  *   stop    not ready -> no new connections, in-flight done -> worker flushed -> scheduler -> private servers -> exit 0
  */
 import { resolve } from "node:path"
-import type { Redis } from "ioredis"
 import { type Child, superviseChild } from "./child.ts"
 import { runCommand } from "./command.ts"
 import { type AcceptedDurability, type Config, type Durability, readConfig } from "./config.ts"
 import { problem } from "./http/problems.ts"
 import { faultFields, type Log, makeLog } from "./log.ts"
 import { migrate, openPostgres, type Postgres, postgresReady } from "./store/postgres.ts"
+import type { Masters } from "./store/masters.ts"
 import { type PrivateServers, StartFault, startPrivate } from "./store/private.ts"
-import { connectRedis, redisReady } from "./store/redis.ts"
+import { askNode, connectServers, redisReady } from "./store/redis.ts"
 import { checkServers, type Judgement } from "./store/safety.ts"
 import { isSidecarCommand, runSidecar, sidecarSettings } from "./sidecar.ts"
 import { wireEngine } from "./wire.ts"
@@ -49,7 +49,7 @@ export interface Ground {
   readonly log: Log
   readonly redisUrl: string
   readonly databaseUrl: string
-  readonly redis: Redis
+  readonly redis: Masters
   readonly postgres: Postgres
   readonly readiness: Readiness
   /** Restarts of the private servers, by name; empty where there are none. */
@@ -151,12 +151,12 @@ const within = async (wait_ms: number, step: string, log: Log, work: Promise<unk
   }
 }
 
-/** Where a server is, without its password. */
-const placeOf = (url: string): string => URL.canParse(url) ? new URL(url).host : url
+/** Where servers are, without their passwords. */
+const placeOf = (urls: string): string => urls.split(",").map((url) => URL.canParse(url) ? new URL(url).host : url).join(", ")
 
 /** Open both servers, see that they answer, and judge what their word is worth. */
-const openServers = async (config: Config, log: Log, redisUrl: string, databaseUrl: string): Promise<{ redis: Redis; postgres: Postgres; judgement: Judgement }> => {
-  const redis = connectRedis(redisUrl, (fault) => log.warn("Redis is away", { error: fault.message }))
+const openServers = async (config: Config, log: Log, redisUrl: string, databaseUrl: string): Promise<{ redis: Masters; postgres: Postgres; judgement: Judgement }> => {
+  const redis = connectServers(redisUrl, (fault) => log.warn("Redis is away", { error: fault.message }))
   const postgres = openPostgres(databaseUrl, POSTGRES_CONNECTIONS_MAX)
   try {
     await redisReady(redis, SERVER_WAIT_MS_MAX).catch((fault: unknown) => {
@@ -165,8 +165,11 @@ const openServers = async (config: Config, log: Log, redisUrl: string, databaseU
     await postgresReady(postgres, SERVER_WAIT_MS_MAX).catch((fault: unknown) => {
       throw new StartFault(`Postgres at ${placeOf(databaseUrl)} does not answer: ${fault instanceof Error ? fault.message : String(fault)}`)
     })
-    const node = { name: placeOf(redisUrl), call: (command: string, ...args: string[]) => redis.call(command, ...args) }
-    return { redis, postgres, judgement: await checkServers([node], postgres.sql, config.durability, config.acceptDurability) }
+    // Replicas too: each may be a master one day.
+    const nodes = redis.nodes().map(({ address, is_replica }) => ({ name: address, is_replica, node: redis.at(address) }))
+    await Promise.all(nodes.map(({ node }) => redisReady(node, SERVER_WAIT_MS_MAX)))
+    const asked = nodes.map(({ name, is_replica, node }) => ({ name, is_replica, call: (command: string, ...args: string[]) => askNode(node.call(command, ...args)) }))
+    return { redis, postgres, judgement: await checkServers(asked, postgres.sql, config.durability, config.acceptDurability) }
   } catch (fault) {
     redis.disconnect()
     await postgres.close()

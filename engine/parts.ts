@@ -2,13 +2,13 @@
  * What every use case is given: the stores, the catalogue, and the numbers of this installation. No use case reaches for a
  * global, a clock or the environment.
  */
-import type { Redis } from "ioredis"
 import type { Generations } from "./levels/generations.ts"
 import type { Catalogue } from "./operate/catalogue.ts"
 import type { Postgres } from "./store/postgres.ts"
+import type { Servers } from "./store/redis.ts"
 
 export interface Parts {
-  readonly redis: Redis
+  readonly redis: Servers
   readonly postgres: Postgres
   readonly catalogue: Catalogue
   readonly generations: Generations

@@ -2,7 +2,6 @@
  * The wiring: how the rooms are put together into one engine. Nothing here decides anything; main.ts says when each piece starts.
  */
 import { randomBytes } from "node:crypto"
-import type { Redis } from "ioredis"
 import type { Hono } from "hono"
 import { cancelWith } from "./checkout/cancel.ts"
 import { confirmWith } from "./checkout/confirm.ts"
@@ -33,6 +32,7 @@ import type { Ground, Wiring } from "./main.ts"
 import { isOpen } from "./ready.ts"
 import { openClock, replayClock, type Clock } from "./store/clock.ts"
 import type { Postgres, Sql } from "./store/postgres.ts"
+import type { Servers } from "./store/redis.ts"
 import { checkCells, type CellsCheck } from "./journal/gate.ts"
 import { StartFault } from "./store/private.ts"
 import { makeDemo, welcome } from "./welcome.ts"
@@ -52,7 +52,7 @@ const settingOf = async (sql: Sql, key: string, first: string): Promise<string> 
 }
 
 /** What the use cases are given, with the catalogue filled. */
-export const openParts = async (redis: Redis, postgres: Postgres, { cells, zone }: { cells: number; zone: string }): Promise<Parts> => {
+export const openParts = async (redis: Servers, postgres: Postgres, { cells, zone }: { cells: number; zone: string }): Promise<Parts> => {
   // A keyed hash that has taken in its key is copied for each id: 0.6 µs, where making it anew takes 1.5.
   const keyed = new Bun.CryptoHasher("sha256", Buffer.from(await settingOf(postgres.sql, "hmac_key", randomBytes(HMAC_KEY_BYTES).toString("base64")), "base64"))
   const catalogue = openCatalogue(postgres.sql, zone)

@@ -17,7 +17,7 @@ await runEngine(process.env, {
   app: async ({ redis, databaseUrl }) => {
     const app = new Hono()
       .route("/http", httpFloor())
-      .route("/act", await actFloor(redis))
+      .route("/act", await actFloor(redis.all()[0]!))
       .route("/postgres", await postgresContestant(databaseUrl))
     return { fetch: (request) => app.fetch(request) }
   },

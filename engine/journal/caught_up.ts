@@ -3,24 +3,23 @@
  *
  * One loop a cell serves all who wait, so that a thousand readers are one query every few milliseconds.
  */
-import type { Redis } from "ioredis"
 import { journalKey } from "../../lua/keys.ts"
 import { answeringPostgres, PostgresAway } from "../store/away.ts"
 import type { Postgres, Sql } from "../store/postgres.ts"
-import { ask } from "../store/redis.ts"
+import { ask, type Servers } from "../store/redis.ts"
 import { BIRTH, compareIds, idOf, textOf, type EntryId } from "./entry.ts"
 
 /** A reader waits so long for the flusher before he is told to come again. */
 export const CAUGHT_UP_WAIT_MS = 3_000
 const POLL_MS = 3
 
-interface Stores { readonly redis: Redis; readonly postgres: Pick<Postgres, "sql"> }
+interface Stores { readonly redis: Servers; readonly postgres: Pick<Postgres, "sql"> }
 interface Waiter { readonly tail: EntryId; readonly until: number; readonly settle: (fault?: Error) => void }
 
 /** The id of the last entry that a cell's journal was ever given, also after it was trimmed. */
-export const tailOf = async (redis: Redis, cell: number): Promise<EntryId> => {
+export const tailOf = async (redis: Servers, cell: number): Promise<EntryId> => {
   try {
-    const facts = await ask(redis.xinfo("STREAM", journalKey(cell))) as unknown
+    const facts = await ask(redis, journalKey(cell), (node) => node.xinfo("STREAM", journalKey(cell))) as unknown
     const pairs = Array.isArray(facts) ? new Map(Array.from({ length: facts.length / 2 }, (_, i) => [String(facts[2 * i]), facts[2 * i + 1]] as const))
       : facts instanceof Map ? facts as Map<string, unknown> : new Map(Object.entries(facts as object))
     return idOf(String(pairs.get("last-generated-id")))

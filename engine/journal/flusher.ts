@@ -11,11 +11,10 @@
  * Measured 2026-11-22 on 2 cores that were busy with other work (load 11): 6,540 entries a second of issue, reserve and confirm, 952 bytes
  * each in Redis, at 44 µs of our CPU and 40 µs of Postgres's an entry, in batches of FLUSH_BATCH_MAX.
  */
-import type { Redis } from "ioredis"
 import { faultFields, type Log } from "../log.ts"
 import { journalKey } from "../../lua/keys.ts"
 import { withinWait } from "../store/away.ts"
-import { ask } from "../store/redis.ts"
+import { ask, type Servers } from "../store/redis.ts"
 import type { Sql } from "../store/postgres.ts"
 import { compareIds, idOf, rawOf, readEntry, textOf, type Entry, type EntryId, type Newer, type RawEntry } from "./entry.ts"
 import { foldRuns, orderOf, type Allotment, type Batch, type Disorder, type Order, type Readable } from "./fold.ts"
@@ -60,7 +59,7 @@ export interface Steps {
 }
 
 export interface FlushParts {
-  readonly redis: Redis
+  readonly redis: Servers
   readonly sql: Sql
   readonly log: Log
   /** How many cells share JOURNAL_KEEP_BYTES. */
@@ -109,7 +108,7 @@ const readOn = async ({ redis, sql }: FlushParts, state: CellFlush, entries_max:
   }
   const cursor = state.cursor
   const count = Math.max(1, Math.min(entries_max, Math.floor(FLUSH_BATCH_BYTES / state.entry_bytes)))
-  const raw = await ask(redis.xrangeBuffer(journalKey(state.cell), `(${textOf(cursor)}`, "+", "COUNT", count)) as unknown as RawEntry[]
+  const raw = await ask(redis, journalKey(state.cell), (node) => node.xrangeBuffer(journalKey(state.cell), `(${textOf(cursor)}`, "+", "COUNT", count)) as unknown as RawEntry[]
   const entries: Readable[] = []
   for (const each of raw) {
     const read = readEntry(each)
@@ -195,7 +194,7 @@ const writeReadings = async (parts: FlushParts, readings: readonly Reading[]): P
     const read = reading.entries[0]!
     if ("unreadable" in read) throw fault // it goes to quarantine already: the fault lies elsewhere
     const id = textOf(read.entry.id)
-    const [raw] = await ask(parts.redis.xrangeBuffer(journalKey(reading.state.cell), id, id)) as unknown as RawEntry[]
+    const [raw] = await ask(parts.redis, journalKey(reading.state.cell), (node) => node.xrangeBuffer(journalKey(reading.state.cell), id, id)) as unknown as RawEntry[]
     if (!raw) throw fault
     const reason = fault instanceof Error ? fault.message : String(fault)
     return [await withRetries(() => commitReadings(parts, [condemned(reading, read.entry, raw, reason)]))]
@@ -220,13 +219,15 @@ const trim = async ({ redis, sql, cells }: FlushParts, state: CellFlush): Promis
   if (!state.cursor) return
   const keep = Math.floor(JOURNAL_KEEP_BYTES / cells / state.entry_bytes)
   state.flushed_since_trim = 0
+  const key = journalKey(state.cell)
+  const trimTo = (id: EntryId) => ask(redis, key, (node) => node.xtrim(key, "MINID", "~", textOf(id)))
   if (state.cursor.n >= keep) {
-    await ask(redis.xtrim(journalKey(state.cell), "MINID", "~", textOf({ epoch: state.cursor.epoch, n: state.cursor.n - keep })))
+    await trimTo({ epoch: state.cursor.epoch, n: state.cursor.n - keep })
     return
   }
   const rows = await sql<{ epoch: number; tail: string }[]>`select epoch, tail from epochs where cell = ${state.cell} order by epoch desc limit ${TRIM_EPOCHS_MAX}`
   const point = trimPoint(state.cursor, keep, rows.map(({ epoch, tail }) => ({ epoch, tail: idOf(tail) })))
-  if (point) await ask(redis.xtrim(journalKey(state.cell), "MINID", "~", textOf(point)))
+  if (point) await trimTo(point)
 }
 
 const flushBatch = async (parts: FlushParts, states: readonly CellFlush[]): Promise<Flushed> => {

@@ -16,7 +16,7 @@ import { FORMAT, unpack, type CellRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
 import { withinWait } from "../store/away.ts"
 import type { Sql } from "../store/postgres.ts"
-import { ask, loadLibrary, ourLibrary, run } from "../store/redis.ts"
+import { ask, loadLibrary, ourLibrary, run, type Servers } from "../store/redis.ts"
 import { BIRTH, compareIds, idOf, readEntry, textOf, type EntryId, type RawEntry } from "./entry.ts"
 import { JournalFault } from "./flusher.ts"
 
@@ -27,7 +27,7 @@ const RETRY_MS = 50
 const LOOK_MS_MAX = 30_000
 
 export interface GateParts {
-  readonly redis: Redis
+  readonly redis: Servers
   readonly sql: Sql
   readonly log: Log
   readonly cell: number
@@ -50,24 +50,25 @@ export type Opened =
   /** Written from Postgres and then opened. */
   | { readonly outcome: "rebuilt"; readonly epoch: number }
 
-/** The names of every library of ours that a Redis has loaded, whoever loaded it. */
-export const loadedLibraries = async (redis: Redis): Promise<string[]> => {
-  const reply = await ask(redis.call("FUNCTION", "LIST", "LIBRARYNAME", "scrip_*"))
+/** The names of every library of ours that a cell's server has loaded, whoever loaded it. */
+export const loadedLibraries = async (redis: Servers, cell: number): Promise<string[]> => {
+  const reply = await ask(redis, quotaKey(cell), (node) => node.call("FUNCTION", "LIST", "LIBRARYNAME", "scrip_*"))
   return [...new Set(JSON.stringify(reply, (_, value: unknown) => value instanceof Map ? [...value] : value).match(/scrip_[0-9a-f]{12}(?=")/g) ?? [])]
 }
 
 interface GateState { readonly epoch_open: number; readonly cell: CellRecord | undefined; readonly tail: EntryId }
 
-const ourState = async (redis: Redis, cell: number): Promise<GateState> => {
+const ourState = async (redis: Servers, cell: number): Promise<GateState> => {
   const { epoch_open, cell: raw, tail } = await run(redis, gate_state, { keys: { quota: quotaKey(cell), journal: journalKey(cell) }, args: {} })
   return { epoch_open, cell: raw.length > 0 ? unpack("cell", raw) : undefined, tail: idOf(tail) }
 }
 
 /** Whether another library holds a cell open in the running epoch. */
-const isOpenElsewhere = async (redis: Redis, cell: number, epoch: number): Promise<boolean> => {
-  for (const name of await loadedLibraries(redis)) {
+const isOpenElsewhere = async (redis: Servers, cell: number, epoch: number): Promise<boolean> => {
+  for (const name of await loadedLibraries(redis, cell)) {
     if (name === ourLibrary().name) continue
-    const reply = await ask(redis.callBuffer("FCALL_RO", `gate_state_${name.slice("scrip_".length)}`, 2, quotaKey(cell), journalKey(cell))) as Buffer[]
+    const reply = await ask(redis, quotaKey(cell), (node) =>
+      node.callBuffer("FCALL_RO", `gate_state_${name.slice("scrip_".length)}`, 2, quotaKey(cell), journalKey(cell))) as Buffer[]
     if (Number(reply[1]?.toString()) === epoch) return true
   }
   return false
@@ -82,9 +83,9 @@ type Finding =
   | { readonly found: "unflushed" }
 
 /** The first entry after the cursor, which proves that nothing between the two is missing. */
-const checkFollows = async (redis: Redis, cell: number, cursor: EntryId, tail: EntryId): Promise<void> => {
+const checkFollows = async (redis: Servers, cell: number, cursor: EntryId, tail: EntryId): Promise<void> => {
   if (compareIds(tail, cursor) === 0) return
-  const [raw] = await ask(redis.xrangeBuffer(journalKey(cell), `(${textOf(cursor)}`, "+", "COUNT", 1)) as unknown as RawEntry[]
+  const [raw] = await ask(redis, journalKey(cell), (node) => node.xrangeBuffer(journalKey(cell), `(${textOf(cursor)}`, "+", "COUNT", 1)) as unknown as RawEntry[]
   const expected = textOf({ epoch: cursor.epoch, n: cursor.n + 1 })
   if (!raw) throw new JournalFault(cell, { fault: "hole", expected, found: `nothing up to ${textOf(tail)}` })
   const read = readEntry(raw)
@@ -137,7 +138,7 @@ const lookAndAllot = (parts: GateParts): Promise<Finding> => parts.sql.begin("re
  */
 export const openCell = async (parts: GateParts): Promise<Opened> => {
   const { redis, sql, cell, now_ms, log } = parts
-  await loadLibrary(redis)
+  await ask(redis, quotaKey(cell), loadLibrary)
   const keys = { quota: quotaKey(cell), journal: journalKey(cell) }
   let rebuilt = false
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
@@ -180,16 +181,17 @@ export type CellsCheck =
   | { readonly outcome: "newer_format"; readonly format: number }
 
 /** Hold the number of cells, the format and the installation's name against both stores, and write them where they are new. */
-export const checkCells = async ({ redis, sql, cells }: { redis: Redis; sql: Sql; cells: number }): Promise<CellsCheck> => {
+export const checkCells = async ({ redis, sql, cells }: { redis: Servers; sql: Sql; cells: number }): Promise<CellsCheck> => {
   await sql`insert into settings (key, value) values ('installation', ${crypto.randomUUID()}), ('cells', ${String(cells)}), ('format', ${String(FORMAT)}) on conflict (key) do nothing`
   const rows = await sql<{ key: string; value: string }[]>`select key, value from settings where key in ('installation', 'cells', 'format')`
   const stored = new Map(rows.map(({ key, value }) => [key, value]))
   const installation = stored.get("installation")!
   if (Number(stored.get("format")) > FORMAT) return { outcome: "newer_format", format: Number(stored.get("format")) }
   if (Number(stored.get("cells")) !== cells) return { outcome: "cells_mismatch", store: "postgres", stored: Number(stored.get("cells")), asked: cells }
-  await ask(redis.hsetnx(INSTALLATION_KEY, "installation", installation))
-  await ask(redis.hsetnx(INSTALLATION_KEY, "cells", String(cells)))
-  const [inRedis, cellsInRedis] = await ask(redis.hmget(INSTALLATION_KEY, "installation", "cells"))
+  const inInstallation = <T>(send: (node: Redis) => Promise<T>) => ask(redis, INSTALLATION_KEY, send)
+  await inInstallation((node) => node.hsetnx(INSTALLATION_KEY, "installation", installation))
+  await inInstallation((node) => node.hsetnx(INSTALLATION_KEY, "cells", String(cells)))
+  const [inRedis, cellsInRedis] = await inInstallation((node) => node.hmget(INSTALLATION_KEY, "installation", "cells"))
   if (inRedis !== installation) return { outcome: "installation_mismatch", redis: String(inRedis), postgres: installation }
   if (Number(cellsInRedis) !== cells) return { outcome: "cells_mismatch", store: "redis", stored: Number(cellsInRedis), asked: cells }
   return { outcome: "agreed" }

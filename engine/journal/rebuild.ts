@@ -11,15 +11,16 @@
  *
  * Aged records are left where they are, with their marks: absence means new, so a mark must be where a record was.
  */
-import type { ChainableCommander, Redis } from "ioredis"
+import { Redis } from "ioredis"
 import { begin_rebuild } from "../../lua/begin_rebuild.ts"
 import {
   campaignOfField, cellOf, dueKey, homeOf, hourOf, journalKey, levelsKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey,
 } from "../../lua/keys.ts"
-import { FORMAT, pack, packKept, unpack, type BankRecord, type BudgetRecord, type CampaignRecord } from "../../lua/records.ts"
+import { FORMAT, pack, packKept, unpack, type BankRecord, type BudgetRecord, type CampaignRecord, type CellRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
 import type { Sql } from "../store/postgres.ts"
-import { ask, loadLibrary, ourLibrary, run } from "../store/redis.ts"
+import { slotOf } from "../store/slots.ts"
+import { ask, loadLibrary, ourLibrary, run, type Servers } from "../store/redis.ts"
 import { cursorOf, tailOf } from "./caught_up.ts"
 import { compareIds, readEntry, textOf, type EntryId, type RawEntry } from "./entry.ts"
 import {
@@ -36,7 +37,7 @@ const LISTED_MAX = 1_000
 const FLUSH_POLL_MS = 20
 
 export interface RebuildParts {
-  readonly redis: Redis
+  readonly redis: Servers
   readonly sql: Sql
   readonly log: Log
   /** How many cells there are. */
@@ -62,33 +63,36 @@ export type Rebuilt =
 
 type Tx = Parameters<Parameters<Sql["begin"]>[1]>[0]
 
-/** Send a pipeline; the first error of any command is thrown. */
-const send = async (pipeline: ChainableCommander): Promise<unknown[]> => {
-  if (pipeline.length === 0) return []
-  const replies = await ask(pipeline.exec())
-  return (replies ?? []).map(([error, reply]) => { if (error) throw error; return reply })
+type Command = [name: string, ...args: (string | number | Buffer)[]]
+
+/** Send writes to a cell as one pipeline; the first error of any is thrown. Each is safe to repeat. */
+const send = async (redis: Servers, cell: number, writes: Command[]): Promise<void> => {
+  if (writes.length === 0) return
+  await ask(redis, quotaKey(cell), async (node) => {
+    for (const [error] of await node.pipeline(writes).exec() ?? []) if (error) throw error
+  })
 }
 
 /**
  * Shut a cell in every library that is loaded, and mark it. A library that cannot read what the cell now holds is taken away, which
  * shuts it too: whoever calls it next loads it anew, with no gate open.
  */
-export const shut = async (redis: Redis, cell: number): Promise<void> => {
-  await loadLibrary(redis)
+export const shut = async (redis: Servers, cell: number): Promise<void> => {
+  await ask(redis, quotaKey(cell), loadLibrary)
   await run(redis, begin_rebuild, { keys: { quota: quotaKey(cell) }, args: {} })
-  for (const name of await loadedLibraries(redis)) {
+  for (const name of await loadedLibraries(redis, cell)) {
     if (name === ourLibrary().name) continue
     try {
-      await redis.call("FCALL", `begin_rebuild_${name.slice("scrip_".length)}`, 1, quotaKey(cell))
+      await ask(redis, quotaKey(cell), (node) => node.call("FCALL", `begin_rebuild_${name.slice("scrip_".length)}`, 1, quotaKey(cell)))
     } catch (fault) {
       if (!(fault instanceof Error && /user_function|@user_script/.test(fault.message))) throw fault
-      await ask(redis.call("FUNCTION", "DELETE", name))
+      await ask(redis, quotaKey(cell), (node) => node.call("FUNCTION", "DELETE", name))
     }
   }
 }
 
-const unflushedOf = async (redis: Redis, cell: number, cursor: EntryId): Promise<Discarded[]> => {
-  const raw = await ask(redis.xrangeBuffer(journalKey(cell), `(${textOf(cursor)}`, "+", "COUNT", LISTED_MAX)) as unknown as RawEntry[]
+const unflushedOf = async (redis: Servers, cell: number, cursor: EntryId): Promise<Discarded[]> => {
+  const raw = await ask(redis, journalKey(cell), (node) => node.xrangeBuffer(journalKey(cell), `(${textOf(cursor)}`, "+", "COUNT", LISTED_MAX)) as unknown as RawEntry[]
   return raw.map((each) => {
     const read = readEntry(each)
     const entry_id = each[0].toString("latin1")
@@ -97,29 +101,47 @@ const unflushedOf = async (redis: Redis, cell: number, cursor: EntryId): Promise
 }
 
 /** Make the journal end at the cursor, where it does not; entries beyond it are gone then. */
-const endJournalAt = async (redis: Redis, cell: number, cursor: EntryId): Promise<void> => {
+const endJournalAt = (redis: Servers, cell: number, cursor: EntryId): Promise<void> => {
   const key = journalKey(cell)
-  const replies = cursor.epoch === 0 ? await redis.multi().del(key).exec()
-    : await redis.multi().del(key).xadd(key, textOf(cursor), String(FORMAT), "").xtrim(key, "MAXLEN", 0).exec()
-  for (const [error] of replies ?? []) if (error) throw error
+  return ask(redis, key, async (node) => {
+    const replies = cursor.epoch === 0 ? await node.multi().del(key).exec()
+      : await node.multi().del(key).xadd(key, textOf(cursor), String(FORMAT), "").xtrim(key, "MAXLEN", 0).exec()
+    for (const [error] of replies ?? []) if (error) throw error
+  })
+}
+
+/** The keys of a cell, a page at a time. A cluster knows them by their slot; one server looks through all it has. */
+async function* keysOf(redis: Servers, cell: number): AsyncGenerator<string[]> {
+  const key = quotaKey(cell), tag = `{c${cell}}`
+  if (!(redis instanceof Redis) && redis.is_cluster) {
+    const slot = String(slotOf(key))
+    const found = await ask(redis, key, async (node) => node.call("CLUSTER", "GETKEYSINSLOT", slot, String(await node.call("CLUSTER", "COUNTKEYSINSLOT", slot)))) as string[]
+    const names = found.map(String).filter((name) => name.startsWith(tag))
+    for (let i = 0; i < names.length; i += SCAN_COUNT) yield names.slice(i, i + SCAN_COUNT)
+    return
+  }
+  let at = "0"
+  do {
+    const [next, found] = await ask(redis, key, (node) => node.scan(at, "MATCH", `${tag}*`, "COUNT", SCAN_COUNT))
+    at = next
+    yield found
+  } while (at !== "0")
 }
 
 /** Remove what a cell has, but for its own record and its journal. */
 export const clear = async ({ redis, onProgress }: Pick<RebuildParts, "redis" | "onProgress">, cell: number): Promise<void> => {
   const quota = quotaKey(cell), journal = journalKey(cell)
   // First what says that the badge levels are here: without it they are read from Postgres, and loaded anew.
-  await ask(redis.unlink(levelsKey(cell)))
-  let at = "0", rows = 0
-  do {
-    const [next, found] = await ask(redis.scan(at, "MATCH", `{c${cell}}*`, "COUNT", SCAN_COUNT))
-    at = next
+  await ask(redis, quota, (node) => node.unlink(levelsKey(cell)))
+  let rows = 0
+  for await (const found of keysOf(redis, cell)) {
     const keys = found.filter((key) => key !== quota && key !== journal)
-    if (keys.length > 0) await ask(redis.unlink(keys))
+    if (keys.length > 0) await ask(redis, quota, (node) => node.unlink(keys))
     rows += keys.length
     onProgress?.({ cell, step: "clearing", rows })
-  } while (at !== "0")
-  const fields = (await ask(redis.hkeys(quota))).filter((field) => field !== "cell")
-  for (let i = 0; i < fields.length; i += BATCH_ROWS) await ask(redis.hdel(quota, ...fields.slice(i, i + BATCH_ROWS)))
+  }
+  const fields = (await ask(redis, quota, (node) => node.hkeys(quota))).filter((field) => field !== "cell")
+  for (let i = 0; i < fields.length; i += BATCH_ROWS) await ask(redis, quota, (node) => node.hdel(quota, ...fields.slice(i, i + BATCH_ROWS)))
 }
 
 export interface BudgetSum { cell: number; budget_no: number; limit_minor: number; held_minor: number; spent_minor: number; closed_ms: number | null; opens_ms: number; closes_ms: number }
@@ -160,13 +182,11 @@ export const readAdditions = async (tx: Tx, cells: number, cell: number): Promis
 interface Lease { readonly granted: number; readonly returned: number }
 
 /** What a quota's other cells and its bank say of leases, read from those that live. */
-const readNeighbours = async (redis: Redis, name: string, cells: number, cell: number) => {
+const readNeighbours = async (redis: Servers, name: string, cells: number, cell: number) => {
   const others = Array.from({ length: cells }, (_, other) => other).filter((other) => other !== cell)
-  const pipeline = redis.pipeline()
-  for (const other of others) pipeline.hgetBuffer(quotaKey(other), name)
   const home = homeOf(name, cells)
-  pipeline.hgetBuffer(quotaKey(home), `v${name}`)
-  const replies = await send(pipeline) as (Buffer | null)[]
+  const read = (of: number, field: string) => ask(redis, quotaKey(of), (node) => node.hgetBuffer(quotaKey(of), field))
+  const replies = await Promise.all([...others.map((other) => read(other, name)), read(home, `v${name}`)])
   const bank = home === cell ? null : replies.at(-1)
   const leases = new Map<number, Lease>()
   others.forEach((other, i) => { const raw = replies[i]; if (raw) leases.set(other, name[0] === "b" ? unpack("budget", raw) : unpack("campaign", raw)) })
@@ -196,7 +216,7 @@ const leaseAndBank = async (
 const writeQuotas = async (parts: RebuildParts, tx: Tx, cell: number): Promise<Map<number, CampaignFacts>> => {
   const { redis, onProgress } = parts
   const { budgets, campaigns, idle } = await readSums(tx, cell)
-  const pipeline = redis.pipeline()
+  const writes: Command[] = []
   const quota = quotaKey(cell)
   const facts = new Map<number, CampaignFacts>()
   let rows = 0
@@ -212,8 +232,8 @@ const writeQuotas = async (parts: RebuildParts, tx: Tx, cell: number): Promise<M
     const record: BudgetRecord = {
       opens_ms: all[0]!.opens_ms, closes_ms: Math.min(all[0]!.closes_ms, ours?.closed_ms ?? Infinity), ...lease, held: ours?.held_minor ?? 0, spent: ours?.spent_minor ?? 0,
     }
-    pipeline.hset(quota, name, pack("budget", record))
-    if (bank) pipeline.hset(quota, `v${name}`, pack("bank", bank))
+    writes.push(["hset", quota, name, pack("budget", record)])
+    if (bank) writes.push(["hset", quota, `v${name}`, pack("bank", bank)])
     rows += 1
   }
   for (const campaign_no of new Set(campaigns.map((row) => row.campaign_no))) {
@@ -230,18 +250,18 @@ const writeQuotas = async (parts: RebuildParts, tx: Tx, cell: number): Promise<M
       issued: ours.issued, revoked: ours.revoked, reserved: ours.reserved, redeemed: ours.redeemed,
       idle: idle.filter((row) => row.campaign_no === campaign_no).map((row) => [row.budget_no, row.held_minor]),
     }
-    pipeline.hset(quota, name, pack("campaign", record))
-    if (bank) pipeline.hset(quota, `v${name}`, pack("bank", bank))
+    writes.push(["hset", quota, name, pack("campaign", record)])
+    if (bank) writes.push(["hset", quota, `v${name}`, pack("bank", bank)])
     rows += 1
   }
-  for (const { addition, fingerprint, limit_minor } of await readAdditions(tx, parts.cells, cell)) pipeline.hset(quota, `a${addition}`, `${fingerprint} ${limit_minor}`)
-  await send(pipeline)
+  for (const { addition, fingerprint, limit_minor } of await readAdditions(tx, parts.cells, cell)) writes.push(["hset", quota, `a${addition}`, `${fingerprint} ${limit_minor}`])
+  await send(redis, cell, writes)
   onProgress?.({ cell, step: "quotas", rows })
   return facts
 }
 
 /** Fields gathered by wallet, sent as one write each. */
-const walletWrites = (pipeline: ChainableCommander, cell: number) => {
+const walletWrites = (commands: Command[], cell: number) => {
   const fields = new Map<string, (string | Buffer)[]>()
   const dues = new Map<string, number>()
   return {
@@ -252,8 +272,8 @@ const walletWrites = (pipeline: ChainableCommander, cell: number) => {
     },
     due: (user: string, at_ms: number): void => { dues.set(user, Math.min(at_ms, dues.get(user) ?? Infinity)) },
     flush: (): void => {
-      for (const [user, list] of fields) pipeline.hset(walletKey(cell, user), ...list)
-      if (dues.size > 0) pipeline.zadd(dueKey(cell), "LT", ...[...dues].flatMap(([user, at_ms]) => [at_ms, `u${user}`]))
+      for (const [user, list] of fields) commands.push(["hset", walletKey(cell, user), ...list])
+      if (dues.size > 0) commands.push(["zadd", dueKey(cell), "LT", ...[...dues].flatMap(([user, at_ms]) => [at_ms, `u${user}`])])
     },
   }
 }
@@ -264,8 +284,8 @@ const writeCoupons = async ({ redis, ages, onProgress }: RebuildParts, tx: Tx, c
     select coupon_id, state, ends_at_ms, fingerprint, redemption, since_ms, holds from coupons where cell = ${cell} order by coupon_id`.cursor(BATCH_ROWS)
   let sent: Promise<unknown> = Promise.resolve()
   for await (const batch of found) {
-    const pipeline = redis.pipeline()
-    const writes = walletWrites(pipeline, cell)
+    const commands: Command[] = []
+    const writes = walletWrites(commands, cell)
     for (const row of batch) {
       const user = row.coupon_id.slice(0, USER_HASH_CHARS), field = row.coupon_id.slice(USER_HASH_CHARS)
       const coupon = couponFrom(row)
@@ -282,7 +302,7 @@ const writeCoupons = async ({ redis, ages, onProgress }: RebuildParts, tx: Tx, c
     }
     writes.flush()
     await sent // one batch is on its way while the next is read
-    sent = send(pipeline)
+    sent = send(redis, cell, commands)
     rows += batch.length
     onProgress?.({ cell, step: "coupons", rows })
   }
@@ -295,8 +315,8 @@ const writeCounts = async ({ redis, ages, onProgress }: RebuildParts, tx: Tx, ce
   const found = tx<{ user_hash: string; campaign_no: number; count: string }[]>`
     select u.user_hash, w.campaign_no, w.count from wallet_counts w join users u on u.user_no = w.user_no where w.cell = ${cell}`.cursor(BATCH_ROWS)
   for await (const batch of found) {
-    const pipeline = redis.pipeline()
-    const writes = walletWrites(pipeline, cell)
+    const commands: Command[] = []
+    const writes = walletWrites(commands, cell)
     for (const { user_hash, campaign_no, count } of batch) {
       const campaign = facts.get(campaign_no)
       if (isCountOver(campaign, ages)) continue
@@ -304,7 +324,7 @@ const writeCounts = async ({ redis, ages, onProgress }: RebuildParts, tx: Tx, ce
       writes.due(user_hash, campaign!.ends_ms + ages.age_ms)
     }
     writes.flush()
-    await send(pipeline)
+    await send(redis, cell, commands)
     rows += batch.length
     onProgress?.({ cell, step: "counts", rows })
   }
@@ -324,8 +344,8 @@ const writeRedemptions = async ({ redis, ages, onProgress }: RebuildParts, tx: T
   let user_now = ""
   let orders = new Map<string, { redemption: string; state: number; reserved_ms: number }>()
   for await (const batch of found) {
-    const pipeline = redis.pipeline()
-    const writes = walletWrites(pipeline, cell)
+    const commands: Command[] = []
+    const writes = walletWrites(commands, cell)
     const putOrders = (): void => { for (const [order, { redemption }] of orders) writes.put(user_now, `o${order}`, redemption) }
     for (const row of batch) {
       const user = row.redemption_id.slice(0, USER_HASH_CHARS), redemption = row.redemption_id.slice(USER_HASH_CHARS)
@@ -343,13 +363,13 @@ const writeRedemptions = async ({ redis, ages, onProgress }: RebuildParts, tx: T
       const rival = orders.get(head.order)
       if (!rival || standsBefore(row, rival)) orders.set(head.order, { redemption, state: row.state, reserved_ms: row.reserved_ms })
       if (row.state === OPEN) {
-        pipeline.hset(openKey(cell), redemption, kept)
-        pipeline.zadd(dueKey(cell), head.expires_ms, `r${user}${redemption}`)
-      } else if (!isHourAged(hour, ages)) pipeline.hset(settledKey(cell, hour), redemption, kept)
+        commands.push(["hset", openKey(cell), redemption, kept])
+        commands.push(["zadd", dueKey(cell), head.expires_ms, `r${user}${redemption}`])
+      } else if (!isHourAged(hour, ages)) commands.push(["hset", settledKey(cell, hour), redemption, kept])
     }
     putOrders()
     writes.flush()
-    await send(pipeline)
+    await send(redis, cell, commands)
     rows += batch.length
     onProgress?.({ cell, step: "redemptions", rows })
   }
@@ -366,10 +386,13 @@ export const waitForFlush = async ({ redis, sql, wait_ms }: Pick<RebuildParts, "
   }
 }
 
-const ownRecord = async (redis: Redis, cell: number) => {
-  const raw = await ask(redis.hgetBuffer(quotaKey(cell), "cell"))
+const ownRecord = async (redis: Servers, cell: number) => {
+  const raw = await ask(redis, quotaKey(cell), (node) => node.hgetBuffer(quotaKey(cell), "cell"))
   return raw ? unpack("cell", raw) : undefined
 }
+
+const setRecord = (redis: Servers, cell: number, record: CellRecord) =>
+  ask(redis, quotaKey(cell), (node) => node.hset(quotaKey(cell), "cell", pack("cell", record)))
 
 /** Write one cell from Postgres. It is shut afterwards; its gate is opened as after any restart. */
 export const rebuildCell = async (parts: RebuildParts, cell: number): Promise<Rebuilt> => {
@@ -383,7 +406,7 @@ export const rebuildCell = async (parts: RebuildParts, cell: number): Promise<Re
   const unflushed = compareIds(tail, flushed) > 0 ? await unflushedOf(redis, cell, flushed) : []
   if (unflushed.length > 0 && !parts.discard_unflushed) {
     // Nothing was touched, so the mark that was not there before is taken away; the gate stays shut.
-    if (before && before.rebuilding === 0) await ask(redis.hset(quotaKey(cell), "cell", pack("cell", before)))
+    if (before && before.rebuilding === 0) await setRecord(redis, cell, before)
     return { outcome: "unflushed", entries: unflushed.length, cursor: textOf(flushed), tail: textOf(tail) }
   }
   for (const { entry_id, act, user_hash } of unflushed) log.warn("an entry that Postgres does not have is discarded", { cell, tail: entry_id, act, user_hash })
@@ -403,9 +426,7 @@ export const rebuildCell = async (parts: RebuildParts, cell: number): Promise<Re
     const coupons = await writeCoupons(parts, tx, cell, facts)
     await writeCounts(parts, tx, cell, facts)
     const redemptions = await writeRedemptions(parts, tx, cell)
-    await ask(redis.hset(quotaKey(cell), "cell", pack("cell", {
-      format: FORMAT, epoch: cursor.epoch, at_ms: row.at_ms, full: 0, rebuilding: 0, evicted: textOf(cursor),
-    })))
+    await setRecord(redis, cell, { format: FORMAT, epoch: cursor.epoch, at_ms: row.at_ms, full: 0, rebuilding: 0, evicted: textOf(cursor) })
     parts.onProgress?.({ cell, step: "done", rows: coupons + redemptions })
     return { outcome: "rebuilt", coupons, redemptions, discarded: unflushed }
   }) as Promise<Rebuilt>

@@ -9,18 +9,17 @@
  * - A crash after the commit leaves cells that are marked and a Redis that says the old number, which stops every start until this
  *   is run again and finishes.
  */
-import type { Redis } from "ioredis"
 import { homeOf, journalKey, quotaKey } from "../../lua/keys.ts"
 import type { Log } from "../log.ts"
 import type { Sql } from "../store/postgres.ts"
-import { ask } from "../store/redis.ts"
+import { ask, type Servers } from "../store/redis.ts"
 import { compareIds, textOf } from "./entry.ts"
 import type { Ages } from "./expected.ts"
 import { INSTALLATION_KEY } from "./gate.ts"
 import { clear, type Progress, rebuildCell, shut, waitForFlush } from "./rebuild.ts"
 
 export interface ReshardParts {
-  readonly redis: Redis
+  readonly redis: Servers
   readonly sql: Sql
   readonly log: Log
   readonly ages: Ages
@@ -104,7 +103,7 @@ const moveRows = async (tx: Tx, cells: number): Promise<void> => {
 export const reshard = async (parts: ReshardParts, cells: number): Promise<Resharded> => {
   const { redis, sql } = parts
   const [row] = await sql<{ value: string }[]>`select value from settings where key = 'cells'`
-  const inRedis = Number(await ask(redis.hget(INSTALLATION_KEY, "cells")) ?? 0)
+  const inRedis = Number(await ask(redis, INSTALLATION_KEY, (node) => node.hget(INSTALLATION_KEY, "cells")) ?? 0)
   const cells_then = Number(row?.value ?? cells)
   if (cells_then === cells && inRedis === cells) return { outcome: "unchanged", cells }
 
@@ -126,7 +125,7 @@ export const reshard = async (parts: ReshardParts, cells: number): Promise<Resha
   for (let cell = 0; cell < most; cell += 1) {
     await shut(redis, cell)
     await clear(parts, cell)
-    if (cell >= cells) await ask(redis.unlink(quotaKey(cell), journalKey(cell)))
+    if (cell >= cells) await ask(redis, quotaKey(cell), (node) => node.unlink(quotaKey(cell), journalKey(cell)))
   }
   let coupons = 0, redemptions = 0
   for (let cell = 0; cell < cells; cell += 1) {
@@ -135,6 +134,6 @@ export const reshard = async (parts: ReshardParts, cells: number): Promise<Resha
     coupons += rebuilt.coupons
     redemptions += rebuilt.redemptions
   }
-  await ask(redis.hset(INSTALLATION_KEY, "cells", String(cells)))
+  await ask(redis, INSTALLATION_KEY, (node) => node.hset(INSTALLATION_KEY, "cells", String(cells)))
   return { outcome: "resharded", cells_then, cells, coupons, redemptions }
 }

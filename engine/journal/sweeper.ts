@@ -5,7 +5,6 @@
  * What must stay true: it only proposes. Every act judges again in Lua, so a sweeper that is late, repeated or one of several
  * changes nothing but its own work. Each round is bounded; what is left over is due in the next.
  */
-import type { Redis } from "ioredis"
 import { end_coupons, SWEPT_FIELDS_MAX } from "../../lua/end_coupons.ts"
 import { evict } from "../../lua/evict.ts"
 import { evict_settled } from "../../lua/evict_settled.ts"
@@ -19,7 +18,7 @@ import { tick } from "../../lua/tick.ts"
 import { faultFields, type Log } from "../log.ts"
 import type { Sql } from "../store/postgres.ts"
 import { withinWait } from "../store/away.ts"
-import { ask, run } from "../store/redis.ts"
+import { ask, run, type Servers } from "../store/redis.ts"
 import {
   couponDue, isAged, isCountOver, isMarkForgotten, mustEnd, overSince, type Ages, type CampaignFacts,
 } from "./expected.ts"
@@ -57,7 +56,7 @@ export interface CellSweep {
 export const newCellSweep = (cell: number): CellSweep => ({ cell, ticked_hour: -1, evicted_hour: -1, measured_ms: 0, is_full: false })
 
 export interface SweepParts {
-  readonly redis: Redis
+  readonly redis: Servers
   readonly sql: Sql
   readonly log: Log
   readonly cells: number
@@ -105,7 +104,7 @@ const expireOne = async ({ redis, ages: { now_ms } }: SweepParts, cell: number, 
     args: { now_ms, user, redemption, hour: String(hour) },
   }))
   // A deadline that is early is moved to where it belongs, so that it does not fill every round.
-  if (reply.outcome === "not_due") await ask(redis.zadd(dueKey(cell), "XX", reply.expires_at_ms, `r${name}`))
+  if (reply.outcome === "not_due") await ask(redis, dueKey(cell), (node) => node.zadd(dueKey(cell), "XX", reply.expires_at_ms, `r${name}`))
   return reply.outcome === "expired" ? 1 : 0
 }
 
@@ -159,7 +158,7 @@ export const judgeWallet = (wallet: ReadonlyMap<string, Buffer>, campaigns: Read
 const readCampaigns = async ({ redis }: SweepParts, cell: number, fields: readonly string[]): Promise<Map<number, CampaignFacts>> => {
   const numbers = [...new Set(fields.flatMap((field) => field.length > COUPON_HASH_CHARS ? [campaignOfField(field)] : field[0] === "n" ? [Number(field.slice(1))] : []))]
   if (numbers.length === 0) return new Map()
-  const raw = await ask(redis.hmgetBuffer(quotaKey(cell), ...numbers.map((no) => `k${no}`)))
+  const raw = await ask(redis, quotaKey(cell), (node) => node.hmgetBuffer(quotaKey(cell), ...numbers.map((no) => `k${no}`)))
   return new Map(numbers.flatMap((no, i) => { const bytes = raw[i]; return bytes ? [[no, unpack("campaign", bytes)] as const] : [] }))
 }
 
@@ -167,7 +166,7 @@ const readCampaigns = async ({ redis }: SweepParts, cell: number, fields: readon
 const sweepUser = async (parts: SweepParts, cell: number, user: string): Promise<{ ended: number; evicted: number }> => {
   const { redis, ages, flushed_ms } = parts
   const { now_ms, age_ms, remember_ms } = ages
-  const raw = await ask(redis.hgetallBuffer(walletKey(cell, user)))
+  const raw = await ask(redis, quotaKey(cell), (node) => node.hgetallBuffer(walletKey(cell, user)))
   const wallet = new Map(Object.entries(raw))
   const { ends, leaves, marks, next_ms } = judgeWallet(wallet, await readCampaigns(parts, cell, [...wallet.keys()]), ages, flushed_ms)
   const quota = quotaKey(cell), journal = journalKey(cell)
@@ -185,7 +184,7 @@ const sweepUser = async (parts: SweepParts, cell: number, user: string): Promise
 
 const sweepDue = async (parts: SweepParts, cell: number): Promise<{ expired: number; ended: number; evicted: number; is_behind: boolean }> => {
   const { redis, ages: { now_ms } } = parts
-  const due = await ask(redis.zrangebyscore(dueKey(cell), "-inf", now_ms, "LIMIT", 0, DUE_MAX))
+  const due = await ask(redis, dueKey(cell), (node) => node.zrangebyscore(dueKey(cell), "-inf", now_ms, "LIMIT", 0, DUE_MAX))
   const redemptions = due.filter((name) => name[0] === "r"), users = due.filter((name) => name[0] === "u")
   const expired = await forAll(redemptions, (name) => expireOne(parts, cell, name.slice(1)))
   let ended = 0
@@ -207,7 +206,8 @@ const callUsers = async ({ redis, sql, ages: { now_ms } }: SweepParts, cell: num
       select user_no from events where at_ms >= ${hour * HOUR_MS} and at_ms < ${(hour + 1) * HOUR_MS} and cell = ${cell} and act = 'confirmed')`
   for (let i = 0; i < users.length; i += USERS_BATCH) {
     const batch = users.slice(i, i + USERS_BATCH)
-    await ask(redis.zadd(dueKey(cell), "LT", ...batch.flatMap(({ user_hash }, j) => [now_ms + Math.floor(((i + j) / users.length) * HOUR_MS), `u${user_hash}`])))
+    await ask(redis, dueKey(cell), (node) =>
+      node.zadd(dueKey(cell), "LT", ...batch.flatMap(({ user_hash }, j) => [now_ms + Math.floor(((i + j) / users.length) * HOUR_MS), `u${user_hash}`])))
   }
 }
 
@@ -219,11 +219,9 @@ const sweepHours = async (parts: SweepParts, state: CellSweep): Promise<void> =>
   if (last <= state.evicted_hour) return
   const first = Math.max(state.evicted_hour + 1, last - HOURS_BACK_MAX)
   const hours = Array.from({ length: last - first + 1 }, (_, i) => first + i)
-  const pipeline = redis.pipeline()
-  for (const hour of hours) pipeline.exists(settledKey(cell, hour))
-  const there = (await ask(pipeline.exec()) ?? []).map(([error, reply]) => { if (error) throw error; return reply === 1 })
+  const there = await ask(redis, quotaKey(cell), (node) => Promise.all(hours.map((hour) => node.exists(settledKey(cell, hour)))))
   for (const [i, hour] of hours.entries()) {
-    if (!there[i]) continue
+    if (there[i] === 0) continue
     await callUsers(parts, cell, hour)
     const reply = open(await run(redis, evict_settled, {
       keys: { quota: quotaKey(cell), journal: journalKey(cell), settled: settledKey(cell, hour) }, args: { now_ms, hour, flushed_ms, age_ms },
@@ -237,7 +235,7 @@ const sweepHours = async (parts: SweepParts, state: CellSweep): Promise<void> =>
 /** The journal's bytes, and the mark that follows them. What is kept of the flushed ones does not count. */
 const sweepJournal = async ({ redis, cells, ages: { now_ms }, journal_bytes_max, log }: SweepParts, state: CellSweep): Promise<number> => {
   const { cell } = state
-  const bytes = await ask(redis.memory("USAGE", journalKey(cell))) ?? 0
+  const bytes = await ask(redis, journalKey(cell), (node) => node.memory("USAGE", journalKey(cell))) ?? 0
   const unflushed = Math.max(0, bytes - JOURNAL_KEEP_BYTES / cells)
   const limit = journal_bytes_max / cells
   const is_full = state.is_full ? unflushed > limit * FULL_ENDS_SHARE : unflushed > limit

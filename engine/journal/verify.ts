@@ -5,11 +5,11 @@
  * against the fold of its entries up to exactly that tail; a wallet that differs is read again at a later tail before it is
  * listed. What has aged out of Redis counts as equal; what should have and has not is no difference either.
  */
-import type { ChainableCommander, Redis } from "ioredis"
+import type { Redis } from "ioredis"
 import { campaignOfField, cellOf, COUPON_HASH_CHARS, dueKey, homeOf, journalKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey } from "../../lua/keys.ts"
 import { unpack, unpackKept, valuesOf, type BankRecord, type RedemptionRecord } from "../../lua/records.ts"
 import type { Sql } from "../store/postgres.ts"
-import { ask } from "../store/redis.ts"
+import { ask, askNode, mastersOf, type Servers } from "../store/redis.ts"
 import { cursorOf, tailOf } from "./caught_up.ts"
 import { BIRTH, compareIds, idOf, textOf, type EntryId } from "./entry.ts"
 import {
@@ -29,7 +29,7 @@ const CAUGHT_UP_MS = 10_000
 export const DIFFERENCES_MAX = 1_000
 
 export interface VerifyParts {
-  readonly redis: Redis
+  readonly redis: Servers
   readonly sql: Sql
   readonly cells: number
   /** The instant moves while the check runs. */
@@ -51,9 +51,6 @@ export interface Verified {
 type Tx = Parameters<Parameters<Sql["begin"]>[1]>[0]
 const inSnapshot = <T>(sql: Sql, work: (tx: Tx) => Promise<T>): Promise<T> =>
   sql.begin("isolation level repeatable read read only", work) as Promise<T>
-
-const send = async (pipeline: ChainableCommander): Promise<unknown[]> =>
-  (await ask(pipeline.exec()) ?? []).map(([error, reply]) => { if (error) throw error; return reply })
 
 const mapOf = (reply: unknown): Map<string, Buffer> => {
   if (reply instanceof Map) return reply as Map<string, Buffer>
@@ -93,12 +90,12 @@ type Collected = ReturnType<typeof collect>
  * A cell's quotas and its tail, read in one step. The commands are written one by one, in one turn so that nothing comes between,
  * because the client's own transactions read every reply as text.
  */
-const readQuotas = async (redis: Redis, cell: number): Promise<{ fields: Map<string, Buffer>; tail: EntryId }> => {
-  const sent = [
-    redis.call("MULTI"), redis.call("HGETALL", quotaKey(cell)), redis.call("EXISTS", journalKey(cell)),
-    redis.call("XREVRANGE", journalKey(cell), "+", "-", "COUNT", "1"), redis.callBuffer("EXEC"),
-  ]
-  const [fields, exists, last] = (await ask(Promise.all(sent))).at(-1) as [unknown, number, [Buffer, unknown][]]
+const readQuotas = async (redis: Servers, cell: number): Promise<{ fields: Map<string, Buffer>; tail: EntryId }> => {
+  const replies = await ask(redis, quotaKey(cell), (node) => Promise.all([
+    node.call("MULTI"), node.call("HGETALL", quotaKey(cell)), node.call("EXISTS", journalKey(cell)),
+    node.call("XREVRANGE", journalKey(cell), "+", "-", "COUNT", "1"), node.callBuffer("EXEC"),
+  ]))
+  const [fields, exists, last] = replies.at(-1) as [unknown, number, [Buffer, unknown][]]
   // An empty stream keeps its last id out of reach of a range; nothing is being written to it then.
   const tail = last[0] ? idOf(last[0][0].toString("latin1")) : Number(exists) === 1 ? await tailOf(redis, cell) : BIRTH
   return { fields: mapOf(fields), tail }
@@ -207,7 +204,7 @@ interface Side { readonly granted: number; readonly returned: number; readonly u
 /** The invariants of the leases. Each side is read before the one that may only be ahead of it: B, then g and r, then G. */
 const verifyInvariants = async ({ redis, cells }: VerifyParts): Promise<Collected> => {
   const all = Array.from({ length: cells }, (_, cell) => cell)
-  const readAll = () => Promise.all(all.map(async (cell) => mapOf(await ask(redis.hgetallBuffer(quotaKey(cell))))))
+  const readAll = () => Promise.all(all.map(async (cell) => mapOf(await ask(redis, quotaKey(cell), (node) => node.hgetallBuffer(quotaKey(cell))))))
   const banksOf = (read: readonly Map<string, Buffer>[]) => new Map(read.flatMap((fields, cell) => [...fields].filter(([name]) => name[0] === "v").map(([name, bytes]) => [name.slice(1), { cell, bank: unpack("bank", bytes) }] as const)))
   const before = banksOf(await readAll()), sides = await readAll(), after = banksOf(await readAll())
   const out = collect()
@@ -319,32 +316,30 @@ const readStored = async (tx: Tx | Sql, users: readonly { user_no: number; user_
   return users.map(({ user_no, user_hash }) => ({ user_hash, coupons: couponsOf.get(user_hash) ?? [], redemptions: redemptionsOf.get(user_hash) ?? [], counts: countsOf.get(user_no) ?? [] }))
 }
 
-const readSeen = async (redis: Redis, cells: number, users: readonly StoredUser[]): Promise<SeenUser[]> => {
-  const first = redis.pipeline()
-  for (const { user_hash } of users) {
+const readSeen = async (redis: Servers, cells: number, users: readonly StoredUser[]): Promise<SeenUser[]> => {
+  // Asked in one turn, so what goes to one master leaves in one write.
+  const wallets = await Promise.all(users.map(({ user_hash }) => {
     const cell = cellOf(user_hash, cells)
-    first.hgetallBuffer(walletKey(cell, user_hash))
-    first.zscore(dueKey(cell), `u${user_hash}`)
-  }
-  const wallets = await send(first)
-  const second = redis.pipeline()
+    return ask(redis, quotaKey(cell), (node) => Promise.all([node.hgetallBuffer(walletKey(cell, user_hash)), node.zscore(dueKey(cell), `u${user_hash}`)]))
+  }))
+  const reads: Promise<[Buffer | null, string | null]>[] = []
   const asked = users.map(({ user_hash }, i) => {
-    const cell = cellOf(user_hash, cells), wallet = mapOf(wallets[2 * i])
+    const cell = cellOf(user_hash, cells), wallet = mapOf(wallets[i]![0])
     const names = [...wallet.keys()].filter((field) => field[0] === "r" && field.length <= COUPON_HASH_CHARS).map((field) => field.slice(1))
     for (const name of names) {
       const mark = wallet.get(`r${name}`)!.toString("latin1")
-      second.hgetBuffer(mark === "o" ? openKey(cell) : settledKey(cell, Number(mark.slice(1))), name)
-      second.zscore(dueKey(cell), `r${user_hash}${name}`)
+      reads.push(ask(redis, quotaKey(cell), (node) => Promise.all([
+        node.hgetBuffer(mark === "o" ? openKey(cell) : settledKey(cell, Number(mark.slice(1))), name), node.zscore(dueKey(cell), `r${user_hash}${name}`),
+      ])))
     }
-    return { wallet, names, due: wallets[2 * i + 1] as string | null }
+    return { wallet, names, due: wallets[i]![1] }
   })
-  const records = await send(second)
+  const records = await Promise.all(reads)
   let at = 0
   return asked.map(({ wallet, names, due }) => ({
     wallet, due: due === null ? null : String(due),
     records: new Map(names.map((name) => {
-      const kept = records[at++] as Buffer | null
-      const deadline = records[at++]
+      const [kept, deadline] = records[at++]!
       return [name, { kept, due: deadline === null ? null : String(deadline) }]
     })),
   }))
@@ -474,9 +469,17 @@ export const verifyAll = async (parts: VerifyParts): Promise<Verified> => {
   }
 
   // What Redis has and Postgres never heard of.
+  for (const node of mastersOf(redis)) await verifyWallets(parts, node, isFull, take)
+
+  for (let cell = 0; cell < cells && !isFull(); cell += 1) take("open", await verifyOpen(parts, cell))
+  return { checked, differences, is_cut: isFull() }
+}
+
+/** The wallets of one master that belong to no user Postgres knows. */
+const verifyWallets = async ({ redis, sql, cells }: VerifyParts, node: Redis, isFull: () => boolean, take: (step: "wallets", out: Collected) => void): Promise<void> => {
   let at = "0"
   do {
-    const [next, found] = await ask(redis.scan(at, "MATCH", "{c*}w*", "COUNT", SCAN_COUNT))
+    const [next, found] = await askNode(node.scan(at, "MATCH", "{c*}w*", "COUNT", SCAN_COUNT))
     at = next
     const wallets = new Map(found.map((name) => [name.slice(name.indexOf("}w") + 2), name]))
     if (wallets.size === 0) continue
@@ -490,18 +493,15 @@ export const verifyAll = async (parts: VerifyParts): Promise<Verified> => {
       for (const cell of new Set(strange.map((hash) => cellOf(hash, cells)))) await waitFor(sql, cell, await tailOf(redis, cell))
       strange = await unknown(strange)
     }
-    for (const hash of strange) if (await ask(redis.exists(wallets.get(hash)!)) === 1) out.note("wallet", wallets.get(hash)!, "user", "there", undefined)
+    for (const hash of strange) if (await ask(redis, wallets.get(hash)!, (holder) => holder.exists(wallets.get(hash)!)) === 1) out.note("wallet", wallets.get(hash)!, "user", "there", undefined)
     take("wallets", out)
   } while (at !== "0" && !isFull())
-
-  for (let cell = 0; cell < cells && !isFull(); cell += 1) take("open", await verifyOpen(parts, cell))
-  return { checked, differences, is_cut: isFull() }
 }
 
 /** Each open redemption of a cell has its deadline, which says whose it is, and Postgres has it as open too. */
 const verifyOpen = async ({ redis, sql }: VerifyParts, cell: number): Promise<Collected> => {
   const readOpen = async (): Promise<{ open: Set<string>; ids: Map<string, string> }> => {
-    const replies = await ask(redis.multi().hkeys(openKey(cell)).zrange(dueKey(cell), "0", "-1").exec()) ?? []
+    const replies = await ask(redis, openKey(cell), (node) => node.multi().hkeys(openKey(cell)).zrange(dueKey(cell), "0", "-1").exec()) ?? []
     for (const [error] of replies) if (error) throw error
     const open = new Set(replies[0]![1] as string[])
     const ids = new Map((replies[1]![1] as string[]).filter((name) => name[0] === "r").map((name) => [name.slice(1 + USER_HASH_CHARS), name.slice(1)]))

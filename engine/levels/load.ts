@@ -7,13 +7,12 @@
  *
  * A bucket is one command, so nobody waits for longer than one bucket takes: some 0.1 ms.
  */
-import type { Redis } from "ioredis"
 import { cellOf, levelBucketKey, levelsKey } from "../../lua/keys.ts"
 import { bucketsFor, fieldOf, rangeOf, unpackBlock } from "../badges/packed.ts"
 import type { Log } from "../log.ts"
 import { cellsOf, type Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
-import { ask } from "../store/redis.ts"
+import { ask, type Servers } from "../store/redis.ts"
 import { POINTER_FIELDS, pointerOf, type Pointer } from "./read.ts"
 import type { Generation } from "./generations.ts"
 
@@ -26,17 +25,17 @@ const LOAD_LOCK = "scrip level load"
 /** The pointer of a cell and what it is loading or about to forget, as [generation, buckets]. */
 interface CellLevels { readonly pointer: Pointer | undefined; readonly old: [generation: number, buckets: number, since_ms: number] | undefined }
 
-const readCell = async (redis: Redis, cell: number): Promise<CellLevels> => {
-  const values = await ask(redis.hmget(levelsKey(cell), ...POINTER_FIELDS, "old"))
+const readCell = async (redis: Servers, cell: number): Promise<CellLevels> => {
+  const values = await ask(redis, levelsKey(cell), (node) => node.hmget(levelsKey(cell), ...POINTER_FIELDS, "old"))
   const old = values[POINTER_FIELDS.length]?.split(".").map(Number) as [number, number, number] | undefined
   return { pointer: pointerOf(values.slice(0, POINTER_FIELDS.length)), old }
 }
 
 /** Remove a generation's buckets of a cell. */
-const forget = async (redis: Redis, cell: number, generation: number, buckets: number): Promise<void> => {
+const forget = async (redis: Servers, cell: number, generation: number, buckets: number): Promise<void> => {
   for (let from = 0; from < buckets; from += BATCH_BUCKETS) {
     const keys = Array.from({ length: Math.min(BATCH_BUCKETS, buckets - from) }, (_, i) => levelBucketKey(cell, generation, from + i))
-    await ask(redis.unlink(keys))
+    await ask(redis, levelsKey(cell), (node) => node.unlink(keys))
   }
 }
 
@@ -51,7 +50,7 @@ const loadBlock = async ({ redis, cells }: Parts, generation: number, buckets: n
   }
   const writes = [...pairs]
   for (let from = 0; from < writes.length; from += BATCH_BUCKETS) {
-    await Promise.all(writes.slice(from, from + BATCH_BUCKETS).map(([key, list]) => ask(redis.hset(key, ...list))))
+    await Promise.all(writes.slice(from, from + BATCH_BUCKETS).map(([key, list]) => ask(redis, key, (node) => node.hset(key, ...list))))
   }
 }
 
@@ -60,7 +59,7 @@ const load = async (parts: Parts, { generation, users, blocks }: Generation, lac
   const { redis, postgres, cells } = parts
   const buckets = bucketsFor(users, blocks, cells)
   const name = `${generation}.${buckets}.${cells}`
-  const loading = await Promise.all(lacking.map((cell) => ask(redis.hmget(levelsKey(cell), "loading", "loaded_blocks"))))
+  const loading = await Promise.all(lacking.map((cell) => ask(redis, levelsKey(cell), (node) => node.hmget(levelsKey(cell), "loading", "loaded_blocks"))))
   // What another generation left behind when it was overtaken goes first.
   for (const [i, cell] of lacking.entries()) {
     const [then] = loading[i]!
@@ -69,7 +68,7 @@ const load = async (parts: Parts, { generation, users, blocks }: Generation, lac
     await forget(redis, cell, left_generation!, left_buckets!)
   }
   let block = Math.min(...loading.map(([then, count]) => then === name ? Number(count) : 0))
-  await Promise.all(lacking.map((cell) => ask(redis.hset(levelsKey(cell), "loading", name, "loaded_blocks", block))))
+  await Promise.all(lacking.map((cell) => ask(redis, levelsKey(cell), (node) => node.hset(levelsKey(cell), "loading", name, "loaded_blocks", block))))
   let loaded = 0
   for (; block < blocks; block++) {
     const [row] = await answeringPostgres(() => postgres.sql<{ body: Buffer; users: number }[]>`
@@ -78,12 +77,13 @@ const load = async (parts: Parts, { generation, users, blocks }: Generation, lac
       await loadBlock(parts, generation, buckets, row.body)
       loaded += row.users
     }
-    await Promise.all(lacking.map((cell) => ask(redis.hset(levelsKey(cell), "loaded_blocks", block + 1))))
+    await Promise.all(lacking.map((cell) => ask(redis, levelsKey(cell), (node) => node.hset(levelsKey(cell), "loaded_blocks", block + 1))))
   }
   for (const cell of lacking) {
     const { pointer } = await readCell(redis, cell)
     const old = pointer && pointer.generation !== generation ? ["old", `${pointer.generation}.${pointer.buckets}.${now_ms}`] : []
-    await ask(redis.multi().hset(levelsKey(cell), "generation", generation, "buckets", buckets, "cells", cells, ...old).hdel(levelsKey(cell), "loading", "loaded_blocks").exec())
+    await ask(redis, levelsKey(cell), (node) =>
+      node.multi().hset(levelsKey(cell), "generation", generation, "buckets", buckets, "cells", cells, ...old).hdel(levelsKey(cell), "loading", "loaded_blocks").exec())
   }
   return loaded
 }
@@ -97,7 +97,7 @@ export const loadLevels = async (parts: Parts, log: Log, now_ms: number): Promis
   for (const { cell, old } of found) {
     if (!old || Math.abs(now_ms - old[2]) < KEEP_MS) continue
     await forget(redis, cell, old[0], old[1])
-    await ask(redis.hdel(levelsKey(cell), "old"))
+    await ask(redis, levelsKey(cell), (node) => node.hdel(levelsKey(cell), "old"))
   }
   // A cell that still keeps an older generation waits until that is gone, so that no more than two are ever there.
   const lacking = found.filter(({ pointer }) => pointer?.generation !== latest.generation || pointer.cells !== parts.cells).map(({ cell }) => cell)

@@ -61,9 +61,13 @@ export const readLevels = async (parts: Parts, user: string): Promise<Held[]> =>
   pointers.set(redis, known)
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const guess = known.get(cell)
+    const readBucket = ({ generation, buckets }: Pointer) => {
+      const key = levelBucketKey(cell, generation, rangeOf(hash, buckets))
+      return ask(redis, key, (node) => node.hgetBuffer(key, fieldOf(hash)))
+    }
     const [values, packed] = await Promise.all([
-      ask(redis.hmget(levelsKey(cell), ...POINTER_FIELDS)),
-      guess ? ask(redis.hgetBuffer(levelBucketKey(cell, guess.generation, rangeOf(hash, guess.buckets)), fieldOf(hash))) : undefined,
+      ask(redis, levelsKey(cell), (node) => node.hmget(levelsKey(cell), ...POINTER_FIELDS)),
+      guess ? readBucket(guess) : undefined,
     ])
     const pointer = pointerOf(values)
     if (!pointer || pointer.cells !== parts.cells) {

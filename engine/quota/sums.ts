@@ -16,14 +16,15 @@ export interface CampaignSums { readonly issued: number; readonly revoked: numbe
 
 const readAll = async (parts: Parts, name: string): Promise<Buffer[]> => {
   const cells = Array.from({ length: parts.cells }, (_, cell) => cell)
-  const raw = await Promise.all(cells.map((cell) => ask(parts.redis.hgetBuffer(quotaKey(cell), name))))
+  const raw = await Promise.all(cells.map((cell) => ask(parts.redis, quotaKey(cell), (node) => node.hgetBuffer(quotaKey(cell), name))))
   return raw.filter((bytes) => bytes !== null)
 }
 
 /** A budget's sums now: limit from its bank, held and spent from every cell. */
 export const readBudgetSums = async (parts: Parts, budget_no: number): Promise<BudgetSums> => {
   const name = `b${budget_no}`
-  const [bank, cells] = await Promise.all([ask(parts.redis.hgetBuffer(quotaKey(homeOf(name, parts.cells)), `v${name}`)), readAll(parts, name)])
+  const home = quotaKey(homeOf(name, parts.cells))
+  const [bank, cells] = await Promise.all([ask(parts.redis, home, (node) => node.hgetBuffer(home, `v${name}`)), readAll(parts, name)])
   const limit_minor = bank ? unpack("bank", bank).total : 0
   let held_minor = 0, spent_minor = 0
   for (const bytes of cells) {

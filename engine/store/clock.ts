@@ -4,8 +4,7 @@
  * The offset between Redis and this host is measured each second, and the host's steady clock counts on in between. In a replay the
  * time is the data's: it comes with each request and never goes back.
  */
-import type { Redis } from "ioredis"
-import { ask } from "./redis.ts"
+import { ask, type Servers } from "./redis.ts"
 
 const MEASURE_MS = 1_000
 
@@ -16,15 +15,18 @@ export interface Clock {
   readonly stop: () => void
 }
 
-const measure = async (redis: Redis): Promise<number> => {
+/** Every process asks the same node: the one that serves this key. */
+const CLOCK_KEY = "{scrip}clock"
+
+const measure = async (redis: Servers): Promise<number> => {
   const sent = performance.now()
-  const [seconds, micros] = await ask(redis.time()) as unknown as [string | number, string | number]
+  const [seconds, micros] = await ask(redis, CLOCK_KEY, (node) => node.time()) as unknown as [string | number, string | number]
   const heard = performance.now()
   return Number(seconds) * 1_000 + Number(micros) / 1_000 - (sent + heard) / 2
 }
 
 /** A clock that follows Redis. Throws when Redis cannot be asked the first time; later it counts on by itself. */
-export const openClock = async (redis: Redis): Promise<Clock> => {
+export const openClock = async (redis: Servers): Promise<Clock> => {
   let offset_ms = await measure(redis)
   const timer = setInterval(() => {
     measure(redis).then((measured) => { offset_ms = measured }, () => undefined) // away: the last offset goes on

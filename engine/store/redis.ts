@@ -1,11 +1,14 @@
 /**
- * The one way to Redis: a client that never sends twice, and `run`, which calls an atomic act by its declaration.
+ * The one way to Redis: connections that never send twice, `run`, which calls an atomic act by its declaration, and `ask` for plain
+ * commands. Both go to the master that serves the key.
  *
  * A command whose reply was lost may have been executed. So nothing is queued while offline, nothing is sent again by the
  * client, and every command has a time limit; what ends that way is `OutcomeUnknown`, and the caller repeats his request
- * under the same ids to learn the truth. Only refusals that Redis gives before it runs anything are `NotExecuted`.
+ * under the same ids to learn the truth. Only refusals that Redis gives before it runs anything are `NotExecuted`. Those with which
+ * a cluster says that a slot is elsewhere, or on its way, are followed here, and in the end told as what they are.
  */
 import { Redis } from "ioredis"
+import { clusterMasters, type Masters, oneMaster } from "./masters.ts"
 import type { ArgsOf, FieldType, KeysOf, ReplyOf, Script } from "../../lua/declare.ts"
 import { library, type Library } from "../../lua/library.ts"
 
@@ -26,8 +29,22 @@ const NOT_EXECUTED = /^(LOADING|BUSY|MISCONF|NOREPLICAS|READONLY|MASTERDOWN|CLUS
 const NEVER_SENT = "Stream isn't writeable and enableOfflineQueue options is false"
 const NO_FUNCTION = /Function not found/
 
+/** What a node of a cluster says when it is not the one to ask, or not yet. It has run nothing. */
+const MOVED = /^MOVED (\d+) (\S+)/
+const ASK = /^ASK \d+ (\S+)/
+const NOT_NOW = /^(TRYAGAIN|CLUSTERDOWN|READONLY|LOADING|MASTERDOWN)\b/
+/** So many times a call follows a slot to another node. */
+const HOPS_MAX = 5
+/** What is only not possible now is tried again after these pauses: a slot that moves, a master that is being replaced. */
+const PAUSES_MS = [5, 20, 75]
+/** A node that was named just now has so long to take a connection. */
+const CONNECT_WAIT_MS = 500
+
 /** Where Redis is: a url (`redis://host:port/0`), or the path of a unix socket. */
 export type RedisAddress = string
+
+/** The servers that hold the cells. A single connection is the simplest of them. */
+export type Servers = Redis | Masters
 
 /** A connection with every rule above. `onError` hears of connection errors; without a listener they would end the process. */
 export const connectRedis = (address: RedisAddress, onError: (error: Error) => void): Redis => {
@@ -46,8 +63,33 @@ export const connectRedis = (address: RedisAddress, onError: (error: Error) => v
   return redis
 }
 
+/** Several addresses, or `redis-cluster://`, are a cluster. */
+export const isCluster = (addresses: string): boolean => addresses.includes(",") || /^rediss?-cluster:/.test(addresses)
+
+/** The servers at one address, or the masters of the cluster of which some nodes are named. `onError` hears of every connection's errors. */
+export const connectServers = (addresses: string, onError: (error: Error) => void): Masters => {
+  if (!isCluster(addresses)) return oneMaster(connectRedis(addresses, onError), URL.canParse(addresses) ? new URL(addresses).host : addresses)
+  const urls = addresses.split(",").map((address) => new URL(address.replace("-cluster:", ":")))
+  const { protocol, username, password } = urls[0]!
+  // Whoever names one node has named how to talk to all.
+  const connect = (address: string): Redis => connectRedis(`${protocol}//${username}${password === "" ? "" : `:${password}@`}${address}`, onError)
+  return clusterMasters(urls.map(({ hostname, port }) => `${hostname}:${port || DEFAULT_PORT}`), connect, (node) => { loadLibrary(node).catch(onError) })
+}
+
+const DEFAULT_PORT = "6379"
+
 /** Wait until a lazy client is ready, at most `wait_ms`; throws `NotExecuted` when it is not by then. */
-export const redisReady = async (redis: Redis, wait_ms: number): Promise<void> => {
+export const redisReady = async (servers: Servers, wait_ms: number): Promise<void> => {
+  if (servers instanceof Redis) return nodeReady(servers, wait_ms)
+  const until = performance.now() + wait_ms
+  while (servers.all().length === 0) {
+    if (performance.now() > until) throw new NotExecuted(`no node of the cluster has answered within ${wait_ms} ms`)
+    await Promise.all([servers.look(), Bun.sleep(RECONNECT_STEP_MS)])
+  }
+  await Promise.all(servers.all().map((node) => nodeReady(node, Math.max(1, until - performance.now()))))
+}
+
+const nodeReady = async (redis: Redis, wait_ms: number): Promise<void> => {
   if (redis.status === "ready") return
   if (redis.status === "wait") redis.connect().catch(() => undefined) // the error listener hears of it, and the client tries again
   await new Promise<void>((resolve, reject) => {
@@ -65,8 +107,8 @@ const classify = (error: unknown): Error => {
   return error instanceof Error ? error : new Error(message)
 }
 
-/** Any plain command, with the same three kinds of failure as `run`. */
-export const ask = async <T>(command: Promise<T>): Promise<T> => {
+/** A command to one node that was chosen already, with the same three kinds of failure as `run`. */
+export const askNode = async <T>(command: Promise<T>): Promise<T> => {
   try { return await command } catch (error) { throw classify(error) }
 }
 
@@ -74,7 +116,7 @@ let loaded: Library | undefined
 /** The library of this process; made once. */
 export const ourLibrary = (): Library => (loaded ??= library())
 
-/** Load our library where it is missing. Another process that was faster is not an error. */
+/** Load our library into a node where it is missing. Another process that was faster is not an error. */
 export const loadLibrary = async (redis: Redis): Promise<void> => {
   try {
     await redis.call("FUNCTION", "LOAD", ourLibrary().source)
@@ -100,6 +142,58 @@ const corkTurn = (redis: Redis): void => {
   })
 }
 
+/** What a refusal says of where to ask; a transaction says it in the command that was refused. */
+const sayingOf = (fault: unknown): string => {
+  const before = (fault as { previousErrors?: Error[] }).previousErrors?.[0] ?? fault
+  return before instanceof Error ? before.message : String(before)
+}
+
+/**
+ * Send something to the master of a key, and follow the slot where the cluster says that it has moved or is moving. `send` is called anew
+ * only after a node has refused it before running anything.
+ */
+const follow = async <T>(masters: Masters, key: string, send: (node: Redis) => Promise<T>): Promise<T> => {
+  let asked: Redis | undefined
+  for (let hops = 0, pauses = 0; ;) {
+    const node = asked ?? masters.of(key)
+    try {
+      if (!node) throw new NotExecuted("no master of the cluster is known to serve this")
+      if (asked) node.asking().catch(() => undefined) // on the same connection, just before
+      asked = undefined
+      corkTurn(node)
+      return await send(node)
+    } catch (fault) {
+      const error = classify(fault)
+      const says = sayingOf(fault)
+      const moved = MOVED.exec(says), ask = ASK.exec(says)
+      if ((moved || ask) && hops++ < HOPS_MAX) {
+        if (moved) masters.moved(Number(moved[1]), moved[2]!)
+        const next = masters.at(moved?.[2] ?? ask![1]!)
+        await nodeReady(next, CONNECT_WAIT_MS)
+        if (ask) asked = next
+        continue
+      }
+      const is_later = NOT_NOW.test(says) || says === NEVER_SENT || !node
+      if (!is_later || pauses === PAUSES_MS.length) throw error
+      await Promise.all([masters.look(), Bun.sleep(PAUSES_MS[pauses++]!)])
+    }
+  }
+}
+
+/**
+ * Plain commands on the keys of one cell, sent to the master of `key`; with the same three kinds of failure as `run`. Several are sent
+ * again as a whole, so they have to be safe to repeat.
+ */
+export const ask = async <T>(servers: Servers, key: string, send: (node: Redis) => Promise<T>): Promise<T> => {
+  if (!(servers instanceof Redis) && servers.is_cluster) return follow(servers, key, send)
+  const node = servers instanceof Redis ? servers : servers.of(key)!
+  corkTurn(node)
+  return askNode(send(node))
+}
+
+/** Every master, for what concerns a server and no cell. */
+export const mastersOf = (servers: Servers): readonly Redis[] => servers instanceof Redis ? [servers] : servers.all()
+
 const field = (bytes: Buffer, type: FieldType): string | number | Buffer =>
   type === "bytes" ? bytes : type === "int" ? Number(bytes.toString("latin1")) : bytes.toString("utf8")
 
@@ -107,7 +201,7 @@ const field = (bytes: Buffer, type: FieldType): string | number | Buffer =>
  * Run one atomic act. Keys and arguments are named as declared, the reply is a union on `outcome`.
  * Throws NotExecuted, OutcomeUnknown, RedisFull, or the script's own error, which is a bug.
  */
-export const run = async <S extends Script>(redis: Redis, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<ReplyOf<S>> => {
+export const run = async <S extends Script>(servers: Servers, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<ReplyOf<S>> => {
   const keys = script.keys.map((name) => (call.keys as Record<string, string>)[name]!)
   const args = Object.keys(script.args).map((name) => {
     const value = (call.args as Record<string, unknown>)[name]
@@ -115,16 +209,16 @@ export const run = async <S extends Script>(redis: Redis, script: S, call: { key
   })
   const name = `${script.name}_${ourLibrary().hash}`
   const verb = script.nature === "read" ? "FCALL_RO" : "FCALL"
-  const send = () => redis.callBuffer(verb, name, keys.length, ...keys, ...args) as Promise<Buffer[]>
-  let reply: Buffer[]
-  corkTurn(redis)
-  try {
-    reply = await send()
-  } catch (error) {
-    if (!(error instanceof Error && NO_FUNCTION.test(error.message))) throw classify(error)
-    await loadLibrary(redis) // it was not there, so nothing has run
-    reply = await ask(send())
-  }
+  const reply = await ask(servers, keys[0]!, async (node) => {
+    const send = () => node.callBuffer(verb, name, keys.length, ...keys, ...args) as Promise<Buffer[]>
+    try {
+      return await send()
+    } catch (error) {
+      if (!(error instanceof Error && NO_FUNCTION.test(error.message))) throw error
+      await loadLibrary(node) // it was not there, so nothing has run
+      return send()
+    }
+  })
   const outcome = reply[0]!.toString("latin1")
   const fields = script.outcomes[outcome]
   if (!fields) throw new Error(`${script.name} answered an undeclared word: ${outcome}`)
@@ -137,8 +231,8 @@ export const run = async <S extends Script>(redis: Redis, script: S, call: { key
 type Open<R extends { readonly outcome: string }> = Exclude<R, { readonly outcome: "gate_closed" }>
 
 /** Run an act in its cell while the gate is open; a shut one is NotExecuted: the cell is being compared with Postgres. */
-export const act = async <S extends Script>(redis: Redis, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<Open<ReplyOf<S>>> => {
-  const reply = await run(redis, script, call)
+export const act = async <S extends Script>(servers: Servers, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<Open<ReplyOf<S>>> => {
+  const reply = await run(servers, script, call)
   if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
   return reply as Open<ReplyOf<S>>
 }

@@ -4,12 +4,15 @@
  * What must stay true: a 2xx is never given by a server that could lose it unless the operator has accepted that by the
  * name of the lower level. Where the truth cannot be read, the answer is unsafe. `replicated` and `ledger` ask for more
  * than `local`; `ledger` asks of Redis what `local` does, because its promise rests on Postgres.
+ *
+ * A replica acknowledges what it has on its own disk: with `appendfsync always` it writes its log through before it sends anything, so
+ * WAIT (Redis 7.0) is worth what WAITAOF (7.2) is, as long as every node has these settings.
  */
 import type { AcceptedDurability, Durability } from "../config.ts"
 import { REDIS_MAJOR_MIN } from "./private.ts"
 
-/** Redis 7.2 is the first that can wait for a replica's disk (WAITAOF). */
-const WAITAOF_VERSION = [7, 2] as const
+/** Asked of every node at `replicated`. */
+const MIN_REPLICAS = "min-replicas-to-write"
 const WANTED: Readonly<Record<string, { value: string; because: string }>> = {
   appendonly: { value: "yes", because: "without the log a restart forgets everything" },
   appendfsync: { value: "always", because: "otherwise an answer is given before the disk has it" },
@@ -24,6 +27,8 @@ export interface RedisFacts {
   readonly isValkey: boolean
   readonly replicas: number
   readonly isMaster: boolean
+  /** It is known as a replica, and looked at because it may be a master one day. */
+  readonly is_replica?: boolean
   readonly settings: Readonly<Record<string, string>>
 }
 
@@ -40,19 +45,21 @@ export interface Reason {
 
 /** What stands against serving from this Redis at the level asked for. */
 export const judgeRedis = (facts: RedisFacts, durability: Durability): Reason[] => {
-  const { name, version, isValkey, isMaster, replicas, settings } = facts
+  const { name, isMaster, is_replica, replicas, settings } = facts
   const reasons: Reason[] = []
   const against = (level: AcceptedDurability, say: string) => reasons.push({ level, say: `Redis ${name}: ${say}` })
 
-  if (!isMaster) against("memory", "it is a replica; name its master.")
+  if (!isMaster && !is_replica) against("memory", "it is a replica; name its master.")
   for (const [setting, { value, because }] of Object.entries(WANTED)) {
     const found = settings[setting]
     if (found === undefined) against("memory", `${setting} cannot be read and must be "${value}": ${because}.`)
     else if (found !== value) against("memory", `${setting} is "${found}" and must be "${value}": ${because}.`)
   }
-  const canWait = isValkey || version[0] > WAITAOF_VERSION[0] || (version[0] === WAITAOF_VERSION[0] && version[1] >= WAITAOF_VERSION[1])
-  if (durability === "replicated" && !canWait) against("local", "it is older than 7.2 and cannot wait for a replica's disk, which SCRIP_DURABILITY=replicated does.")
-  if (durability === "replicated" && replicas === 0) against("local", "it has no replica, which SCRIP_DURABILITY=replicated needs.")
+  const replicas_min = settings[MIN_REPLICAS]
+  if (durability === "replicated" && !(Number(replicas_min) >= 1)) {
+    against("local", `${MIN_REPLICAS} is ${replicas_min === undefined ? "not to be read" : `"${replicas_min}"`} and must be at least 1, so that a master without a replica takes nothing.`)
+  }
+  if (durability === "replicated" && isMaster && replicas === 0) against("local", "it has no replica, which SCRIP_DURABILITY=replicated needs.")
   if (durability === "local" && replicas > 0) {
     against("local", `it has ${replicas} replica${replicas === 1 ? "" : "s"}, and a failover to one may lose what "local" has answered; set SCRIP_DURABILITY to replicated or ledger.`)
   }
@@ -93,6 +100,7 @@ export const judge = (reasons: readonly Reason[], durability: Durability, accept
 /** The one thing this file needs of a Redis client: to send a command to one node. */
 export interface RedisNode {
   readonly name: string
+  readonly is_replica?: boolean
   call(command: string, ...args: string[]): Promise<unknown>
 }
 
@@ -112,7 +120,7 @@ const infoOf = (reply: unknown): Record<string, string> =>
 export const redisFacts = async (node: RedisNode): Promise<RedisFacts> => {
   const info = infoOf(await node.call("INFO"))
   const settings: Record<string, string> = {}
-  for (const setting of Object.keys(WANTED)) {
+  for (const setting of [...Object.keys(WANTED), MIN_REPLICAS]) {
     try {
       Object.assign(settings, pairsOf(await node.call("CONFIG", "GET", setting)))
     } catch (fault) {
@@ -126,6 +134,7 @@ export const redisFacts = async (node: RedisNode): Promise<RedisFacts> => {
     version: [major ?? 0, minor ?? 0],
     isValkey,
     isMaster: info["role"] === "master",
+    is_replica: node.is_replica ?? false,
     replicas: Number(info["connected_slaves"] ?? 0),
     settings,
   }

@@ -25,13 +25,16 @@ describe("facts", () => {
   })
   test("unsafe: local where a master may fail over; replicated and ledger hold there", () => {
     expect(levels({ replicas: 1 })).toEqual(["local"])
-    expect(levels({ replicas: 1 }, "replicated")).toEqual([])
     expect(levels({ replicas: 1 }, "ledger")).toEqual([])
   })
-  test("unsafe: replicated without a replica, or without WAITAOF", () => {
-    expect(levels({}, "replicated")).toEqual(["local"])
-    expect(levels({ replicas: 1, version: [7, 0] }, "replicated")).toEqual(["local"])
-    expect(levels({ replicas: 1, version: [8, 0], isValkey: true }, "replicated")).toEqual([])
+  test("unsafe: replicated without a replica, or where a master would go on without one", () => {
+    const settings = { ...SAFE.settings, "min-replicas-to-write": "1" }
+    expect(levels({ settings }, "replicated")).toEqual(["local"])
+    expect(levels({ replicas: 1 }, "replicated")).toEqual(["local"])
+    expect(levels({ replicas: 1, settings: { ...settings, "min-replicas-to-write": "0" } }, "replicated")).toEqual(["local"])
+    expect(levels({ replicas: 1, settings, version: [7, 0] }, "replicated")).toEqual([])
+    expect(levels({ isMaster: false, is_replica: true, settings }, "replicated")).toEqual([])
+    expect(levels({ isMaster: false, is_replica: true, settings: { ...settings, appendfsync: "no" } }, "replicated")).toEqual(["memory"])
   })
   test("unsafe: a replica takes no writes", () => {
     expect(levels({ isMaster: false })).toEqual(["memory"])

@@ -4,6 +4,7 @@ import { cellOf, levelsKey, userHash } from "../../lua/keys.ts"
 import { loadLevels } from "../../engine/levels/load.ts"
 import { readLevels } from "../../engine/levels/read.ts"
 import { makeLog } from "../../engine/log.ts"
+import { mastersOf } from "../../engine/store/redis.ts"
 import { NOON, openShop, type Shop } from "../support/shop.ts"
 import { fresh, openCampaign, yes } from "../story/till.ts"
 import { publishLevels } from "./published.ts"
@@ -130,7 +131,7 @@ test("levels: a Redis that has lost them is not believed, and gets them back", a
   const badge_id = await activated()
   const ann = fresh("ann")
   await publish(badge_id, { [ann]: [2, 3] })
-  const { redis } = shop.parts
+  const redis = mastersOf(shop.parts.redis)[0]!
   const user = userHash(ann), cell = cellOf(user, shop.parts.cells)
   const held = await readLevels(shop.parts, user)
   expect(held.map(({ level, since_period }) => [level, since_period])).toEqual([[2, "2026-02"]])
@@ -145,7 +146,7 @@ test("levels: the month before leaves Redis when nobody reads it any more, and n
   const users = Object.fromEntries(Array.from({ length: 9_000 }, (_, i): [string, [number, number]] => [fresh(`u${i}`), [1 + i % 2, i % 30]]))
   await publish(badge_id, users)
   await publish(badge_id, users, "2026-06")
-  const { redis } = shop.parts
+  const redis = mastersOf(shop.parts.redis)[0]!
   const kept = async () => new Set((await redis.keys("{c*}l*.*")).map((key) => /l(\d+)\./.exec(key)![1])).size
   expect(await kept()).toBeGreaterThanOrEqual(2)
   const later_ms = shop.clock.now_ms() + 61_000
@@ -164,9 +165,9 @@ test("levels: a user with four of them takes at most 40 bytes of Redis", async (
   await own.parts.postgres.sql`truncate level_generations, level_blocks`
   for (const badge_id of badges) await yes(own.call("PUT", `/v1/badges/${badge_id}`, wealth()))
   await publishLevels(own.parts.postgres.sql, "2026-05", badges.map((badge_id) => ({ badge_id, version: 1 })), new Map(Array.from({ length: users }, (_, i) => [`user-${i}`, four])))
-  const used = async () => Number(/^used_memory:(\d+)/m.exec(await own.parts.redis.info("memory"))![1])
+  const used = async () => Number(/^used_memory:(\d+)/m.exec(await mastersOf(own.parts.redis)[0]!.info("memory"))![1])
   const before = await used()
-  while (await own.parts.redis.hget(levelsKey(0), "generation") === null) await loadLevels(own.parts, log, own.clock.now_ms())
+  while (await mastersOf(own.parts.redis)[0]!.hget(levelsKey(0), "generation") === null) await loadLevels(own.parts, log, own.clock.now_ms())
   const bytes = (await used() - before) / users
   expect((await readLevels(own.parts, userHash("user-7"))).map(({ badge_id }) => badge_id)).toEqual(badges)
   await own.close()
