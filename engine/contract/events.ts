@@ -16,6 +16,7 @@ const EventOut = Type.Object({
   campaigns: Type.Array(Type.Object({
     campaign_id: Id, stock: Type.Integer(), issued: Type.Integer(), revoked: Type.Integer(), reserved: Type.Integer(), redeemed: Type.Integer(),
   }, closed), { description: "by how much each campaign's counts were changed" }),
+  ref: Type.Union([Id, Type.Null()], { description: "what it is about: a redemption_id, else a coupon_id, an addition_id or a campaign_id" }),
   payload: Type.Unknown({ description: "the facts of the act, null where there are none" }),
 }, closed)
 const EventsOut = Type.Object({

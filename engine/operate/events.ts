@@ -55,7 +55,7 @@ const placesOf = (text: string | undefined): Places | undefined => {
   return { turn, told }
 }
 
-interface Row { cell: number; epoch: number; n: number; act: string; at_ms: number; user_no: number | null; moves: unknown; payload: unknown }
+interface Row { cell: number; epoch: number; n: number; act: string; at_ms: number; user_no: number | null; moves: unknown; payload: unknown; ref: string | null }
 type Event = EventsAnswer["items"][number]
 
 /** An event as the caller may see it; nothing where it concerns no line of his. */
@@ -74,7 +74,7 @@ const eventFor = async ({ catalogue }: Parts, caller: Caller, row: Row): Promise
   if (budgets.length + campaigns.length === 0 && !caller.lines.includes(EVERY_LINE)) return undefined
   return {
     event_id: `${row.cell}-${row.epoch}-${row.n}`, cell: row.cell, act: row.act, at: new Date(row.at_ms).toISOString(), user_no: row.user_no,
-    budgets, campaigns, payload: jsonOf(row.payload) ?? null,
+    budgets, campaigns, ref: row.ref, payload: jsonOf(row.payload) ?? null,
   }
 }
 
@@ -101,7 +101,7 @@ export const listEventsWith = (parts: Parts) => async ({ after, limit }: ListEve
   const news = newsOf(await answeringPostgres(() => sql<Place[]>`select cell, epoch, n from cells order by cell`), places, limit)
   const from = news.map(({ cell }) => told.get(cell) ?? BIRTH)
   const rows = news.length === 0 ? [] : await answeringPostgres(() => sql<Row[]>`
-    select e.cell, e.epoch, e.n, e.act, e.at_ms, e.user_no, e.moves, e.payload
+    select e.cell, e.epoch, e.n, e.act, e.at_ms, e.user_no, e.moves, e.payload, e.ref
     from unnest(${news.map(({ cell }) => cell)}::integer[], ${from.map(({ epoch }) => epoch)}::integer[], ${from.map(({ n }) => n)}::bigint[]) with ordinality as p(cell, epoch, n, turn),
       lateral (select * from events where cell = p.cell and (epoch, n) > (p.epoch, p.n) order by epoch, n limit ${limit}) e
     order by p.turn, e.epoch, e.n limit ${limit}`)
