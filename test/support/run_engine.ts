@@ -46,11 +46,13 @@ export interface RunningEngine {
   readonly exited: Promise<number>
 }
 
-/** Start an engine; without servers in `env` it has private ones in a folder of its own. */
-export const runEngineProcess = (env: Record<string, string> = {}, program = "test/support/small_engine.ts"): RunningEngine => {
+const HOUSE = join(import.meta.dir, "..", "..")
+
+/** Start an engine, of this tree unless told; without servers in `env` it has private ones in a folder of its own. */
+export const runEngineProcess = (env: Record<string, string> = {}, program = "test/support/small_engine.ts", tree = HOUSE): RunningEngine => {
   let text = ""
   const child = Bun.spawn([process.execPath, program], {
-    cwd: join(import.meta.dir, "..", ".."),
+    cwd: tree,
     env: { PATH: process.env["PATH"] ?? "", PORT: "0", SCRIP_DATA_DIR: join(scratchFolder(), "data"), ...env },
     stdin: "ignore", stdout: "pipe", stderr: "pipe",
   })

@@ -1,0 +1,188 @@
+/**
+ * What must be true once everybody is silent: one invariant an object, each of which gives back what breaks it.
+ *
+ * The numbers are those of the list of invariants that systems like this one are held to: I1 to I10. Each looks at the tables, at
+ * Redis or at the history itself, and none trusts the code that it checks: the only code of the engine here is its own `verify`, and what
+ * that compares is compared again by other ways (I5, I6, I7).
+ */
+import type { Sql } from "../../engine/store/postgres.ts"
+import { imbalances } from "../story/conservation.ts"
+import type { Say } from "../story/till.ts"
+import { type Arena, judgeArena, type Judged } from "./arena.ts"
+import type { Act, ActKind } from "./history.ts"
+import type { Shelf } from "./shelf.ts"
+
+export interface World {
+  readonly sql: Sql
+  readonly say: Say
+  readonly history: readonly Act[]
+  readonly shelf: Shelf
+  /** Every difference that the engine's own check finds: I1 to I4 of every quota, I9 of everything. */
+  verify(): Promise<readonly unknown[]>
+  /** Resolve when Postgres has all that was decided until now. */
+  flushed(): Promise<void>
+}
+
+export interface Check {
+  readonly name: string
+  readonly says: string
+  /** What breaks it, and what was counted on the way. */
+  look(world: World): Promise<{ readonly faults: readonly unknown[]; readonly counted?: Readonly<Record<string, number>> }>
+}
+
+/** More faults than a person reads. */
+export const FAULTS_MAX = 20
+/** Repeats that are asked at once. */
+const AT_ONCE = 8
+/** So many yeses are asked again with other words. */
+const OTHER_WORDS_MAX = 400
+
+const byAll = async <T>(all: readonly T[], one: (each: T) => Promise<void>): Promise<void> => {
+  const left = [...all]
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => { for (let each = left.pop(); each !== undefined; each = left.pop()) await one(each) }))
+}
+
+/** The id by which the tables know an act. */
+const idOf = ({ kind, path, body }: Act): string => {
+  const named: Record<ActKind, () => unknown> = {
+    issue: () => body["request_id"], claim: () => body["request_id"], reserve: () => body["order_id"], fund: () => body["addition_id"],
+    confirm: () => path.split("/")[3], cancel: () => path.split("/")[3], refund: () => path.split("/")[3],
+  }
+  return String(named[kind]())
+}
+
+/** Which acts are in the tables: by what names each there, and how often. */
+const readThere = async (sql: Sql): Promise<(act: Act) => number> => {
+  const countsOf = async (rows: PromiseLike<readonly { id: string; n: number }[]>) => new Map((await rows).map(({ id, n }) => [id, Number(n)]))
+  const events = (act: string) => countsOf(sql<{ id: string; n: number }[]>`select ref as id, count(*) as n from events where act = ${act} group by 1`)
+  const issued = await countsOf(sql<{ id: string; n: number }[]>`select c.request_id as id, count(e.*) as n from coupons c left join events e on e.act = 'issued' and e.ref = c.coupon_id group by 1`)
+  const there: Record<ActKind, Map<string, number>> = {
+    issue: issued, claim: issued,
+    reserve: await countsOf(sql<{ id: string; n: number }[]>`select r.order_id as id, count(e.*) as n from redemptions r left join events e on e.act = 'reserved' and e.ref = r.redemption_id group by 1`),
+    confirm: await events("confirmed"), cancel: await events("cancelled"), refund: await events("refunded"),
+    fund: await countsOf(sql<{ id: string; n: number }[]>`select ref as id, count(*) as n from budget_entries where act = 'funded' and ref is not null group by 1`),
+  }
+  return (act) => there[act.kind].get(idOf(act)) ?? 0
+}
+
+const agrees: Check = {
+  name: "I1 I2 I3 I4 I9",
+  says: "no quota is over or lent twice, and Redis is, field by field, what the events of Postgres add up to",
+  look: async ({ verify }) => ({ faults: await verify() }),
+}
+
+const balances: Check = {
+  name: "I4 I5",
+  says: "a budget's limit is what is available, held and spent; its ledger, its open holds and its redemptions say the same",
+  look: async ({ say, sql }) => ({ faults: await imbalances({ call: say, sql, verify: async () => [] }) }),
+}
+
+const limits: Check = {
+  name: "I6",
+  says: "no stock, no user's limit and no coupon was used beyond what it allows",
+  look: async ({ sql, shelf }) => {
+    const campaigns = await sql<{ campaign_id: string; issued: number; most: number }[]>`
+      select campaign_id, sum(n)::int as issued, max(n)::int as most from (
+        select k.campaign_id, c.user_no, count(*) filter (where c.state <> 5) as n from coupons c join campaigns k using (campaign_no) group by 1, 2
+      ) each group by 1`
+    const over = campaigns.filter(({ campaign_id, issued, most }) => {
+      const limit = shelf.campaigns.find((each) => each.campaign_id === campaign_id)
+      return limit !== undefined && (issued > limit.stock || most > limit.per_user)
+    })
+    const shared = await sql`
+      select coupon, array_agg(redemption_id) as live from (
+        select r.redemption_id, left(r.redemption_id, 22) || (c.value->>0) as coupon from redemptions r, json_array_elements(r.head->8) c where r.state in (1, 2, 5)
+      ) each group by coupon having count(*) > 1`
+    return { faults: [...over, ...shared] }
+  },
+}
+
+const chain: Check = {
+  name: "I8",
+  says: "the entries of each cell and epoch are 0 to n without a hole or a repeat, and epochs rise in time",
+  look: async ({ sql }) => ({
+    faults: [
+      ...await sql`select cell, epoch, min(n) as first, max(n) as last, count(*) as entries from events group by cell, epoch having min(n) <> 0 or max(n) <> count(*) - 1`,
+      ...await sql`select * from (select cell, epoch, min(at_ms) as begins, lag(max(at_ms)) over (partition by cell order by epoch) as before from events group by cell, epoch) each where begins < before`,
+      ...await sql`select cell, epoch, n, reason from quarantine`,
+    ],
+  }),
+}
+
+/** Every yes is there once, every no left nothing, and the repeat of what nobody heard tells which it was. */
+const exactlyOnce: Check = {
+  name: "I7",
+  says: "every yes is there exactly once, its repeat says the same; every no left nothing; a repeat tells what became of every unknown",
+  look: async ({ sql, say, history, flushed }) => {
+    const there = await readThere(sql)
+    const counted = { yes: 0, no: 0, unknown: 0, unknown_and_there: 0 }
+    const faults: unknown[] = []
+    await byAll(history, async (act) => {
+      const times = there(act), { heard } = act
+      if (heard !== "unknown" && heard.status >= 300) {
+        counted.no += 1
+        if (times !== 0) faults.push({ act, times })
+        return
+      }
+      const again = await say("POST", act.path, act.body)
+      const isYes = again.status < 300
+      if (heard === "unknown") {
+        counted.unknown += 1
+        counted.unknown_and_there += times
+        // What is there must be a yes when it is asked again; what is not may be either now.
+        if (times > 1 || (times === 1 && !isYes)) faults.push({ act, times, again })
+        return
+      }
+      counted.yes += 1
+      if (times !== 1 || again.status !== heard.status || JSON.stringify(again.body) !== heard.text) faults.push({ act, times, again })
+    })
+    await flushed()
+    return { faults, counted }
+  },
+}
+
+/** The same ids with other words. */
+const otherWords = ({ kind, path, body }: Act): { path: string; body: Record<string, unknown> } | undefined => {
+  if (kind === "issue") return { path, body: { ...body, channel: "another" } }
+  if (kind === "reserve") return { path, body: { ...body, hold_s: 77 } }
+  if (kind === "refund") return { path, body: { ...body, lines: [{ line_id: "l1", quantity: 1 }] } }
+  return kind === "fund" ? { path, body: { ...body, amount_minor: 1 } } : undefined
+}
+
+const conflicts: Check = {
+  name: "I10",
+  says: "the same ids with other content are refused, and leave nothing",
+  look: async ({ sql, say, history, flushed }) => {
+    const asked = history.filter((act) => act.heard !== "unknown" && act.heard.status < 300).flatMap((act) => otherWords(act) ?? []).slice(-OTHER_WORDS_MAX)
+    await flushed()
+    const before = (await sql`select count(*) as n from events`)[0]!["n"]
+    const faults: unknown[] = []
+    await byAll(asked, async ({ path, body }) => {
+      const heard = await say("POST", path, body)
+      if (heard.status !== 422 || heard.body.code !== "request_conflict") faults.push({ path, body, heard })
+    })
+    await flushed()
+    // Only ticks and what time alone brings may be new: nothing of these acts.
+    const grown = (await sql`select act, count(*) as n from events where act in ('issued', 'reserved', 'refunded', 'funded') group by 1`).reduce((sum, { n }) => sum + Number(n), 0)
+    return { faults, counted: { other_words: asked.length, events: Number(before), acts: grown } }
+  },
+}
+
+const byArena = (arenas: readonly Arena[], history: readonly Act[], there: (act: Act) => number): Judged[] =>
+  arenas.flatMap((arena) => judgeArena(arena, history, (act) => there(act) > 0))
+
+const linear: Check = {
+  name: "linearizable",
+  says: "the history of each arena's budget and of each shared coupon is one that a plain counter, and a plain coupon, could have had",
+  look: async ({ sql, shelf, history }) => {
+    const judged = byArena(shelf.arenas, history, await readThere(sql))
+    const count = (keep: (one: Judged) => boolean) => judged.filter(keep).length
+    return {
+      faults: judged.filter(({ verdict }) => verdict === "not_linearizable"),
+      counted: { histories: judged.length, of_500_acts: count(({ acts }) => acts >= 500), undecided: count(({ verdict }) => verdict === "undecided") },
+    }
+  },
+}
+
+/** In the order in which they are looked at: linear before exactlyOnce, whose repeats are acts of their own. */
+export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, chain, exactlyOnce, conflicts, { ...agrees, name: `${agrees.name}, after the repeats` }]

@@ -1,0 +1,88 @@
+/**
+ * The guards, and how to take one out: a checker that has never seen a fault proves nothing.
+ *
+ * Each guard is one place in the source. The harness copies the tree, takes the guard out of the copy and runs that; it must then find
+ * something. The engine itself has no switch for it. A test holds that every place is found exactly once.
+ */
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { scratchFolder } from "../support/scratch.ts"
+
+export interface Guard {
+  readonly name: string
+  readonly says: string
+  readonly file: string
+  /** What stands there, once, and what stands there without the guard. */
+  readonly find: string
+  readonly without: string
+  /** The nemeses that a run without it suffers; all where it is missing. Those that are named are the ones that the guard stands against. */
+  readonly only?: readonly string[]
+}
+
+export const GUARDS: readonly Guard[] = [
+  {
+    name: "reserve_replay", says: "a redemption that is there is not reserved again",
+    file: "lua/reserve.lua", find: "if found[1] and is_new == 0 then return { REPEATED } end", without: "",
+  },
+  {
+    name: "issue_replay", says: "an issue that is there is not issued again",
+    file: "lua/issue.lua", find: "if found[1] then\n", without: "if false then\n",
+  },
+  {
+    name: "fingerprint", says: "the same ids with other content are a conflict",
+    file: "lua/issue.lua", find: "if coupon.fingerprint ~= fingerprint then return { REQUEST_CONFLICT } end", without: "",
+  },
+  {
+    name: "user_limit", says: "a user gets no more coupons than the campaign allows",
+    file: "lua/issue.lua", find: "if count >= terms.per_user then", without: "if false then",
+  },
+  {
+    name: "stock", says: "a campaign issues no more than its stock",
+    file: "lua/issue.lua", find: "if stock_left(terms) < 1 then", without: "if false then",
+  },
+  {
+    name: "budget", says: "a hold takes no more than is available",
+    file: "lua/reserve.lua", find: "if available(budget) < amount_minor then", without: "if false then",
+  },
+  {
+    name: "coupon_state", says: "a coupon that is held is not held again",
+    file: "lua/reserve.lua", find: "if state == COUPON.reserved then return { COUPON_RESERVED, field } end", without: "",
+  },
+  {
+    name: "release_on_expiry", says: "a hold that runs out gives its money back",
+    file: "lua/prelude.lua", find: "  release(book, head, coupons)\n  head.state = state", without: "  if state ~= REDEMPTION.expired then release(book, head, coupons) end\n  head.state = state",
+  },
+  {
+    name: "journal", says: "an act and its entry are one",
+    file: "lua/cancel.lua", find: "local packed = close_hold(", without: "write_act = function(_, written) save_book(written) end\nlocal packed = close_hold(",
+  },
+  {
+    name: "gate", says: "a cell that was restarted serves nobody until it was compared with Postgres",
+    file: "lua/prelude.lua", find: "gate[quota] ~= cell.epoch or", without: "", only: ["lose_tail"],
+  },
+  {
+    name: "contiguity", says: "a batch begins where the cursor stands, and has no hole",
+    file: "engine/journal/fold.ts", find: "if (id.n !== at.n + 1) return", without: "if (id.n < 0) return", only: ["lose_entry"],
+  },
+  {
+    name: "unknown", says: "an act whose reply was lost is an unknown outcome, not a no",
+    file: "engine/store/redis.ts", find: "return new OutcomeUnknown(message, { cause: error })", without: "return new NotExecuted(message, { cause: error })", only: ["lose_replies"],
+  },
+]
+
+/** What is copied; packages are linked. */
+const PARTS = ["engine", "lua", "analytics", "package.json", "tsconfig.json", "bunfig.toml"]
+
+/** How often the place of a guard is found in the source, which must be once. */
+export const timesFound = (tree: string, { file, find }: Guard): number => readFileSync(join(tree, file), "utf8").split(find).length - 1
+
+/** A copy of the tree without this guard. */
+export const withoutGuard = (tree: string, guard: Guard): string => {
+  if (timesFound(tree, guard) !== 1) throw new Error(`the guard ${guard.name} is not found once in ${guard.file}`)
+  const copy = scratchFolder()
+  for (const part of PARTS) cpSync(join(tree, part), join(copy, part), { recursive: true })
+  symlinkSync(join(tree, "node_modules"), join(copy, "node_modules"))
+  const file = join(copy, guard.file)
+  writeFileSync(file, readFileSync(file, "utf8").replace(guard.find, () => guard.without))
+  return copy
+}

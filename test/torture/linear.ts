@@ -1,0 +1,106 @@
+/**
+ * Is a history linearizable? The search of Wing and Gong with the memory of Lowe.
+ *
+ * An act takes effect at one instant between its call and its return. The history is linearizable when some order of those instants
+ * makes every answer the one that a plain sequential model gives. The search tries the acts that may come next, goes back when none fits,
+ * and remembers each set of done acts with the state it led to, so that no dead end is walked twice.
+ *
+ * Source: G. Lowe, "Testing for linearizability", Concurrency and Computation 29 (2017), section 4.
+ */
+
+/** One act of a history: when it was called and returned, and what it does to the state. */
+export interface Timed<S> {
+  readonly call_ms: number
+  /** Infinity for an act that happened and whose end nobody heard. */
+  readonly return_ms: number
+  /** The state after it, or nothing when the model would not have answered so. */
+  step(state: S): S | undefined
+}
+
+export interface Model<S> {
+  readonly initial: S
+  /** A name that two states have in common only if they are the same. */
+  name(state: S): string
+}
+
+export type Verdict = "linearizable" | "not_linearizable" | "undecided"
+
+/** A search that has taken so many steps is given up, and said to be undecided. */
+const STEPS_MAX = 3_000_000
+
+interface Event { readonly act: number; readonly isCall: boolean; previous: Event | undefined; next: Event | undefined; match: Event | undefined }
+
+/** The events of a history in their order, as a list with a head; at one instant calls come first, which allows more orders, never fewer. */
+const listOf = <S>(acts: readonly Timed<S>[]): Event => {
+  const timed = acts.flatMap((act, no) => [{ at_ms: act.call_ms, isCall: true, act: no }, { at_ms: act.return_ms, isCall: false, act: no }])
+    .sort((a, b) => a.at_ms === b.at_ms ? Number(b.isCall) - Number(a.isCall) : a.at_ms - b.at_ms)
+  const head: Event = { act: -1, isCall: false, previous: undefined, next: undefined, match: undefined }
+  const calls = new Map<number, Event>()
+  let last = head
+  for (const { isCall, act } of timed) {
+    const event: Event = { act, isCall, previous: last, next: undefined, match: undefined }
+    last.next = event
+    if (isCall) calls.set(act, event)
+    else calls.get(act)!.match = event
+    last = event
+  }
+  return head
+}
+
+const lift = ({ previous, next }: Event): void => {
+  previous!.next = next
+  if (next) next.previous = previous
+}
+const unlift = (event: Event): void => {
+  event.previous!.next = event
+  if (event.next) event.next.previous = event
+}
+
+/** Two random numbers for each act: a set of acts is named by the XOR of theirs. */
+const markOf = (act: number): readonly [number, number] => {
+  const hash = BigInt(Bun.hash(String(act)))
+  return [Number(hash & 0xffffffffn), Number(hash >> 32n)]
+}
+
+/** Judge a history against a model. */
+export const linearizable = <S>(acts: readonly Timed<S>[], model: Model<S>): Verdict => {
+  const head = listOf(acts)
+  const marks = acts.map((_, no) => markOf(no))
+  const seen = new Set<string>()
+  const done: { event: Event; state: S }[] = []
+  let state = model.initial, low = 0, high = 0, steps = 0
+  const mark = (act: number) => { low ^= marks[act]![0]; high ^= marks[act]![1] }
+  let event = head.next
+  // Bounded by STEPS_MAX: each turn is one step of the search.
+  while (head.next !== undefined) {
+    if (++steps > STEPS_MAX) return "undecided"
+    if (event?.isCall) {
+      const after = acts[event.act]!.step(state)
+      if (after !== undefined) {
+        mark(event.act)
+        const name = `${low}.${high}.${model.name(after)}`
+        if (!seen.has(name)) {
+          seen.add(name)
+          done.push({ event, state })
+          state = after
+          lift(event)
+          lift(event.match!)
+          event = head.next
+          continue
+        }
+        mark(event.act)
+      }
+      event = event.next
+    } else {
+      // A return whose act is not done yet: nothing that may come next fits, so the last one was wrong.
+      const undone = done.pop()
+      if (!undone) return "not_linearizable"
+      state = undone.state
+      mark(undone.event.act)
+      unlift(undone.event.match!)
+      unlift(undone.event)
+      event = undone.event.next
+    }
+  }
+  return "linearizable"
+}

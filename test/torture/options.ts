@@ -1,0 +1,68 @@
+/**
+ * What the command line of the harness may say. Pure; every mistake is named at once.
+ */
+import { GUARDS } from "./guards.ts"
+import { NEMESES } from "./nemeses.ts"
+
+export interface Options {
+  readonly seed: number
+  readonly minutes: number
+  readonly kills: number
+  readonly cells: number
+  readonly only: readonly string[] | undefined
+  /** The guards that are taken out, one run each; none for an ordinary run. */
+  readonly guards: readonly string[]
+  readonly folder: string
+}
+
+const SEED_MAX = 2 ** 31
+const MINUTES_MAX = 24 * 60
+const KILLS_MAX = 1_000_000
+const CELLS_MAX = 1_024
+const MINUTES = 5
+const BREAK_MINUTES = 1
+
+export const USAGE = `npm run torture -- [options]
+
+  --seed N         what is chosen (a random one, printed)
+  --minutes M      how long (${MINUTES}; ${BREAK_MINUTES} for each guard of --break)
+  --kills K        end after so many kills, if that is earlier
+  --cells C        of the engine (1)
+  --only A,B       only these: ${NEMESES.map(({ name }) => name).join(", ")}
+  --break GUARD    take one guard out of a copy of the engine, and be green only if that is found; \`all\` takes out one after the other:
+                   ${GUARDS.map(({ name }) => name).join(", ")}
+  --folder DIR     where the report is written (.scrip/torture)`
+
+const NAMES = ["--seed", "--minutes", "--kills", "--cells", "--only", "--break", "--folder"] as const
+
+/** The options, or every mistake in them. `random` is the seed where none is named. */
+export const readOptions = (words: readonly string[], random: number): { options: Options } | { mistakes: string[] } => {
+  const mistakes: string[] = []
+  const values = new Map<string, string>()
+  for (let i = 0; i < words.length; i++) {
+    const [name, glued] = words[i]!.split(/=(.*)/s) as [string, string | undefined]
+    if (!(NAMES as readonly string[]).includes(name)) { mistakes.push(`${name} is not an option.`); continue }
+    const value = glued ?? words[++i]
+    if (value === undefined) mistakes.push(`${name} needs a value.`)
+    else values.set(name, value)
+  }
+  const number = (name: string, fallback: number, min: number, max: number, pattern = /^\d{1,10}$/): number => {
+    const value = values.get(name)
+    if (value === undefined) return fallback
+    if (pattern.test(value) && Number(value) >= min && Number(value) <= max) return Number(value)
+    mistakes.push(`${name} is "${value}" and must be a number of ${min} to ${max}.`)
+    return fallback
+  }
+  const named = (name: string, known: readonly { readonly name: string }[]): readonly string[] | undefined => {
+    const found = values.get(name)?.split(",").map((each) => each.trim())
+    for (const each of found ?? []) if (each !== "all" && !known.some((one) => one.name === each)) mistakes.push(`${name} does not know "${each}".`)
+    return found?.includes("all") ? known.map((each) => each.name) : found
+  }
+  const guards = named("--break", GUARDS) ?? []
+  const options: Options = {
+    guards, only: named("--only", NEMESES), seed: number("--seed", random, 0, SEED_MAX),
+    minutes: number("--minutes", guards.length > 0 ? BREAK_MINUTES : MINUTES, 0.1, MINUTES_MAX, /^\d{1,4}(\.\d{1,2})?$/),
+    kills: number("--kills", KILLS_MAX, 0, KILLS_MAX), cells: number("--cells", 1, 1, CELLS_MAX), folder: values.get("--folder") ?? ".scrip/torture",
+  }
+  return mistakes.length > 0 ? { mistakes } : { options }
+}

@@ -1,0 +1,141 @@
+/**
+ * One run of the harness: a stand, clients, one nemesis after the other, then silence and the checks.
+ */
+import { verifyAll } from "../../engine/journal/verify.ts"
+import { AGE_MS, REMEMBER_MS } from "../../engine/parts.ts"
+import { openPostgres } from "../../engine/store/postgres.ts"
+import { connectRedis, redisReady } from "../../engine/store/redis.ts"
+import { until } from "../support/run_engine.ts"
+import { chanceFrom } from "./chance.ts"
+import { CHECKS, FAULTS_MAX, type World } from "./checks.ts"
+import { operator, rival, sayTo, type Scene, shopper } from "./clients.ts"
+import { chooseNemesis, NEMESES, type Nemesis } from "./nemeses.ts"
+import { isArenaDue, openArena, openShelf } from "./shelf.ts"
+import { BACK_MS_MAX, openStand, type Stand } from "./stand.ts"
+
+const SHOPPERS = 6
+const RIVALS = 6
+/** So many more yeses are heard between one nemesis and the next, each time a few more or less. */
+const YESES_BETWEEN = 90
+const CALM_MS_MAX = 90_000
+const CONNECTIONS = 4
+const WATCH_MS = 50
+
+export interface RunOptions {
+  readonly seed: number
+  /** Ends after so many kills, or after so many minutes, whichever comes first. */
+  readonly kills: number
+  readonly minutes: number
+  readonly cells: number
+  /** The folder of the engine that is put to the test. */
+  readonly tree: string
+  /** Only nemeses of these names; all where it is missing. */
+  readonly only?: readonly string[]
+  readonly onStrike?: (strike: Strike) => void
+}
+
+export interface Strike { readonly at_ms: number; readonly name: string; readonly isKill: boolean; readonly what: string }
+export interface Checked { readonly name: string; readonly says: string; readonly faults: readonly unknown[]; readonly counted: Readonly<Record<string, number>> }
+export interface RunResult {
+  readonly options: Omit<RunOptions, "onStrike">
+  readonly strikes: readonly Strike[]
+  readonly skipped: readonly { readonly name: string; readonly why: string }[]
+  readonly acts: number
+  readonly yeses: number
+  readonly unknown: number
+  readonly checked: readonly Checked[]
+  /** What was found while it ran: engines that ended by themselves, two answers to one request, answers of 5xx that are faults. */
+  readonly findings: readonly string[]
+  readonly took_ms: number
+}
+
+/** Whether nothing was found. */
+export const isClean = ({ checked, findings }: RunResult): boolean => findings.length === 0 && checked.every(({ faults }) => faults.length === 0)
+
+/** Strike until there were enough kills or it is time, and wait after each until the shop sells again. */
+const strikeAll = async (stand: Stand, scene: Scene, among: readonly Nemesis[], options: RunOptions): Promise<Strike[]> => {
+  const strikes: Strike[] = []
+  const chance = chanceFrom(options.seed).fork("nemesis")
+  const began = performance.now()
+  let kills = 0
+  // Bounded by the minutes: each turn takes at least as long as its yeses.
+  while (kills < options.kills && performance.now() - began < options.minutes * 60_000) {
+    const before = scene.yeses, wanted = Math.ceil(YESES_BETWEEN * (0.5 + chance()))
+    await until(`${wanted} yeses after ${strikes.at(-1)?.name ?? "the start"}`, () => scene.yeses - before >= wanted, CALM_MS_MAX)
+    const nemesis = chooseNemesis(among, chance)
+    const what = await nemesis.strike(stand, chance)
+    const strike = { at_ms: Math.round(performance.now() - began), name: nemesis.name, isKill: nemesis.isKill === true, what }
+    strikes.push(strike)
+    options.onStrike?.(strike)
+    if (nemesis.isKill) kills += 1
+  }
+  return strikes
+}
+
+/** Judge a stand whose clients are silent. */
+const judge = async (stand: Stand, scene: Scene): Promise<Checked[]> => {
+  const redis = connectRedis(stand.redisUrl, () => undefined)
+  const { sql, close } = openPostgres(stand.databaseUrl, CONNECTIONS)
+  try {
+    await redisReady(redis, BACK_MS_MAX)
+    await until("Postgres serves", async () => (await sql`select 1`.catch(() => [])).length === 1, BACK_MS_MAX)
+    const world: World = {
+      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, flushed: stand.flushed,
+      verify: async () => (await verifyAll({ redis, sql, cells: stand.cells, ages: () => ({ now_ms: Date.now(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }) })).differences,
+    }
+    await stand.flushed()
+    const checked: Checked[] = []
+    for (const { name, says, look } of CHECKS) {
+      const { faults, counted = {} } = await look(world)
+      checked.push({ name, says, faults: faults.slice(0, FAULTS_MAX), counted: { ...counted, ...(faults.length > FAULTS_MAX ? { faults: faults.length } : {}) } })
+    }
+    return checked
+  } finally {
+    redis.disconnect()
+    await close()
+  }
+}
+
+/** Run once. Throws when the shop does not come back; a broken invariant is in the result. */
+export const runOnce = async (options: RunOptions): Promise<RunResult> => {
+  const began = performance.now()
+  const chance = chanceFrom(options.seed)
+  const stand = await openStand({ tree: options.tree, cells: options.cells, ownDisk: true })
+  try {
+    const wanted = NEMESES.filter(({ name, isFatal }) => options.only?.includes(name) ?? !isFatal)
+    const skipped = wanted.flatMap((nemesis) => { const why = nemesis.cannot?.(stand); return why === undefined ? [] : [{ name: nemesis.name, why }] })
+    const among = wanted.filter((nemesis) => nemesis.cannot?.(stand) === undefined)
+    const say = sayTo(stand, chance.fork("house"), BACK_MS_MAX)
+    let isOver = false
+    const scene: Scene = { urls: stand.urls, shelf: await openShelf(say), history: [], findings: [], yeses: 0, isOver: () => isOver }
+    const rivals = Array.from({ length: RIVALS }, (_, no) => `rival-${no}`)
+    await openArena(say, scene.shelf, rivals)
+    const actors = [
+      ...Array.from({ length: SHOPPERS }, (_, no) => shopper(scene, chance.fork(`shopper-${no}`), `shopper-${options.seed}-${no}`)),
+      ...rivals.map((name) => rival(scene, chance.fork(name), name)),
+      operator(scene, chance.fork("operator")),
+      (async () => { while (!isOver) { if (isArenaDue(scene.shelf)) await openArena(say, scene.shelf, rivals); await Bun.sleep(WATCH_MS) } })(),
+    ]
+    // An actor that breaks ends the run at once, not at its end.
+    const broken = Promise.all(actors).then(() => { throw new Error("the clients have ended before their time") })
+    let strikes: Strike[]
+    try {
+      strikes = await Promise.race([strikeAll(stand, scene, among, options), broken])
+    } catch (fault) {
+      throw new Error(`${fault instanceof Error ? fault.message : String(fault)}\n${stand.said()}`)
+    } finally {
+      isOver = true
+      broken.catch(() => undefined)
+      await Promise.allSettled(actors)
+    }
+    const checked = await judge(stand, scene)
+    const { onStrike: _, ...asked } = options
+    return {
+      options: asked, strikes, skipped, checked, acts: scene.history.length, yeses: scene.yeses,
+      unknown: scene.history.filter(({ heard }) => heard === "unknown").length,
+      findings: [...scene.findings, ...stand.findings], took_ms: Math.round(performance.now() - began),
+    }
+  } finally {
+    await stand.stop()
+  }
+}

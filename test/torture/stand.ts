@@ -1,0 +1,176 @@
+/**
+ * The stand: two APIs, two workers, a Redis and a Postgres as processes of their own, with a proxy between each engine and each server.
+ *
+ * What must stay true: whatever dies is started again, as a supervisor would, and only what the stand has started is ever signalled. An
+ * engine that ends without having been told to is a finding, not a detail.
+ */
+import { spawnSync } from "node:child_process"
+import { mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { caughtUp } from "../../engine/journal/caught_up.ts"
+import { quietLog } from "../../engine/log.ts"
+import { openPostgres } from "../../engine/store/postgres.ts"
+import { startPrivate } from "../../engine/store/private.ts"
+import { connectRedis, redisReady } from "../../engine/store/redis.ts"
+import { runEngineProcess, type RunningEngine, until } from "../support/run_engine.ts"
+import { scratchFolder } from "../support/scratch.ts"
+import { openProxy, type Proxy } from "./proxy.ts"
+
+export const KEY = "torture-bootstrap-key"
+/** Whatever was killed is back after this at the latest. */
+export const BACK_MS_MAX = 60_000
+const RESTART_MS = 100
+/** So much of an engine's last words is shown with a finding. */
+const SAID_CHARS = 2_000
+/** The disk of Redis where the stand may mount one: more than the journal and the log of a run, little enough to be filled. */
+const DISK_BYTES = 512 * 1024 * 1024
+
+export type EngineName = "api_1" | "api_2" | "worker_1" | "worker_2"
+export type ServerName = "redis" | "postgres"
+export type PartName = EngineName | ServerName
+
+export interface StandOptions {
+  /** The folder of the engine that is put to the test. */
+  readonly tree: string
+  readonly cells: number
+  /** Give Redis a small disk of its own; needs root. */
+  readonly ownDisk: boolean
+}
+
+export interface Stand {
+  readonly redisUrl: string
+  readonly databaseUrl: string
+  readonly cells: number
+  readonly dataDir: string
+  readonly parts: readonly PartName[]
+  /** Where Redis writes, if it has a disk of its own. */
+  readonly disk: string | undefined
+  /** The addresses of the APIs that run now. */
+  urls(): readonly string[]
+  /** Every proxy, by engine and server. */
+  readonly proxies: ReadonlyMap<`${EngineName}:${ServerName}`, Proxy>
+  pidOf(part: PartName): number | undefined
+  /** Kill a part outright, and come back when it runs again. */
+  kill(part: PartName): Promise<void>
+  /** Resolve when Postgres has all that was decided until now. */
+  flushed(): Promise<void>
+  /** Engines that ended although nobody had killed them, with their last words. */
+  readonly findings: string[]
+  said(): string
+  stop(): Promise<void>
+}
+
+interface Kept { readonly name: EngineName; pid(): number | undefined; url(): string | undefined; kill(): Promise<void>; said(): string; stop(): Promise<void> }
+
+/** Keep one engine alive until it is stopped. */
+const keep = async (name: EngineName, env: Record<string, string>, tree: string, findings: string[]): Promise<Kept> => {
+  const word = name.startsWith("api") ? "listens on" : "runs as worker"
+  let engine: RunningEngine | undefined, url: string | undefined
+  let isStopping = false, isKilled = false, isUp = false, starts = 0
+  const live = async (): Promise<void> => {
+    // Ends when it is stopped; a start that fails because a server is away is tried again.
+    while (!isStopping) {
+      const running = engine = runEngineProcess({ SCRIP_BOOTSTRAP_KEY: KEY, ...env }, "engine/main.ts", tree)
+      starts += 1
+      const watch = setInterval(() => {
+        if (isUp || !running.said().includes(word)) return
+        isUp = true
+        url = /listens on (http:\S+)/.exec(running.said())?.[1]
+      }, 10)
+      const code = await running.exited
+      clearInterval(watch)
+      if (isUp && !isKilled && !isStopping) findings.push(`${name} ended by itself with ${code}: ${running.said().slice(-SAID_CHARS)}`)
+      isUp = isKilled = false
+      url = undefined
+      if (!isStopping) await Bun.sleep(RESTART_MS)
+    }
+  }
+  const life = live()
+  const untilUp = () => until(`${name} says "${word}"`, () => isUp, BACK_MS_MAX).catch((fault: Error) => { throw new Error(`${fault.message}: ${engine?.said().slice(-SAID_CHARS)}`) })
+  await untilUp()
+  return {
+    name, pid: () => engine?.pid, url: () => url, said: () => engine?.said().slice(-SAID_CHARS) ?? "",
+    kill: async () => {
+      const before = starts
+      isKilled = true
+      engine?.kill("SIGKILL")
+      await until(`${name} is started again`, () => starts > before, BACK_MS_MAX)
+      await untilUp()
+    },
+    stop: async () => {
+      isStopping = true
+      engine?.kill("SIGCONT")
+      engine?.kill("SIGTERM")
+      await life
+    },
+  }
+}
+
+/** Mount a small disk, or say nothing where that is not allowed. */
+const mountDisk = (folder: string): boolean => {
+  mkdirSync(folder, { recursive: true, mode: 0o711 })
+  return spawnSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tmpfs", folder]).status === 0
+}
+
+const through = (url: string, proxy: Proxy): string => {
+  const changed = new URL(url)
+  changed.port = String(proxy.port)
+  return changed.href
+}
+
+/** Start everything. */
+export const openStand = async ({ tree, cells, ownDisk }: StandOptions): Promise<Stand> => {
+  const dataDir = join(scratchFolder(), "data")
+  mkdirSync(dataDir, { mode: 0o711 })
+  const disk = join(dataDir, "redis")
+  const hasDisk = ownDisk && mountDisk(disk)
+  const servers = await startPrivate({ dataDir, log: quietLog })
+  const redisUrl = servers.redisUrl!, databaseUrl = servers.databaseUrl!
+  const names: readonly EngineName[] = ["worker_1", "worker_2", "api_1", "api_2"]
+  const findings: string[] = []
+  const proxies = new Map<`${EngineName}:${ServerName}`, Proxy>()
+  const engines: Kept[] = []
+  for (const name of names) {
+    const redis = await openProxy(Number(new URL(redisUrl).port)), postgres = await openProxy(Number(new URL(databaseUrl).port))
+    proxies.set(`${name}:redis`, redis).set(`${name}:postgres`, postgres)
+    engines.push(await keep(name, {
+      SCRIP_ROLE: name.startsWith("api") ? "api" : "worker", SCRIP_CELLS: String(cells),
+      REDIS_URL: through(redisUrl, redis), DATABASE_URL: through(databaseUrl, postgres),
+    }, tree, findings))
+  }
+  const engineOf = (part: PartName): Kept | undefined => engines.find(({ name }) => name === part)
+  return {
+    redisUrl, databaseUrl, cells, dataDir, proxies, findings, disk: hasDisk ? disk : undefined,
+    parts: ["api_1", "api_2", "worker_1", "worker_2", "redis", "postgres"],
+    urls: () => engines.flatMap((engine) => engine.url() ?? []),
+    pidOf: (part) => engineOf(part)?.pid() ?? servers.pids()[part],
+    kill: async (part) => {
+      const engine = engineOf(part)
+      if (engine) return engine.kill()
+      const restarts = servers.restarts()[part]!
+      const pid = servers.pids()[part]
+      if (pid === undefined) return // it is down already, and on its way back
+      process.kill(pid, "SIGKILL")
+      await until(`${part} is started again`, () => servers.restarts()[part]! > restarts && servers.pids()[part] !== undefined, BACK_MS_MAX)
+    },
+    flushed: async () => {
+      const redis = connectRedis(redisUrl, () => undefined)
+      const { sql, close } = openPostgres(databaseUrl, 1)
+      try {
+        await redisReady(redis, BACK_MS_MAX)
+        await until("Postgres serves", async () => (await sql`select 1`.catch(() => [])).length === 1, BACK_MS_MAX)
+        for (let cell = 0; cell < cells; cell++) await caughtUp({ redis, postgres: { sql } }, cell, BACK_MS_MAX)
+      } finally {
+        redis.disconnect()
+        await close()
+      }
+    },
+    said: () => engines.map((engine) => `-- ${engine.name}\n${engine.said()}`).join("\n"),
+    stop: async () => {
+      await Promise.all(engines.map((engine) => engine.stop()))
+      await Promise.all([...proxies.values()].map((proxy) => proxy.close()))
+      await servers.stop()
+      if (hasDisk) spawnSync("umount", ["-l", disk])
+    },
+  }
+}
