@@ -40,10 +40,15 @@ const SLOW_MS = 3_000
 /** What a Redis that comes back has lost of its log: some dozen acts. */
 const LOST_BYTES = 48 * 1024
 
+const NO_PART = "this layout has no such process"
+const NO_PROXY = "this layout has no proxies"
+const withoutProxies = ({ proxies }: Stand): string | undefined => proxies.size === 0 ? NO_PROXY : undefined
+
 const kill = (name: string, weight: number, parts: readonly PartName[]): Nemesis => ({
   name, weight, isKill: true,
+  cannot: (stand) => parts.some((part) => stand.parts.includes(part)) ? undefined : NO_PART,
   strike: async (stand, chance) => {
-    const part = chance.pick(parts)
+    const part = chance.pick(parts.filter((each) => stand.parts.includes(each)))
     await stand.kill(part)
     return part
   },
@@ -67,7 +72,7 @@ const freeze: Nemesis = {
 }
 
 const lose = (name: string, weight: number, loss: Loss): Nemesis => ({
-  name, weight,
+  name, weight, cannot: withoutProxies,
   strike: async (stand, chance) => {
     const link = chance.pick([...stand.proxies.keys()]), ms = faultMs(chance)
     const proxy = stand.proxies.get(link)!
@@ -82,7 +87,7 @@ const lose = (name: string, weight: number, loss: Loss): Nemesis => ({
 })
 
 const cut: Nemesis = {
-  name: "cut_connections", weight: 3,
+  name: "cut_connections", weight: 3, cannot: withoutProxies,
   strike: async (stand, chance) => {
     const link = chance.pick([...stand.proxies.keys()])
     stand.proxies.get(link)!.cut()
@@ -159,6 +164,7 @@ const logFilesOf = (dataDir: string): string[] => {
  */
 const loseTail: Nemesis = {
   name: "lose_tail", weight: 1, isKill: true,
+  cannot: (stand) => stand.parts.includes("api_1") ? undefined : NO_PART,
   strike: async (stand) => {
     const pids = (["api_1", "api_2"] as const).flatMap((part) => stand.pidOf(part) ?? [])
     for (const pid of pids) process.kill(pid, "SIGSTOP")
@@ -168,7 +174,7 @@ const loseTail: Nemesis = {
       const redis = stand.pidOf("redis")
       if (redis === undefined) return "redis, which was down"
       process.kill(redis, "SIGKILL")
-      // Its supervisor lives in this process, so nothing starts it again before this line is done.
+      // Its supervisor lives in this process, so nothing starts it again before these lines are done.
       const file = logFilesOf(stand.dataDir).at(-1)!
       truncateSync(file, Math.max(0, statSync(file).size - LOST_BYTES))
       await until("redis runs again", () => { const now = stand.pidOf("redis"); return now !== undefined && now !== redis }, BACK_MS_MAX)
@@ -199,6 +205,7 @@ const loseEntry: Nemesis = {
 
 export const NEMESES: readonly Nemesis[] = [
   kill("kill_api", 3, ["api_1", "api_2"]),
+  kill("kill_engine", 3, ["engine"]),
   kill("kill_worker", 3, ["worker_1", "worker_2"]),
   kill("kill_redis", 3, ["redis"]),
   kill("kill_postgres", 3, ["postgres"]),

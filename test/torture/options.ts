@@ -3,9 +3,11 @@
  */
 import { GUARDS } from "./guards.ts"
 import { NEMESES } from "./nemeses.ts"
+import { LAYOUTS, type Layout } from "./stand.ts"
 
 export interface Options {
   readonly seed: number
+  readonly layout: Layout
   readonly minutes: number
   readonly kills: number
   readonly cells: number
@@ -24,6 +26,7 @@ const BREAK_MINUTES = 1
 
 export const USAGE = `npm run torture -- [options]
 
+  --layout L       split: two APIs and two workers, Redis and Postgres, with proxies between (the default); whole: what npm start starts
   --seed N         what is chosen (a random one, printed)
   --minutes M      how long (${MINUTES}; ${BREAK_MINUTES} for each guard of --break)
   --kills K        end after so many kills, if that is earlier
@@ -33,7 +36,7 @@ export const USAGE = `npm run torture -- [options]
                    ${GUARDS.map(({ name }) => name).join(", ")}
   --folder DIR     where the report is written (.scrip/torture)`
 
-const NAMES = ["--seed", "--minutes", "--kills", "--cells", "--only", "--break", "--folder"] as const
+const NAMES = ["--layout", "--seed", "--minutes", "--kills", "--cells", "--only", "--break", "--folder"] as const
 
 /** The options, or every mistake in them. `random` is the seed where none is named. */
 export const readOptions = (words: readonly string[], random: number): { options: Options } | { mistakes: string[] } => {
@@ -58,9 +61,11 @@ export const readOptions = (words: readonly string[], random: number): { options
     for (const each of found ?? []) if (each !== "all" && !known.some((one) => one.name === each)) mistakes.push(`${name} does not know "${each}".`)
     return found?.includes("all") ? known.map((each) => each.name) : found
   }
+  const layout = LAYOUTS.find((each) => each === (values.get("--layout") ?? "split"))
+  if (!layout) mistakes.push(`--layout is "${values.get("--layout")}" and must be one of ${LAYOUTS.join(", ")}.`)
   const guards = named("--break", GUARDS) ?? []
   const options: Options = {
-    guards, only: named("--only", NEMESES), seed: number("--seed", random, 0, SEED_MAX),
+    layout: layout ?? "split", guards, only: named("--only", NEMESES), seed: number("--seed", random, 0, SEED_MAX),
     minutes: number("--minutes", guards.length > 0 ? BREAK_MINUTES : MINUTES, 0.1, MINUTES_MAX, /^\d{1,4}(\.\d{1,2})?$/),
     kills: number("--kills", KILLS_MAX, 0, KILLS_MAX), cells: number("--cells", 1, 1, CELLS_MAX), folder: values.get("--folder") ?? ".scrip/torture",
   }

@@ -11,7 +11,7 @@ import { CHECKS, FAULTS_MAX, type World } from "./checks.ts"
 import { operator, rival, sayTo, type Scene, shopper } from "./clients.ts"
 import { chooseNemesis, NEMESES, type Nemesis } from "./nemeses.ts"
 import { isArenaDue, openArena, openShelf } from "./shelf.ts"
-import { BACK_MS_MAX, openStand, type Stand } from "./stand.ts"
+import { BACK_MS_MAX, type Layout, openStand, type Stand } from "./stand.ts"
 
 const SHOPPERS = 6
 const RIVALS = 6
@@ -23,6 +23,7 @@ const WATCH_MS = 50
 
 export interface RunOptions {
   readonly seed: number
+  readonly layout: Layout
   /** Ends after so many kills, or after so many minutes, whichever comes first. */
   readonly kills: number
   readonly minutes: number
@@ -100,7 +101,7 @@ const judge = async (stand: Stand, scene: Scene): Promise<Checked[]> => {
 export const runOnce = async (options: RunOptions): Promise<RunResult> => {
   const began = performance.now()
   const chance = chanceFrom(options.seed)
-  const stand = await openStand({ tree: options.tree, cells: options.cells, ownDisk: true })
+  const stand = await openStand({ ...options, ownDisk: true })
   try {
     const wanted = NEMESES.filter(({ name, isFatal }) => options.only?.includes(name) ?? !isFatal)
     const skipped = wanted.flatMap((nemesis) => { const why = nemesis.cannot?.(stand); return why === undefined ? [] : [{ name: nemesis.name, why }] })

@@ -1,5 +1,6 @@
 /**
- * The stand: two APIs, two workers, a Redis and a Postgres as processes of their own, with a proxy between each engine and each server.
+ * The stand: what is put to the test, in one of two layouts. `split` is two APIs, two workers, a Redis and a Postgres as processes of their
+ * own, with a proxy between each engine and each server. `whole` is one engine with its servers as children, as `npm start` starts it.
  *
  * What must stay true: whatever dies is started again, as a supervisor would, and only what the stand has started is ever signalled. An
  * engine that ends without having been told to is a finding, not a detail.
@@ -7,10 +8,11 @@
 import { spawnSync } from "node:child_process"
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
+import { isAlive, readIdentity } from "../../engine/child.ts"
 import { caughtUp } from "../../engine/journal/caught_up.ts"
 import { quietLog } from "../../engine/log.ts"
 import { openPostgres } from "../../engine/store/postgres.ts"
-import { startPrivate } from "../../engine/store/private.ts"
+import { rememberedServers, startPrivate } from "../../engine/store/private.ts"
 import { connectRedis, redisReady } from "../../engine/store/redis.ts"
 import { runEngineProcess, type RunningEngine, until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
@@ -25,15 +27,19 @@ const SAID_CHARS = 2_000
 /** The disk of Redis where the stand may mount one: more than the journal and the log of a run, little enough to be filled. */
 const DISK_BYTES = 512 * 1024 * 1024
 
-export type EngineName = "api_1" | "api_2" | "worker_1" | "worker_2"
+export const LAYOUTS = ["split", "whole"] as const
+export type Layout = (typeof LAYOUTS)[number]
+/** `engine` is the one of a whole layout. */
+export type EngineName = "api_1" | "api_2" | "worker_1" | "worker_2" | "engine"
 export type ServerName = "redis" | "postgres"
 export type PartName = EngineName | ServerName
 
 export interface StandOptions {
+  readonly layout: Layout
   /** The folder of the engine that is put to the test. */
   readonly tree: string
   readonly cells: number
-  /** Give Redis a small disk of its own; needs root. */
+  /** Give Redis a small disk of its own where that is allowed; of a split layout only. */
   readonly ownDisk: boolean
 }
 
@@ -64,7 +70,7 @@ interface Kept { readonly name: EngineName; pid(): number | undefined; url(): st
 
 /** Keep one engine alive until it is stopped. */
 const keep = async (name: EngineName, env: Record<string, string>, tree: string, findings: string[]): Promise<Kept> => {
-  const word = name.startsWith("api") ? "listens on" : "runs as worker"
+  const word = name.startsWith("worker") ? "runs as worker" : "listens on"
   let engine: RunningEngine | undefined, url: string | undefined
   let isStopping = false, isKilled = false, isUp = false, starts = 0
   const live = async (): Promise<void> => {
@@ -118,19 +124,15 @@ const through = (url: string, proxy: Proxy): string => {
   return changed.href
 }
 
-/** Start everything. */
-export const openStand = async ({ tree, cells, ownDisk }: StandOptions): Promise<Stand> => {
-  const dataDir = join(scratchFolder(), "data")
-  mkdirSync(dataDir, { mode: 0o711 })
-  const disk = join(dataDir, "redis")
-  const hasDisk = ownDisk && mountDisk(disk)
-  const servers = await startPrivate({ dataDir, log: quietLog })
-  const redisUrl = servers.redisUrl!, databaseUrl = servers.databaseUrl!
-  const names: readonly EngineName[] = ["worker_1", "worker_2", "api_1", "api_2"]
-  const findings: string[] = []
-  const proxies = new Map<`${EngineName}:${ServerName}`, Proxy>()
+/** Servers that live apart from the engines, or as the children of one. */
+interface Servers { readonly redisUrl: string; readonly databaseUrl: string; pidOf(name: ServerName): number | undefined; stop(): Promise<void> }
+
+/** Two of each engine, on servers that somebody else watches. */
+const startSplit = async (dataDir: string, { tree, cells }: StandOptions, findings: string[], proxies: Map<`${EngineName}:${ServerName}`, Proxy>): Promise<{ engines: Kept[]; servers: Servers }> => {
+  const started = await startPrivate({ dataDir, log: quietLog })
+  const redisUrl = started.redisUrl!, databaseUrl = started.databaseUrl!
   const engines: Kept[] = []
-  for (const name of names) {
+  for (const name of ["worker_1", "worker_2", "api_1", "api_2"] as const) {
     const redis = await openProxy(Number(new URL(redisUrl).port)), postgres = await openProxy(Number(new URL(databaseUrl).port))
     proxies.set(`${name}:redis`, redis).set(`${name}:postgres`, postgres)
     engines.push(await keep(name, {
@@ -138,20 +140,42 @@ export const openStand = async ({ tree, cells, ownDisk }: StandOptions): Promise
       REDIS_URL: through(redisUrl, redis), DATABASE_URL: through(databaseUrl, postgres),
     }, tree, findings))
   }
+  return { engines, servers: { redisUrl, databaseUrl, pidOf: (name) => started.pids()[name], stop: () => started.stop() } }
+}
+
+/** One engine with everything in it. Its servers are found by what its folder remembers. */
+const startWhole = async (dataDir: string, { tree, cells }: StandOptions, findings: string[]): Promise<{ engines: Kept[]; servers: Servers }> => {
+  const engine = await keep("engine", { SCRIP_DATA_DIR: dataDir, SCRIP_CELLS: String(cells) }, tree, findings)
+  const pidOf = (name: ServerName): number | undefined => {
+    const found = readIdentity(join(dataDir, `${name}.pid`))
+    return found && isAlive(found) ? found.pid : undefined
+  }
+  return { engines: [engine], servers: { ...rememberedServers(dataDir)!, pidOf, stop: async () => undefined } }
+}
+
+/** Start everything. */
+export const openStand = async (options: StandOptions): Promise<Stand> => {
+  const { layout, cells, ownDisk } = options
+  const dataDir = join(scratchFolder(), "data")
+  mkdirSync(dataDir, { mode: 0o711 })
+  const disk = join(dataDir, "redis")
+  const hasDisk = layout === "split" && ownDisk && mountDisk(disk)
+  const findings: string[] = []
+  const proxies = new Map<`${EngineName}:${ServerName}`, Proxy>()
+  const { engines, servers } = layout === "split" ? await startSplit(dataDir, options, findings, proxies) : await startWhole(dataDir, options, findings)
+  const { redisUrl, databaseUrl } = servers
   const engineOf = (part: PartName): Kept | undefined => engines.find(({ name }) => name === part)
   return {
     redisUrl, databaseUrl, cells, dataDir, proxies, findings, disk: hasDisk ? disk : undefined,
-    parts: ["api_1", "api_2", "worker_1", "worker_2", "redis", "postgres"],
+    parts: [...engines.map(({ name }) => name), "redis", "postgres"],
     urls: () => engines.flatMap((engine) => engine.url() ?? []),
-    pidOf: (part) => engineOf(part)?.pid() ?? servers.pids()[part],
+    pidOf: (part) => part === "redis" || part === "postgres" ? servers.pidOf(part) : engineOf(part)?.pid(),
     kill: async (part) => {
-      const engine = engineOf(part)
-      if (engine) return engine.kill()
-      const restarts = servers.restarts()[part]!
-      const pid = servers.pids()[part]
+      if (part !== "redis" && part !== "postgres") return engineOf(part)?.kill()
+      const pid = servers.pidOf(part)
       if (pid === undefined) return // it is down already, and on its way back
       process.kill(pid, "SIGKILL")
-      await until(`${part} is started again`, () => servers.restarts()[part]! > restarts && servers.pids()[part] !== undefined, BACK_MS_MAX)
+      await until(`${part} is started again`, () => { const now = servers.pidOf(part); return now !== undefined && now !== pid }, BACK_MS_MAX)
     },
     flushed: async () => {
       const redis = connectRedis(redisUrl, () => undefined)

@@ -19,7 +19,7 @@ const RUN_MS_MAX = 180_000
 
 test(`${KILLS} kills among other violence: nothing is lost, doubled or spent twice`, async () => {
   console.log(`torture: SCRIP_TORTURE_SEED=${SEED} SCRIP_TORTURE_KILLS=${KILLS}`)
-  const result = await runOnce({ seed: SEED, kills: KILLS, minutes: 0.5, cells: 1, tree: TREE })
+  const result = await runOnce({ seed: SEED, layout: "split", kills: KILLS, minutes: 0.5, cells: 1, tree: TREE })
   console.log(`torture: ${sentenceOf(result)} ${result.strikes.map(({ name }) => name).join(" ")}`)
   expect(result.findings).toEqual([])
   expect(result.checked.filter(({ faults }) => faults.length > 0)).toEqual([])
