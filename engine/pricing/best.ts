@@ -1,16 +1,18 @@
 // The best set of coupons: the one that gives most, found by looking at every set that could still win.
 //
-// The search goes through the coupons in their order of application and takes or leaves each one, so every set is
-// priced exactly as a named list would be. A branch is left when not even all coupons to come, each at what it would
-// give now and one for each group or campaign that allows only one, could reach what is already known: a cart only
-// loses, so no coupon gives more later than now.
+// The search goes through the coupons in their order of application and takes or leaves each one. It does so on a sketch
+// (sketch.ts), where a step costs next to nothing, and prices exactly only the sets that could be the best, so what it
+// answers is what a named list would. A branch is left when not even the bound on all coupons to come (reach.ts) can
+// make it the best.
 // What must stay true: an answer is `proved` only if no branch was given up; a tie falls to the fewest coupons, then
 // to those that end first, then to the smallest coupon_ids; the search stops after `steps_max` steps.
 
 import type { Candidate } from "./candidate.ts"
-import { cartOf, roomOf } from "./cart.ts"
+import { cartOf } from "./cart.ts"
 import { mulDivHalfUp } from "./money.ts"
-import { stretchOf } from "./stacking.ts"
+import { reachOn } from "./reach.ts"
+import { sketchOf, type Form } from "./sketch.ts"
+import { conflictOf, stretchOf } from "./stacking.ts"
 import { aloneOf, isTurn, takeTurn } from "./turn.ts"
 import type { Cart, Effect, Sheet } from "./types.ts"
 import { inTheWay, stepsOf, walk, withFinance, type Provisional } from "./walk.ts"
@@ -24,8 +26,9 @@ export const STEPS_PER_MS = 5_000
 /** Steps that a search may take where nothing else is said: 20 ms. */
 export const STEPS_MAX = 20 * STEPS_PER_MS
 
-/** Up to so many usable coupons the search alone is fast; above, a greedy set goes before it as the mark to beat. */
-export const EXACT_MAX = 12
+/** Up to so many usable coupons on so many lines the search goes on until it has proved its answer. */
+export const EXACT_COUPONS_MAX = 20
+export const EXACT_LINES_MAX = 200
 
 export type Best = {
   readonly chosen: readonly Candidate[]
@@ -36,126 +39,222 @@ export type Best = {
 /** A set with what it gives and what it costs the budgets that are to be spared. */
 type Found = { readonly gives: number; readonly costs: number; readonly chosen: readonly Candidate[] }
 
+const NOTHING: Found = { gives: 0, costs: 0, chosen: [] }
+
+/** Finds the best of coupons that stand in their order of application and meet their own conditions. */
 export function bestOf(
   sheet: Sheet,
   usable: readonly Candidate[],
   stepsMax: number,
   spare: ReadonlySet<string> | undefined,
 ): Best {
-  // A coupon that gives nothing alone gives nothing beside others.
-  const ranked = usable.filter((candidate) => isTurn(aloneOf(candidate, sheet)))
-  let best: Found = { gives: 0, costs: 0, chosen: [] }
+  let best = NOTHING
   const offer = (found: Found): void => {
     if (isBetter(found, best)) best = found
   }
-
+  const ranked = usable.filter((candidate) => mayGive(candidate, sheet))
   for (const candidate of ranked) {
     if (candidate.terms.exclusive) offer(foundOf(walk(sheet, [candidate]).taken, spare))
   }
   const open = ranked.filter((candidate) => !candidate.terms.exclusive)
-  let steps = stepsMax
-  if (open.length > EXACT_MAX) {
-    // However few steps there are, the whole list is a set too.
-    offer(foundOf(walk(sheet, open).taken, spare))
-    // At most half of the steps go into the mark, the rest into beating it.
-    const known = greedy(sheet, open, spare, stepsMax / 2)
-    offer(known.found)
-    steps -= known.steps
-  }
-
-  const taken: Provisional[] = []
-  const beside: Candidate[] = []
-  let givenUp = 0
-
-  /** For each turn the most that the coupons from there on can add to a cart. */
-  const boundsOn = (turn: number, cart: Cart, began: Cart, stretch: number): number[] => {
-    steps -= stepsOf(sheet, open.length - turn)
-    const most = new Array<number>(open.length).fill(0)
-    for (let later = turn; later < open.length; later++) {
-      const candidate = open[later]!
-      if (inTheWay(candidate, sheet, cart, beside)) continue
-      most[later] = mostOf(candidate, cart, stretchOf(candidate) === stretch ? began : cart)
-    }
-    return sumsByClique(open, most)
-  }
-
-  /** Everything below one choice: coupons from `turn` on, on a cart that the taken ones have left. */
-  const search = (turn: number, branch: Branch): void => {
-    if (turn === open.length) return
-    const reach = branch.gives + branch.bounds[turn]!
-    if (!mayWin(reach, branch.costs, taken.length + 1, best)) return
-    if (steps <= 0) {
-      givenUp = Math.max(givenUp, reach)
-      return
-    }
-    const candidate = open[turn]!
-    const began = stretchOf(candidate) === branch.stretch ? branch.began : branch.cart
-    const stretch = stretchOf(candidate)
-    steps -= stepsOf(sheet, 1)
-    if (!inTheWay(candidate, sheet, branch.cart, beside)) {
-      const finance = candidate.terms.kind.phase === "finance"
-      const taking = finance ? undefined : takeTurn(candidate, branch.cart, began)
-      if (!taking || isTurn(taking)) {
-        const cart = taking?.cart ?? branch.cart
-        taken.push({ candidate, effect: taking?.effect })
-        beside.push(candidate)
-        const whole = withFinance(taken, cart)
-        if (whole.outcome === "whole") {
-          const found = foundOf(whole.taken, spare)
-          offer(found)
-          // What finance coupons give now is the most that they will give when the others are taken too.
-          const { gives } = found
-          const costs = finance ? branch.costs : branch.costs + costOf(candidate, taking!.effect, spare)
-          search(turn + 1, { cart, began, stretch, gives, costs, bounds: boundsOn(turn + 1, cart, began, stretch) })
-        }
-        taken.pop()
-        beside.pop()
-      }
-    }
-    search(turn + 1, { ...branch, began, stretch })
-  }
-  const untouched = cartOf(sheet)
-  const bounds = boundsOn(0, untouched, untouched, NO_STRETCH)
-  search(0, { cart: untouched, began: untouched, stretch: NO_STRETCH, gives: 0, costs: 0, bounds })
-
-  const gapMinor = Math.max(0, givenUp - best.gives)
-  return { chosen: best.chosen, proved: givenUp === 0, gapMinor }
+  if (open.length === 0) return { chosen: best.chosen, proved: true, gapMinor: 0 }
+  // However few steps there are, the whole list is a set too.
+  offer(foundOf(walk(sheet, open).taken, spare))
+  const givenUp = search(sheet, open, stepsMax, spare, offer, () => best)
+  return { chosen: best.chosen, proved: givenUp === 0, gapMinor: Math.max(0, givenUp - best.gives) }
 }
 
-const NO_STRETCH = -1
-
-/** Where a search stands: what the taken coupons have left, give and cost, and what those to come can add. */
-type Branch = {
-  readonly cart: Cart
-  readonly began: Cart
-  readonly stretch: number
-  readonly gives: number
-  readonly costs: number
-  readonly bounds: readonly number[]
+/** A coupon that gives nothing alone gives nothing beside others, but for its budget, and where less may give more. */
+function mayGive(candidate: Candidate, sheet: Sheet): boolean {
+  const alone = aloneOf(candidate, sheet)
+  return isTurn(alone) || alone.code === "budget_exhausted" || candidate.terms.kind.rises === true
 }
 
-/** Takes what adds most, as long as something adds and there are steps left. */
-function greedy(
+/** An exact turn: what the coupon did, and the cart that it and its level found. */
+type Exact = { readonly effect: Effect | undefined; readonly cart: Cart; readonly began: Cart }
+
+/** Looks at every set that could be the best. Answers the most that a branch given up could have reached, 0 where none was. */
+function search(
   sheet: Sheet,
   open: readonly Candidate[],
-  spare: ReadonlySet<string> | undefined,
   stepsMax: number,
-): { found: Found; steps: number } {
-  let found: Found = { gives: 0, costs: 0, chosen: [] }
-  let steps = 0
-  for (;;) {
-    let next = found
-    for (const candidate of open) {
-      if (found.chosen.includes(candidate)) continue
-      const asked = open.filter((other) => other === candidate || found.chosen.includes(other))
-      steps += stepsOf(sheet, asked.length)
-      if (steps > stepsMax) return { found: next, steps }
-      const tried = foundOf(walk(sheet, asked).taken, spare)
-      if (isBetter(tried, next)) next = tried
-    }
-    if (next === found) return { found, steps }
-    found = next
+  spare: ReadonlySet<string> | undefined,
+  offer: (found: Found) => void,
+  best: () => Found,
+): number {
+  const sketch = sketchOf(sheet, open)
+  const { forms, classes, classOf } = sketch
+  const count = forms.length
+  const reachFrom = reachOn(sketch)
+  let steps = stepsMax
+  let givenUp = 0
+
+  // By depth, the number of coupons taken: what is left of each class, how far that may be off, what benefits come to.
+  const left = new Float64Array((count + 1) * classes)
+  const errors = new Float64Array(count + 1)
+  const benefits = new Float64Array(count + 1)
+  let whole = 0
+  for (let place = 0; place <= sheet.shipping; place++) {
+    left[classOf[place]!]! += sheet.amounts[place]!
+    whole += sheet.amounts[place]!
   }
+  // What doubles lose in sums of this size.
+  errors[0] = whole * 1e-11
+  // No set gives more than there is.
+  let ceiling = whole
+  for (const { candidate, mostMinor } of forms) if (candidate.terms.kind.takes_nothing) ceiling += mostMinor
+
+  const room = new Float64Array(sketch.cliques)
+  for (const { candidate, clique } of forms) room[clique] = Math.max(room[clique]!, mostTogether(candidate))
+  const mixes = forms.map(({ candidate, clique }, i) => candidate.terms.withGroups !== undefined || forms.some((other, j) => j !== i && (other.clique === clique || other.candidate.terms.withGroups !== undefined || other.candidate.terms.campaign_id === candidate.terms.campaign_id)))
+
+  const path: Form[] = []
+  const beside: Candidate[] = []
+  const untouched = cartOf(sheet)
+  const exact: Exact[] = []
+
+  /** Prices what is taken exactly, as far as it is not yet, and puts the sketch right. False: it does not stand. */
+  const settle = (): boolean => {
+    while (exact.length < path.length) {
+      const depth = exact.length
+      const { candidate } = path[depth]!
+      const before = exact[depth - 1]
+      const cart = before?.cart ?? untouched
+      const began = before === undefined ? untouched : stretchOf(path[depth - 1]!.candidate) === stretchOf(candidate) ? before.began : cart
+      steps -= stepsOf(sheet, 1)
+      if (inTheWay(candidate, sheet, cart, NO_ONE)) return false
+      const isFinance = candidate.terms.kind.phase === "finance"
+      const turn = isFinance ? undefined : takeTurn(candidate, cart, began)
+      if (turn && !isTurn(turn)) return false
+      exact.push({ effect: turn?.effect, cart: turn?.cart ?? cart, began })
+      const at = (depth + 1) * classes
+      left.fill(0, at, at + classes)
+      const now = exact[depth]!.cart.left
+      for (let place = 0; place <= sheet.shipping; place++) left[at + classOf[place]!]! += now[place]!
+      errors[depth + 1] = errors[0]!
+      benefits[depth + 1] = benefits[depth]! + (turn ? turn.effect.benefitMinor : path[depth]!.mostMinor)
+    }
+    return true
+  }
+
+  const given = (depth: number): number => {
+    let kept = 0
+    for (let c = depth * classes; c < (depth + 1) * classes; c++) kept += left[c]!
+    return whole - kept + benefits[depth]!
+  }
+
+  /** Could a set that gives at most so much and has at least so many coupons be the best? */
+  const mayWin = (reach: number, coupons: number): boolean => {
+    const { gives, chosen } = best()
+    const most = Math.floor(Math.min(reach, ceiling) + 1e-6)
+    if (most !== gives) return most > gives
+    return spare !== undefined || coupons <= chosen.length
+  }
+
+  /** Takes a coupon, on the sketch where that is clear enough. False: it does not stand. */
+  const step = (form: Form): boolean => {
+    const depth = path.length
+    const from = depth * classes
+    const error = errors[depth]!
+    let isClear = form.outline !== undefined
+    if (form.thresholdMinor > 0) {
+      const counted = sumAt(left, from, form.counts)
+      if (counted + error < form.thresholdMinor) return false
+      if (counted - error < form.thresholdMinor) isClear = false
+    }
+    path.push(form)
+    if (isClear) {
+      const there = sumAt(left, from, form.targets)
+      const gain = there > error ? gainOf(form, there, form.reaches ? sumAt(left, from, form.reaches) : form.reachedMinor, error) : undefined
+      // Less than what may be off could be nothing, and what changes nothing is not applied.
+      if (gain !== undefined && gain > error + 1) {
+        const to = from + classes
+        left.copyWithin(to, from, to)
+        const stays = 1 - gain / there
+        for (const c of form.targets) left[to + c]! *= stays
+        errors[depth + 1] = error + form.slack
+        benefits[depth + 1] = benefits[depth]!
+        return true
+      }
+    }
+    if (settle()) return true
+    path.pop()
+    return false
+  }
+
+  const visit = (first: number): void => {
+    for (let turn = first; turn < count; turn++) {
+      const depth = path.length
+      const reach = given(depth) + reachFrom(turn, { left, at: depth * classes, error: errors[depth]!, room })
+      if (!mayWin(reach, depth + 1)) return
+      if (steps <= 0) {
+        givenUp = Math.max(givenUp, Math.floor(Math.min(reach, ceiling)))
+        return
+      }
+      steps -= 1 + (count - turn) / 8
+      const form = forms[turn]!
+      const { candidate, clique } = form
+      if (mixes[turn] && conflictOf(candidate, beside)) continue
+      if (!step(form)) continue
+      if (!mayWin(given(path.length) + errors[path.length]!, path.length) || tryPath()) {
+        const roomBefore = room[clique]!
+        room[clique] = Math.min(roomBefore, mostTogether(candidate) - membersOf(clique)) - 1
+        beside.push(candidate)
+        visit(turn + 1)
+        beside.pop()
+        room[clique] = roomBefore
+      }
+      path.pop()
+      if (exact.length > path.length) exact.length = path.length
+    }
+  }
+
+  const membersOf = (clique: number): number => {
+    let members = 0
+    for (let i = 0; i < path.length - 1; i++) if (path[i]!.clique === clique) members += 1
+    return members
+  }
+
+  /** Offers what is taken, priced exactly. False: it does not stand, and nothing does that has it in it. */
+  const tryPath = (): boolean => {
+    if (!settle()) return false
+    const taken = path.map(({ candidate }, i): Provisional => ({ candidate, effect: exact[i]!.effect }))
+    const priced = withFinance(taken, exact.at(-1)?.cart ?? untouched)
+    if (priced.outcome === "whole") offer(foundOf(priced.taken, spare))
+    return true
+  }
+
+  visit(0)
+  return givenUp
+}
+
+const NO_ONE: readonly Candidate[] = []
+
+/** How many of its group, or of its campaign, a coupon may stand among. */
+const mostTogether = ({ terms }: Candidate): number => (terms.group !== undefined ? terms.groupMax : terms.perOrder)
+
+function sumAt(left: Float64Array, from: number, classes: readonly number[]): number {
+  let all = 0
+  for (let k = 0; k < classes.length; k++) all += left[from + classes[k]!]!
+  return all
+}
+
+/** What a coupon takes off on the sketch; undefined where the sketch cannot tell which tier holds. */
+function gainOf({ outline, reaches }: Form, there: number, reached: number, error: number): number | undefined {
+  const { tiers, repeat, capMinor } = outline!
+  const unsure = reaches ? error : 0
+  let tier: (typeof tiers)[number] | undefined
+  for (let t = 0; t < tiers.length; t++) {
+    const { from } = tiers[t]!
+    if (unsure > 0 && Math.abs(from - reached) <= unsure) return undefined
+    if (from <= reached) tier = tiers[t]
+  }
+  if (!tier) return 0
+  if (tier.fraction > 0) return Math.min(capMinor, tier.fraction * there)
+  if (!repeat) return Math.min(capMinor, tier.amountMinor, there)
+  const times = Math.floor((reached + unsure) / tier.from)
+  if (times !== Math.floor((reached - unsure) / tier.from)) return undefined
+  return Math.min(capMinor, tier.amountMinor * times, there)
 }
 
 function foundOf(
@@ -177,43 +276,6 @@ function costOf({ terms }: Candidate, effect: Effect, spare: ReadonlySet<string>
   let share_bp = 0
   for (const part of terms.funding) if (spare.has(part.budget_id)) share_bp += part.share_bp
   return share_bp === 0 ? 0 : mulDivHalfUp(effect.costMinor, share_bp, 10000)
-}
-
-/** The most that a coupon can give from a cart on: carts only lose, so it is what it gives now. */
-function mostOf(candidate: Candidate, cart: Cart, began: Cart): number {
-  const turn = takeTurn(candidate, cart, began)
-  const now = isTurn(turn) ? turn.effect.totalMinor + turn.effect.benefitMinor : 0
-  // Of a kind that counts units, others may take the cheap ones; it never gives more than there is.
-  if (!candidate.terms.kind.unbounded_by_alone) return now
-  const room = candidate.targets.reduce((sum, place) => sum + roomOf(cart, place), 0)
-  return Math.max(now, Math.min(candidate.terms.maxMinor, room))
-}
-
-/** From each turn on the sum of what the coupons can add: of those that exclude each other, the one that gives most. */
-function sumsByClique(open: readonly Candidate[], most: readonly number[]): number[] {
-  const sums = new Array<number>(open.length + 1).fill(0)
-  const ofClique = new Map<string, number>()
-  for (let turn = open.length - 1; turn >= 0; turn--) {
-    const clique = cliqueOf(open[turn]!)
-    const before = ofClique.get(clique) ?? 0
-    const now = Math.max(before, most[turn]!)
-    ofClique.set(clique, now)
-    sums[turn] = sums[turn + 1]! + now - before
-  }
-  return sums
-}
-
-/** Coupons with the same clique never stand together. */
-function cliqueOf({ terms, coupon }: Candidate): string {
-  if (terms.group !== undefined && terms.groupMax === 1) return `group ${terms.group}`
-  return terms.perOrder === 1 ? `campaign ${terms.campaign_id}` : `coupon ${coupon.coupon_id}`
-}
-
-/** Could a set that reaches so much, costs at least so much and has at least so many coupons still win? */
-function mayWin(reach: number, costs: number, count: number, best: Found): boolean {
-  if (reach !== best.gives) return reach > best.gives
-  if (costs !== best.costs) return costs < best.costs
-  return count <= best.chosen.length
 }
 
 function isBetter(found: Found, best: Found): boolean {

@@ -146,6 +146,7 @@ export function compileTerms(body: CampaignBody): Terms {
     kind,
     act: kind.act(body.terms),
     lacks: kind.lacks(body.terms),
+    outline: kind.outline(body.terms),
     target: kind.takes ?? body.target ?? "items",
     maxMinor: body.max_minor ?? Infinity,
     thresholdMinor: body.threshold_minor ?? 0,

@@ -4,7 +4,8 @@
 // the cart and returns an effect: it writes nothing, reads no clock, and knows no other coupon.
 
 import type { Static, TSchema } from "typebox"
-import type { Act, Lacks } from "./types.ts"
+import type { Policy } from "./policy.ts"
+import type { Act, Lacks, Outline } from "./types.ts"
 
 /** What is wrong with terms, by field. */
 export type TermsFault = { readonly field: string; readonly says: string }
@@ -20,6 +21,8 @@ type Definition<Schema extends TSchema> = {
   readonly act: (terms: Static<Schema>) => Act
   /** What the shopper could add to an untouched order in which the kind finds nothing to do. */
   readonly lacks?: (terms: Static<Schema>) => Lacks
+  /** What it takes off in a few numbers, where lines and units change nothing about it; undefined where they do. */
+  readonly outline?: (terms: Static<Schema>) => ((policy: Policy) => Outline) | undefined
   /** Percentages come first where the policy says `percent_first`. */
   readonly percent?: true
   /** `shipping`: takes from the shipping, whatever the campaign's target, and comes last of all. */
@@ -30,16 +33,19 @@ type Definition<Schema extends TSchema> = {
   readonly takes_nothing?: true
   /** `finance`: judged on what the lines cost after all discounts, and takes nothing off them. */
   readonly phase?: "finance"
-  /** It may give more beside other coupons than alone, so a search may not bound it by what it gives alone. */
+  /** It counts units, so it may give more beside other coupons than alone: a search may not bound it by what it gives alone. */
   readonly unbounded_by_alone?: true
+  /** It may give more on a cart that is worth less, even where it gives nothing alone. */
+  readonly rises?: true
 }
 
 /** A kind as the house lists it: its schema's type is closed in, so that all kinds fit one list. */
-export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "lacks"> & {
+export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "lacks" | "outline"> & {
   readonly faults: (terms: unknown) => TermsFault[]
   readonly boundMinor: (terms: unknown) => number | undefined
   readonly act: (terms: unknown) => Act
   readonly lacks: (terms: unknown) => Lacks
+  readonly outline: (terms: unknown) => ((policy: Policy) => Outline) | undefined
 }
 
 const NO_LACKS: Lacks = () => undefined
@@ -52,5 +58,6 @@ export function kind<Schema extends TSchema>(definition: Definition<Schema>): Ki
     boundMinor: (terms) => definition.boundMinor(terms as Static<Schema>),
     act: (terms) => definition.act(terms as Static<Schema>),
     lacks: (terms) => definition.lacks?.(terms as Static<Schema>) ?? NO_LACKS,
+    outline: (terms) => definition.outline?.(terms as Static<Schema>),
   }
 }

@@ -116,6 +116,7 @@ export type Terms = {
   readonly kind: Kind
   readonly act: Act
   readonly lacks: Lacks
+  readonly outline: ((policy: Policy) => Outline) | undefined
   readonly target: Target
   readonly maxMinor: number
   readonly thresholdMinor: number
@@ -254,6 +255,19 @@ export type Lacks = (scene: Scene) => Pick<Needs, "spend_more_minor" | "quantity
 
 export type Gift = { readonly sku: string; readonly unit_price_minor: number; readonly quantity: number }
 export type Instalment = { readonly period: number; readonly principal_minor: number; readonly interest_minor: number }
+
+/** What a kind takes off its targets, as far as it can be said without their lines: for the search of the best set. */
+export type Outline = {
+  /** What a tier's `from` is held against. */
+  readonly by: "amount" | "quantity"
+  /** In rising order of `from`; the highest one reached holds alone, by its fraction or its amount, the other is 0. */
+  readonly tiers: readonly { readonly from: number; readonly fraction: number; readonly amountMinor: number }[]
+  /** The amount comes once for each full `from`. */
+  readonly repeat: boolean
+  readonly capMinor: number
+  /** What a fraction is rounded for. */
+  readonly per: "order" | "line" | "unit"
+}
 
 /** Why terms were not met, in the order in which the reasons are looked at. */
 export const REASONS = [

@@ -88,7 +88,7 @@ export const arbitraryBody: fc.Arbitrary<Omit<CampaignBody, "campaign_id">> = fc
     promise: fc.oneof(...ARBITRARY_KINDS),
     target: fc.constantFrom(undefined, undefined, "shipping", "everything"),
     max_minor: fc.constantFrom(undefined, undefined, 500),
-    threshold_minor: fc.constantFrom(undefined, 1000),
+    threshold_minor: fc.constantFrom(undefined, undefined, 1000),
     applies_to: fc.constantFrom(undefined, undefined, { categories: ["x"] }, { not_skus: ["s1"] }),
     stacking: fc.record({
       level: fc.constantFrom("line", "shop", "payment"),

@@ -26,6 +26,10 @@ export const amountOff = kind({
     if (max_units === undefined || amount_minor * max_units > MONEY_MAX) return undefined
     return amount_minor * max_units
   },
+  outline: ({ amount_minor, spread = "across", max_units_per_line }) =>
+    spread !== "across" || max_units_per_line !== undefined
+      ? undefined
+      : () => ({ by: "quantity", tiers: [{ from: 0, fraction: 0, amountMinor: amount_minor }], repeat: false, capMinor: Infinity, per: "order" }),
   act: ({ amount_minor, spread = "across", ...choice }) => {
     if (spread === "each_unit")
       return (scene) =>

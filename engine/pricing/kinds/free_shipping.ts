@@ -10,6 +10,13 @@ export const freeShipping = kind({
   takes: "shipping",
   terms: Type.Object({ max_minor: Type.Optional(Amount) }, { additionalProperties: false }),
   boundMinor: ({ max_minor }) => max_minor,
+  outline: ({ max_minor = Infinity }) => () => ({
+    by: "quantity",
+    tiers: [{ from: 0, fraction: 0, amountMinor: Infinity }],
+    repeat: false,
+    capMinor: max_minor,
+    per: "order",
+  }),
   act:
     ({ max_minor = Infinity }) =>
     (scene) =>

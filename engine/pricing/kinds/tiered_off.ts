@@ -21,6 +21,7 @@ type Tier = Static<typeof Tier>
 
 export const tieredOff = kind({
   name: "tiered_off",
+  rises: true,
   terms: Type.Object(
     {
       by: Type.Optional(Type.Enum(["amount", "quantity", "unit"])),
@@ -58,6 +59,11 @@ export const tieredOff = kind({
       if (reached >= first.from) return undefined
       return by === "amount" ? { spend_more_minor: first.from - reached } : { quantity_more: first.from - reached }
     }
+  },
+  outline: ({ by = "amount", tiers, repeat = false, per, max_units }) => {
+    if (by === "unit" || max_units !== undefined) return undefined
+    const steps = tiers.map(({ from, amount_minor = 0, percent_bp = 0 }) => ({ from, fraction: percent_bp / 10000, amountMinor: amount_minor }))
+    return ({ percent_per }) => ({ by, tiers: steps, repeat, capMinor: Infinity, per: per ?? percent_per })
   },
   act: ({ by = "amount", tiers, repeat = false, per, ...choice }) => {
     if (by === "unit") return (scene) => unitByUnit(scene, tiers, choice)

@@ -1,0 +1,148 @@
+// How much the coupons to come can add at most: the bound that lets the search leave a branch.
+//
+// Two bounds on what is taken off, whichever is lower:
+// - Class by class: whatever is chosen, a class keeps at least what it would keep if of every group the strongest that
+//   may stand together were all taken. An amount is strongest where least is left, so it is weighed against that.
+// - In all: a coupon with a threshold is only taken where what was taken before it left the threshold standing, so what
+//   is taken by its turn is at most that much and what it gives itself.
+// What only exact pricing knows is added on top, each coupon with the most that it can give at all: to take away as much
+// from any cart never makes the others give more than as much less.
+// What must stay true: the bound is never below what a set can give, on any cart within the sketch's error; it may be
+// far above it.
+
+import type { Sketch } from "./sketch.ts"
+
+/** Where a search stands on the sketch. */
+export type Standing = {
+  /** What is left of each class, `at` being the first one's place in it. */
+  readonly left: Float64Array
+  readonly at: number
+  /** How far that may be off, summed over all classes. */
+  readonly error: number
+  /** How many more of each clique may be taken. */
+  readonly room: Float64Array
+}
+
+/** A function that bounds what coupons from `turn` on can add. It keeps its arrays, so it is made once for each search. */
+export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, standing: Standing) => number {
+  const low = new Float64Array(classes)
+  const strongest = new Float64Array(cliques * classes)
+  const second = new Float64Array(cliques * classes)
+  const alone = new Float64Array(cliques)
+  const slackFrom = new Float64Array(forms.length + 1)
+  for (let i = forms.length - 1; i >= 0; i--) slackFrom[i] = slackFrom[i + 1]! + forms[i]!.slack
+  const sizes = new Float64Array(cliques)
+  for (const { clique } of forms) sizes[clique]! += 1
+  const countsTargets = forms.map(({ counts, targets }) => areSame(counts, targets))
+  const reachesTargets = forms.map(({ reaches, targets }) => reaches !== undefined && areSame(reaches, targets))
+
+  return (turn, { left, at, error, room }) => {
+    let all = 0
+    for (let c = 0; c < classes; c++) all += low[c] = left[at + c]!
+    strongest.fill(0)
+    second.fill(0)
+    alone.fill(0)
+    let kept = all
+    let off = 0
+    let opaque = 0
+    let given = 0
+    for (let i = turn; i < forms.length; i++) {
+      const form = forms[i]!
+      const free = room[form.clique]!
+      if (free <= 0) continue
+      const { targets, counts, thresholdMinor, outline } = form
+      let before = off + opaque
+      if (thresholdMinor > 0) {
+        let counted = error
+        for (let k = 0; k < counts.length; k++) counted += left[at + counts[k]!]!
+        if (counted < thresholdMinor) continue
+        // What lies outside of its sum may all be gone before it.
+        before = Math.min(before, all - thresholdMinor + error)
+      }
+      let most = 0
+      let least = 0
+      for (let k = 0; k < targets.length; k++) {
+        most += left[at + targets[k]!]!
+        least += low[targets[k]!]!
+      }
+      if (!outline) {
+        const { takes_nothing } = form.candidate.terms.kind
+        let adds = takes_nothing ? form.mostMinor : Math.min(form.mostMinor, most + error)
+        if (free === 1) {
+          const better = Math.max(alone[form.clique]!, adds)
+          adds = better - alone[form.clique]!
+          alone[form.clique] = better
+        }
+        if (takes_nothing) given += adds
+        else opaque += adds
+        continue
+      }
+
+      let reached = form.reachedMinor
+      let fallen = reached
+      if (form.reaches) {
+        reached = error
+        for (let k = 0; k < form.reaches.length; k++) reached += left[at + form.reaches[k]!]!
+        // No more than what can be off by then can be missing from it.
+        fallen = reached - 2 * error - before
+      }
+      const { tiers, capMinor, repeat } = outline
+      let part = 0
+      let after = 0
+      for (let t = 0; t < tiers.length; t++) {
+        const { from, fraction, amountMinor } = tiers[t]!
+        if (from > reached) break
+        const until = t + 1 < tiers.length ? tiers[t + 1]!.from : Infinity
+        if (until <= fallen) continue
+        // Where the tier holds, so much is still there.
+        const by = form.reaches ? Math.min(before, all - from + error) : before
+        let there = Math.min(most, all - by)
+        let weighed = least
+        if (countsTargets[i]) weighed = Math.max(weighed, thresholdMinor - error)
+        if (reachesTargets[i]) {
+          weighed = Math.max(weighed, from - error)
+          there = Math.min(there, until + error)
+        }
+        let gain: number
+        if (fraction > 0) {
+          gain = Math.min(capMinor, fraction * there)
+          part = Math.max(part, weighed > 0 ? Math.min(fraction, capMinor / weighed) : fraction)
+        } else {
+          const amount = Math.min(capMinor, repeat ? amountMinor * Math.floor(reached / from) : amountMinor)
+          gain = Math.min(amount, there)
+          part = Math.max(part, amount >= weighed ? 1 : amount / weighed)
+        }
+        after = Math.max(after, by + gain - opaque)
+      }
+      if (part <= 0) continue
+
+      // The strongest of a clique stand for it; one that has them beside it, or none to contend with, counts itself.
+      const contends = free < 3 && sizes[form.clique]! > free
+      const row = form.clique * classes
+      for (let k = 0; k < targets.length; k++) {
+        const c = targets[k]!
+        const was = low[c]!
+        if (was === 0) continue
+        let now: number
+        if (!contends) now = was * (1 - part)
+        else {
+          const weakest = free === 1 ? strongest[row + c]! : second[row + c]!
+          if (part <= weakest) continue
+          now = (was / (1 - weakest)) * (1 - part)
+          if (free === 1 || part <= strongest[row + c]!) free === 1 ? (strongest[row + c] = part) : (second[row + c] = part)
+          else {
+            second[row + c] = strongest[row + c]!
+            strongest[row + c] = part
+          }
+        }
+        kept += now - was
+        low[c] = now
+      }
+      off = Math.max(off, after)
+      if (off > all - kept) off = all - kept
+    }
+    return off + opaque + given + error + slackFrom[turn]!
+  }
+}
+
+const areSame = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((one) => b.includes(one))
