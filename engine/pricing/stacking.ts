@@ -62,12 +62,15 @@ const perOrder: Rule = {
   inTheWay: (candidate, taken) => {
     let first: Candidate | undefined
     let same = 0
+    // Two versions of a campaign may say different numbers; the smaller holds, as in a group.
+    let most = candidate.terms.perOrder
     for (const other of taken) {
       if (other.terms.campaign_id !== candidate.terms.campaign_id) continue
       first ??= other
       same += 1
+      most = Math.min(most, other.terms.perOrder)
     }
-    return same >= candidate.terms.perOrder ? first : undefined
+    return same >= most ? first : undefined
   },
 }
 
