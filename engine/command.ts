@@ -1,5 +1,5 @@
 /**
- * The commands beside the engine: `npm run rebuild` and `npm run verify`. They work on the servers of an engine that runs, or on
+ * The commands beside the engine: `npm run rebuild`, `npm run verify` and `npm run rotate`. They work on the servers of an engine that runs, or on
  * servers that are named, and need nobody to stop; only another number of cells (`rebuild --cells 64`) does.
  *
  * What must stay true: they flush the journals themselves while they work, so that they do not depend on a worker, and change
@@ -11,15 +11,16 @@ import { type Discarded, rebuildCell } from "./journal/rebuild.ts"
 import { reshard } from "./journal/reshard.ts"
 import { type Difference, verifyAll } from "./journal/verify.ts"
 import { quietLog } from "./log.ts"
+import { rotateKeys } from "./operate/signer.ts"
 import { AGE_MS, REMEMBER_MS } from "./parts.ts"
 import { openClock } from "./store/clock.ts"
 import { openPostgres, type Sql } from "./store/postgres.ts"
 import { type PrivateServers, rememberedServers, startPrivate } from "./store/private.ts"
 import { connectServers, redisReady } from "./store/redis.ts"
 
-const COMMANDS = ["rebuild", "verify"] as const
+const COMMANDS = ["rebuild", "verify", "rotate"] as const
 type Command = (typeof COMMANDS)[number]
-const FLAGS: Readonly<Record<Command, readonly string[]>> = { rebuild: ["--discard-unflushed", "--cells <number>"], verify: [] }
+const FLAGS: Readonly<Record<Command, readonly string[]>> = { rebuild: ["--discard-unflushed", "--cells <number>"], verify: [], rotate: [] }
 
 /** As many as SCRIP_CELLS may say. */
 const CELLS_MAX = 16_384
@@ -178,6 +179,17 @@ const verify = async (stores: Stores, out: Out): Promise<number> => {
   return differences.length === 0 ? WELL : NOT_WELL
 }
 
+/** Give the installation a new key to sign quotes with. */
+const rotate = async ({ sql, now_ms }: Stores, out: Out): Promise<number> => {
+  const rotated = await rotateKeys(sql, now_ms())
+  if ("wait_ms" in rotated) {
+    out.say(`Nothing was changed: the last rotation is too near. Ask again in ${Math.ceil(rotated.wait_ms / 1_000)} s.`)
+    return NOT_WELL
+  }
+  out.say(`Quotes are signed with key ${rotated.key_no} from now on; what the key before it has signed stays valid.`)
+  return WELL
+}
+
 const isCommand = (word: string | undefined): word is Command => COMMANDS.some((command) => command === word)
 
 /** Run one command; answers the exit code. */
@@ -204,6 +216,7 @@ export const runCommand = async (env: Readonly<Record<string, string | undefined
     return MISTAKEN
   }
   try {
+    if (command === "rotate") return await rotate(stores, out)
     return await whileFlushing(stores, () => command === "rebuild" ? rebuild(stores, words, out) : verify(stores, out))
   } catch (fault) {
     out.say(`The ${command} has broken off: ${fault instanceof Error ? fault.message : String(fault)}`)

@@ -4,6 +4,7 @@
  */
 import type { Generations } from "./levels/generations.ts"
 import type { Catalogue } from "./operate/catalogue.ts"
+import type { Signer } from "./operate/signer.ts"
 import type { Postgres } from "./store/postgres.ts"
 import type { Servers } from "./store/redis.ts"
 
@@ -22,6 +23,8 @@ export interface Parts {
   readonly remember_ms: number
   /** The keyed hash under which a device, payment or address id is stored, so that it can be counted and not read. */
   readonly hashId: (kind: "device" | "payment" | "address", id: string) => string
+  /** Signs prices that are promised. */
+  readonly signer: Signer
 }
 
 /** Terminal records leave Redis after this long by default. */

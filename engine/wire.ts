@@ -27,6 +27,7 @@ import type { HttpConfig } from "./http/serve.ts"
 import type { Log } from "./log.ts"
 import { openCatalogue } from "./operate/catalogue.ts"
 import { bootstrapKey, createKeyWith, hasKeys, openKeys, revokeKeyWith } from "./operate/keys.ts"
+import { openSigner } from "./operate/signer.ts"
 import { AGE_MS, REMEMBER_MS, type Parts } from "./parts.ts"
 import type { Ground, Wiring } from "./main.ts"
 import { isOpen } from "./ready.ts"
@@ -57,8 +58,9 @@ export const openParts = async (redis: Servers, postgres: Postgres, { cells, zon
   const keyed = new Bun.CryptoHasher("sha256", Buffer.from(await settingOf(postgres.sql, "hmac_key", randomBytes(HMAC_KEY_BYTES).toString("base64")), "base64"))
   const catalogue = openCatalogue(postgres.sql, zone)
   await catalogue.refresh()
+  const signer = await openSigner(postgres.sql)
   return {
-    redis, postgres, catalogue, generations: openGenerations(postgres.sql), cells, zone, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
+    redis, postgres, catalogue, signer, generations: openGenerations(postgres.sql), cells, zone, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
     hashId: (kind, id) => keyed.copy().update(`${kind}\0${id}`).digest("base64url").slice(0, HASHED_ID_CHARS),
   }
 }

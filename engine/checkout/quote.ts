@@ -16,6 +16,7 @@ import { price, type Quote } from "../pricing/price.ts"
 import { chooseAll, chooseNamed, readWallet, whyNotUsable, type Chosen, type Left } from "./choose.ts"
 import { budgetsOf, fundsOf, payersOf, type Priced } from "./payers.ts"
 import { placesOf } from "./places.ts"
+import { signQuote } from "./signed.ts"
 import { sayNo } from "./say.ts"
 
 /** Terminal coupons of a wallet are history, not something a shopper asks about: "best" says only these. */
@@ -88,5 +89,8 @@ export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller)
   })
   const rejected = [...left.map(rejectedOf), ...quote.rejected.map((each) => saidOf(each, payers.shut))] as Quote["rejected"][number][]
   if (Array.isArray(coupons)) rejected.sort((a, b) => coupons.indexOf(a.coupon_id) - coupons.indexOf(b.coupon_id))
-  return { outcome: "quoted", body: { ...quote, rejected } }
+  if (!ask.hold || ask.user_id === undefined) return { outcome: "quoted", body: { ...quote, rejected } }
+  const versionOf = new Map(priced.map((each) => [each.held.coupon_id, each.held.terms.version]))
+  const signed = await signQuote(parts, { ...ask, user_id: ask.user_id }, quote, quote.applied.map(({ coupon_id }) => versionOf.get(coupon_id)!), caller.now_ms)
+  return "outcome" in signed ? signed : { outcome: "quoted", body: { ...quote, rejected, ...signed } }
 }

@@ -25,6 +25,7 @@ import { chooseAll, chooseNamed, readWallet, seenFrom, whyNotUsable, type Choice
 import { findRedemption, isFound } from "./find.ts"
 import { placesOf, type Places } from "./places.ts"
 import { budgetsOf, payersOf } from "./payers.ts"
+import { type Signed, readSigned } from "./signed.ts"
 import { rejectedOf, stepsOf } from "./quote.ts"
 
 /** A hold lasts so long when the request does not say. */
@@ -34,7 +35,8 @@ const TRIES_MAX = 12
 
 /** What of a coupon's cost one budget pays. */
 interface Payment extends Funding { readonly amount_minor: number }
-interface Plan { readonly quote: Quote; readonly choices: Choice[]; readonly payments: Payment[][] }
+/** The coupons that are applied, with who pays each, and whether out of money that was held at issue. */
+interface Plan { readonly quote: Quote; readonly choices: Choice[]; readonly payments: Payment[][]; readonly at_issue: boolean[] }
 
 /** The policy that a coupon is priced by, every axis of it. */
 const policyFor = ({ profile }: ReserveAsk, { campaign: { terms } }: Choice): Policy => policyOf(profile, terms.profile)
@@ -105,15 +107,18 @@ const whyAbsent = async (parts: Parts, coupon_id: string): Promise<No> => {
 }
 
 /** Reserve coupons for an order. */
-export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Caller): Promise<Answered> => {
+export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Caller): Promise<Answered> => {
   const { now_ms } = caller
-  const request_id = ask.request_id ?? ask.order_id
-  const user = userHash(ask.user_id)
-  const redemption = redemptionHash(user, ask.order_id, request_id)
-  const order = orderHash(ask.order_id)
+  const request_id = sent.request_id ?? sent.order_id
+  const user = userHash(sent.user_id)
+  const redemption = redemptionHash(user, sent.order_id, request_id)
+  const order = orderHash(sent.order_id)
   const redemption_id = user + redemption
-  const fingerprint = fingerprintOf(ask)
+  const fingerprint = fingerprintOf(sent)
   const places = placesOf(user, parts.cells, now_ms)
+  const signed = sent.quote === undefined ? undefined : await readSigned(parts, sent.quote, sent.user_id, sent.order, now_ms)
+  if (signed && "no" in signed) return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? signed.no
+  const ask = signed ? { ...sent, coupons: [...signed.coupon_ids], profile: signed.profile } : sent
   const isBest = ask.coupons === "best"
   /** Coupons of "best" that turned out not to be usable, and why. */
   const dropped = new Map<string, Left>()
@@ -122,31 +127,32 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
   let is_new = 0, isShort = false
 
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const chosen = ask.coupons === "best" ? await chooseAll(parts, caller, places, user, { order }) : await chooseNamed(parts, caller, user, ask.coupons)
-    const choices = chosen.choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
-    const quote = await priceFor(parts, ask, choices, short, now_ms)
+    const chosen = ask.coupons === "best" ? await chooseAll(parts, caller, places, user, { order }) : await chooseNamed(parts, caller, user, ask.coupons ?? [])
+    const seen = chosen.choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
+    const choices = signed ? await asThen(parts, seen, signed) : seen
+    const quote = signed?.quote ?? await priceFor(parts, ask, choices, short, now_ms)
 
     if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {
       return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, chosen.left[0]?.no ?? rejection(quote))
     }
 
-    const plan = await planOf(parts, places, quote, choices, now_ms)
+    const plan = await planOf(parts, places, quote, choices, now_ms, signed !== undefined)
     if ("no" in plan) {
       if (isBest) { dropped.set(plan.no.coupon_id, plan.no); continue }
       return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, plan.no.no)
     }
     const left = [...chosen.left.filter(({ no }) => no.outcome === "coupon_reserved" || no.outcome === "campaign_paused"), ...dropped.values()]
-    const allocation = allocationOf(ask, request_id, plan, left, now_ms)
+    const allocation = allocationOf(ask, request_id, plan, left, signed?.signed_ms ?? now_ms)
     const reply = await act(parts.redis, reserve, {
       keys: places.keys,
       args: {
         now_ms, user, order, redemption, fingerprint, hold_ms: allocation.hold_ms, remember_ms: parts.remember_ms, hour: places.hour,
         coupons: plan.choices.map(({ field, campaign }, i) => {
           const { cost_minor } = quote.applied[i]!
-          return [field, campaign.campaign_no, campaign.version, cost_minor, campaign.body.hold_at === "issue" ? 1 : 0,
+          return [field, campaign.campaign_no, campaign.version, cost_minor, plan.at_issue[i] ? 1 : 0,
             plan.payments[i]!.map(({ budget, amount_minor }) => [budget.budget_no, amount_minor])]
         }),
-        is_new, signed_ms: 0, body: encodeAllocation(allocation), payload: payloadOf(parts, ask, request_id, redemption_id, plan),
+        is_new, signed_ms: signed?.signed_ms ?? 0, body: encodeAllocation(allocation), payload: payloadOf(parts, ask, request_id, redemption_id, plan),
       },
     })
 
@@ -171,7 +177,10 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
       case "coupon_unknown": no = refuse(await whyAbsent(parts, coupon_id), coupon_id); break
       case "coupon_reserved": case "coupon_redeemed": case "coupon_revoked":
       case "campaign_stopped": case "campaign_paused": no = refuse({ outcome: reply.outcome, coupon_id }, coupon_id); break
-      case "coupon_ended": no = refuse({ outcome: "coupon_ended", coupon_id, ended_at: new Date(reply.ended_at_ms).toISOString() }, coupon_id); break
+      case "coupon_ended":
+        // The money held at issue went back meanwhile: a promise is paid by budgets then.
+        if (signed && plan.at_issue[plan.choices.findIndex((choice) => choice.coupon_id === coupon_id)]) continue
+        no = refuse({ outcome: "coupon_ended", coupon_id, ended_at: new Date(reply.ended_at_ms).toISOString() }, coupon_id); break
       case "campaign_changed": {
         const { campaign } = plan.choices.find((choice) => choice.coupon_id === coupon_id)!
         await parts.catalogue.readAgain(campaign.campaign_no)
@@ -185,7 +194,7 @@ export const reserveWith = (parts: Parts) => async (ask: ReserveAsk, caller: Cal
           const want = { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
           if (await lease(parts, want, now_ms)) { isShort = true; continue }
           // One that is short may give less, and "best" may have another coupon: pricing says which, with what there is.
-          if (isBest || policyFor(ask, plan.choices.find((choice) => choice.coupon_id === coupon_id)!).budget_short === "partial") {
+          if (!signed && (isBest || policyFor(ask, plan.choices.find((choice) => choice.coupon_id === coupon_id)!).budget_short === "partial")) {
             short.set(budget.budget_id, leftOf(plan, budget, coupon_id, reply.missing_minor))
             continue
           }
@@ -227,18 +236,22 @@ const heldPayments = async (parts: Parts, { campaign: { body } }: Choice, holds:
 
 /**
  * The coupons of a quote in the order of application with the budgets that pay them, or the first that none pays. A coupon whose money
- * was held at issue needs no open budget, but its wallet's word for what is held.
+ * was held at issue needs no open budget, but its wallet's word for what is held. A signed one whose end gave that money back is paid by
+ * the budgets of now.
  */
-const planOf = async (parts: Parts, places: Places, quote: Quote, choices: readonly Choice[], now_ms: number): Promise<Plan | { no: Left }> => {
+const planOf = async (parts: Parts, places: Places, quote: Quote, choices: readonly Choice[], now_ms: number, isSigned: boolean): Promise<Plan | { no: Left }> => {
   const inOrder = quote.applied.map(({ coupon_id }) => choices.find((each) => each.coupon_id === coupon_id)!)
   const unread = inOrder.filter(({ campaign, holds }) => campaign.body.hold_at === "issue" && !holds).map(({ field }) => field)
   const read = unread.length > 0 ? (await readWallet(parts, places, now_ms, { fields: unread })).coupons : undefined
-  const payments: Payment[][] = []
+  const payments: Payment[][] = [], at_issue: boolean[] = []
   for (const [i, choice] of inOrder.entries()) {
     const { coupon_id, field, campaign } = choice
     const { cost_minor } = quote.applied[i]!
-    if (campaign.body.hold_at === "issue") {
-      const holds = choice.holds ?? read?.get(field)?.holds
+    const record = read?.get(field)
+    const isPaid = campaign.body.hold_at === "issue" && !(isSigned && record !== undefined && COUPON_STATES[record.state - 1] === "ended")
+    at_issue.push(isPaid)
+    if (isPaid) {
+      const holds = choice.holds ?? record?.holds
       // One that holds no money has ended, was used, or is not there: `refusal` says which.
       if (!holds) return { no: { coupon_id, campaign_id: campaign.campaign_id, no: { outcome: "coupon_unknown", coupon_id } } }
       payments.push(await heldPayments(parts, choice, holds, cost_minor))
@@ -251,8 +264,15 @@ const planOf = async (parts: Parts, places: Places, quote: Quote, choices: reado
     const amounts = splitFunding(cost_minor, funding)
     payments.push(funding.map((part, place) => ({ ...part, amount_minor: amounts[place]! })))
   }
-  return { quote, choices: inOrder, payments }
+  return { quote, choices: inOrder, payments, at_issue }
 }
+
+/** The coupons of a promise with their campaigns' versions and terms of then. */
+const asThen = (parts: Parts, choices: readonly Choice[], { coupon_ids, versions }: Signed): Promise<Choice[]> =>
+  Promise.all(choices.map(async (choice) => {
+    const version = versions[coupon_ids.indexOf(choice.coupon_id)]!
+    return { ...choice, campaign: { ...choice.campaign, version, terms: await parts.catalogue.termsOf(choice.campaign.campaign_no, version) } }
+  }))
 
 const rejection = (quote: Quote): No => {
   const { code, detail, ...why } = quote.rejected[0]!

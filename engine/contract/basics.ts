@@ -19,6 +19,8 @@ export const COUPONS_MAX = 100
 /** Budgets that may share one campaign's cost. */
 export const FUNDING_MAX = 16
 export const CURSOR_CHARS_MAX = 512
+/** A signed quote fits into a request beside its order. */
+export const TOKEN_CHARS_MAX = 512 * 1024
 export const PAGE_DEFAULT = 100
 export const PAGE_MAX = 1000
 export const HOLD_DEFAULT_S = 900

@@ -4,7 +4,7 @@
 import { Type, type Static } from "typebox"
 import { ProfileSchema } from "../pricing/policy.ts"
 import {
-  closed, Count, CountFromOne, COUPONS_MAX, HOLD_DEFAULT_S, HOLD_S_MAX, Id, Instant, InstantOut, LINES_MAX, Money, PAGE,
+  closed, Count, CountFromOne, COUPONS_MAX, HOLD_DEFAULT_S, HOLD_S_MAX, Id, Instant, InstantOut, LINES_MAX, Money, PAGE, TOKEN_CHARS_MAX,
 } from "./basics.ts"
 import { Draft, draftFault } from "./campaigns.ts"
 import type { RequestFault } from "./check.ts"
@@ -33,6 +33,7 @@ const twice = (ids: readonly string[], field: (place: number) => string): Reques
 
 const couponPlace = (place: number): string => `coupons[${place}]`
 const draftPlace = (place: number): string => `drafts[${place}].campaign_id`
+const notBeside = (field: string, other: string): RequestFault => ({ field, detail: `${field} cannot stand beside ${other}.` })
 const missing = (field: string): RequestFault => ({ field, detail: `${field} is missing.` })
 
 type Asked = Static<typeof Coupons>
@@ -96,7 +97,8 @@ const PRICED = {
   applied: Type.Array(Applied, { description: "in the order of application" }),
 }
 
-const QuoteOut = Type.Object({ ...PRICED, rejected: Type.Array(Rejected) }, closed)
+const Token = Type.String({ minLength: 1, maxLength: TOKEN_CHARS_MAX, pattern: "^[A-Za-z0-9._-]*$", description: "a signed quote, as it was answered" })
+const QuoteOut = Type.Object({ ...PRICED, rejected: Type.Array(Rejected), quote: Type.Optional(Token), quote_ends_at: Type.Optional(InstantOut) }, closed)
 
 export const REDEMPTION_STATES = ["reserved", "confirmed", "partly_refunded", "refunded", "cancelled", "expired"] as const
 
@@ -136,11 +138,17 @@ export const quoteOrder = operation({
     coupons: Type.Optional(Type.Union([...Coupons.anyOf], { description: `${COUPONS}; with drafts also their campaign ids, and all drafts in their order unless told` })),
     ...SETTING,
     priced_at: Type.Optional(Instant),
+    hold: Type.Optional(Type.Literal("price", { description: '"price": the answer has a signed quote, which a redemption is held at' })),
+    hold_s: Type.Optional(Type.Integer({ minimum: 1, maximum: HOLD_S_MAX, default: HOLD_DEFAULT_S, description: `how long the price holds: seconds, 1 to ${HOLD_S_MAX}` })),
     drafts: Type.Optional(Type.Array(Draft, { minItems: 1, maxItems: DRAFTS_MAX, description: `a list of 1 to ${DRAFTS_MAX} campaigns, priced as if the user held one coupon of each` })),
   }, closed),
-  rule: ({ user_id, order, coupons, drafts }) => {
+  rule: ({ user_id, order, coupons, drafts, hold, hold_s, priced_at }) => {
     if (!drafts && user_id === undefined) return missing("user_id")
     if (!drafts && coupons === undefined) return missing("coupons")
+    // What is promised is a price of now, for coupons that are there.
+    if (hold && drafts) return notBeside("hold", "drafts")
+    if (hold && priced_at !== undefined) return notBeside("hold", "priced_at")
+    if (!hold && hold_s !== undefined) return { field: "hold_s", detail: "hold_s says how long a price is held, and hold is missing." }
     return cartFault({ order, coupons }) ?? (drafts && draftsFault(drafts))
   },
   yes: { quoted: QuoteOut }, no: [],
@@ -148,16 +156,21 @@ export const quoteOrder = operation({
 
 export const reserveOrder = operation({
   name: "reserve", method: "POST", path: "/v1/redemptions", family: "checkout", scopes: ["checkout"],
-  says: "Hold coupons and their money for an order.",
+  says: "Hold coupons and their money for an order, or hold it at the price of a signed quote.",
   body: Type.Object({
-    order_id: Id, user_id: Id, request_id: Type.Optional(Type.String({ ...Id, description: "the order_id unless told" })), order: Order, coupons: Coupons, ...SETTING,
+    order_id: Id, user_id: Id, request_id: Type.Optional(Type.String({ ...Id, description: "the order_id unless told" })), order: Order,
+    coupons: Type.Optional(Coupons), quote: Type.Optional(Token), ...SETTING,
     hold_s: Type.Optional(Type.Integer({ minimum: 1, maximum: HOLD_S_MAX, default: HOLD_DEFAULT_S, description: `seconds, 1 to ${HOLD_S_MAX}` })),
   }, closed),
-  rule: cartFault,
+  rule: ({ order, coupons, quote, profile, budget_ms, minimise }) => {
+    if (quote === undefined) return coupons === undefined ? missing("coupons") : cartFault({ order, coupons })
+    for (const [field, value] of Object.entries({ coupons, profile, budget_ms, minimise })) if (value !== undefined) return notBeside(field, "quote")
+    return orderFault(order)
+  },
   yes: { reserved: ReservedOut },
   no: [
     "request_conflict", "coupon_unknown", "coupon_reserved", "coupon_redeemed", "coupon_ended", "coupon_revoked", "campaign_paused", "campaign_stopped",
-    "campaign_not_started", "campaign_ended", "terms_not_met", "not_stackable", "budget_exhausted", "budget_not_open", "redemption_confirmed",
+    "campaign_not_started", "campaign_ended", "terms_not_met", "not_stackable", "quote_mismatch", "quote_ended", "quote_unsigned", "budget_exhausted", "budget_not_open", "redemption_confirmed",
     "redemption_refunded", "redemption_partly_refunded", "quota_busy", "journal_full",
   ],
 })
