@@ -1,7 +1,7 @@
 /**
  * Keys: who may call what. A key is shown once; only its SHA-256 is stored, which is enough for 256 random bits.
  */
-import { createHash, randomBytes } from "node:crypto"
+import { hash, randomBytes } from "node:crypto"
 import { SCOPES, type Answered, type Caller, type Scope } from "../answers.ts"
 import type { CreateKeyAsk, RevokeKeyAsk } from "../contract/keys.ts"
 import type { Parts } from "../parts.ts"
@@ -18,7 +18,7 @@ const KEY_ID_BYTES = 9
 
 export interface Key { readonly key_id: string; readonly scopes: readonly Scope[]; readonly lines: readonly string[] }
 
-const hashOf = (key: string): string => createHash("sha256").update(key).digest("base64url")
+const hashOf = (key: string): string => hash("sha256", key, "base64url")
 
 /** Find the key of a bearer; nothing when it is unknown or revoked. While Postgres is away, a key that was known goes on. */
 export const openKeys = (sql: Sql) => {

@@ -11,6 +11,7 @@ import { Redis } from "ioredis"
 import { clusterMasters, type Masters, oneMaster } from "./masters.ts"
 import type { ArgsOf, FieldType, KeysOf, ReplyOf, Script } from "../../lua/declare.ts"
 import { library, type Library } from "../../lua/library.ts"
+import { callAct } from "./call.ts"
 
 /** How long a caller waits for Redis before the outcome counts as unknown. */
 export const COMMAND_TIMEOUT_MS = 3_000
@@ -202,15 +203,9 @@ const field = (bytes: Buffer, type: FieldType): string | number | Buffer =>
  * Throws NotExecuted, OutcomeUnknown, RedisFull, or the script's own error, which is a bug.
  */
 export const run = async <S extends Script>(servers: Servers, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<ReplyOf<S>> => {
-  const keys = script.keys.map((name) => (call.keys as Record<string, string>)[name]!)
-  const args = Object.keys(script.args).map((name) => {
-    const value = (call.args as Record<string, unknown>)[name]
-    return typeof value === "string" ? value : typeof value === "number" ? String(value) : JSON.stringify(value)
-  })
-  const name = `${script.name}_${ourLibrary().hash}`
-  const verb = script.nature === "read" ? "FCALL_RO" : "FCALL"
-  const reply = await ask(servers, keys[0]!, async (node) => {
-    const send = () => node.callBuffer(verb, name, keys.length, ...keys, ...args) as Promise<Buffer[]>
+  const key = (call.keys as Record<string, string>)[script.keys[0]!]!
+  const reply = await ask(servers, key, async (node) => {
+    const send = () => callAct(node, script, ourLibrary().hash, call)
     try {
       return await send()
     } catch (error) {
