@@ -54,7 +54,7 @@ export const GUARDS: readonly Guard[] = [
   },
   {
     name: "journal", says: "an act and its entry are one",
-    file: "lua/cancel.lua", find: "local packed = close_hold(", without: "write_act = function(_, written) save_book(written) end\nlocal packed = close_hold(",
+    file: "lua/prelude.lua", find: "local moves, move_count = packed_moves(book)", without: "if word == ACT.cancelled then return save_book(book) end\n  local moves, move_count = packed_moves(book)",
   },
   {
     name: "gate", says: "a cell that was restarted serves nobody until it was compared with Postgres",
