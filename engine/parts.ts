@@ -21,11 +21,19 @@ export interface Parts {
   readonly age_ms: number
   /** How long an id is known as used. */
   readonly remember_ms: number
+  /**
+   * Waits until all that a cell has answered so far is durable at the installation's level. At `local` it is at once: Redis answers when
+   * it has synced.
+   */
+  readonly kept: (cell: number) => Promise<void>
   /** The keyed hash under which a device, payment or address id is stored, so that it can be counted and not read. */
   readonly hashId: (kind: "device" | "payment" | "address", id: string) => string
   /** Signs prices that are promised. */
   readonly signer: Signer
 }
+
+/** What moves quotas between cells. */
+export type QuotaParts = Pick<Parts, "redis" | "cells" | "kept">
 
 /** Terminal records leave Redis after this long by default. */
 export const AGE_MS = 48 * 3_600_000
@@ -33,7 +41,7 @@ export const AGE_MS = 48 * 3_600_000
 export const REMEMBER_MS = 90 * 24 * 3_600_000
 
 /** The numbers of all cells. */
-export const cellsOf = ({ cells }: Parts): number[] => Array.from({ length: cells }, (_, cell) => cell)
+export const cellsOf = ({ cells }: Pick<Parts, "cells">): number[] => Array.from({ length: cells }, (_, cell) => cell)
 
 /** How long things stay, judged at an instant. */
 export const agesOf = ({ age_ms, remember_ms }: Parts, now_ms: number) => ({ now_ms, age_ms, remember_ms })

@@ -61,6 +61,7 @@ export const openParts = async (redis: Servers, postgres: Postgres, { cells, zon
   const signer = await openSigner(postgres.sql)
   return {
     redis, postgres, catalogue, signer, generations: openGenerations(postgres.sql), cells, zone, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
+    kept: async () => undefined,
     hashId: (kind, id) => keyed.copy().update(`${kind}\0${id}`).digest("base64url").slice(0, HASHED_ID_CHARS),
   }
 }

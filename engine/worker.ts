@@ -11,6 +11,8 @@ import type { Log } from "./log.ts"
 import { type Loop, startEvery, startForever } from "./loop.ts"
 import { pushBehind } from "./operate/push.ts"
 import { agesOf, cellsOf, type Parts } from "./parts.ts"
+import { greet } from "./quota/post.ts"
+import { bankReader, takeLeases } from "./quota/restore.ts"
 import type { Clock } from "./store/clock.ts"
 
 /** Between two looks for campaigns that not every cell has. */
@@ -20,12 +22,16 @@ const LEVELS_EVERY_MS = 1_000
 /** How long a cell that has to be rebuilt before it opens waits for its journal to be flushed. */
 const REBUILD_WAIT_MS = 30_000
 
+/** So many cells are opened at once. */
+const OPENINGS_MAX = 8
+
 /** Compare a shut cell with Postgres and open it, rebuilding it first where Postgres knows more. */
-const openOne = async (parts: Parts, cell: number, clock: Clock, log: Log): Promise<void> => {
+const openOne = async (parts: Parts, banks: ReturnType<typeof bankReader>, cell: number, clock: Clock, log: Log): Promise<void> => {
   const { redis, cells, postgres: { sql } } = parts
   const now_ms = clock.now_ms()
   const { outcome, epoch } = await openCell({
     redis, sql, log, cell, now_ms,
+    takeLeases: async () => { if (cells > 1) await takeLeases(parts, banks, cell, 0) },
     rebuild: async () => {
       const rebuilt = await rebuildCell({ redis, sql, log, cells, ages: agesOf(parts, now_ms), wait_ms: REBUILD_WAIT_MS, discard_unflushed: false }, cell)
       if (rebuilt.outcome !== "rebuilt") throw new Error(`cell ${cell} cannot be rebuilt: ${rebuilt.outcome}`)
@@ -34,11 +40,18 @@ const openOne = async (parts: Parts, cell: number, clock: Clock, log: Log): Prom
   // What was pushed after the last flush is gone with what was rebuilt over: every campaign is pushed anew, and most are there already.
   if (outcome === "rebuilt") await sql`update campaigns set pushed_version = 0 where state <> 'draft'`
   if (outcome !== "open") log.info("a cell is open", { cell, epoch, outcome })
+  // Its banks grant once every cell has told them; one that is shut now will be asked by whoever needs a grant.
+  if (cells > 1 && outcome !== "open") await greet(parts, cell, now_ms)
 }
 
 /** Open every cell. */
 export const openCells = async (parts: Parts, clock: Clock, log: Log): Promise<void> => {
-  for (const cell of cellsOf(parts)) await openOne(parts, cell, clock, log)
+  const banks = bankReader(parts), cells = cellsOf(parts)
+  for (let i = 0; i < cells.length; i += OPENINGS_MAX) {
+    await Promise.all(cells.slice(i, i + OPENINGS_MAX).map((cell) => openOne(parts, banks, cell, clock, log)))
+  }
+  // What was opened first could not be told by cells that were not open yet.
+  if (cells.length > 1) await Promise.all(cells.map((cell) => greet(parts, cell, clock.now_ms())))
 }
 
 /** The worker's loops, in the order in which they start: the flusher first, because it stops last. */
@@ -46,12 +59,13 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log): Loop[] => {
   const { redis, cells, postgres: { sql } } = parts
   const flushes = cellsOf(parts).map(newCellFlush)
   const sweeps = cellsOf(parts).map(newCellSweep)
+  const banks = bankReader(parts)
   return [
     startForever("flusher", (signal) => flushForever({ redis, sql, log, cells, known: new Map(), states: flushes, pace: PACE, signal })),
     startForever("sweeper", (signal) => sweepForever({
       states: sweeps, signal, log,
       partsOf: (cell) => ({ redis, sql, log, cells, ages: agesOf(parts, clock.now_ms()), flushed_ms: flushes[cell]!.at_ms, journal_bytes_max: JOURNAL_BYTES_MAX }),
-      onShut: (cell) => openOne(parts, cell, clock, log),
+      onShut: (cell) => openOne(parts, banks, cell, clock, log),
     })),
     startEvery("pusher", PUSH_EVERY_MS, log, async () => { await pushBehind(parts, clock.now_ms()) }),
     startEvery("levels", LEVELS_EVERY_MS, log, async () => { await loadLevels(parts, log, clock.now_ms()) }),

@@ -28,7 +28,7 @@ for _, held in ipairs(head.coupons) do
     else
       local budget = budget_of(book, budget_no)
       if not budget or available(budget) < spent_minor then
-        return { BUDGET_EXHAUSTED, field, budget_no, spent_minor - (budget and available(budget) or 0) }
+        return { BUDGET_EXHAUSTED, field, budget_no, spent_minor - (budget and available(budget) or 0), budget and left_of(budget) or 0 }
       end
       share[2] = spent_minor
       move_budget(budget, spent_minor, 0)

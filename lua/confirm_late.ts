@@ -11,7 +11,7 @@ export const confirm_late = script("confirm_late", {
     journal_full: {},
     order_taken: {},
     coupon_taken: { field: "text" },
-    budget_exhausted: { field: "text", budget: "int", missing_minor: "int" },
+    budget_exhausted: { field: "text", budget: "int", missing_minor: "int", left_minor: "int" },
     confirmed: { confirmed_at_ms: "int", body: "text" },
   },
 })

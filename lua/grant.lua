@@ -1,14 +1,28 @@
--- Lend a cell more of a quota from its bank: at least `want`, else an equal part of what is free (`shares`
--- parts), never more than is free.
+-- Lend a cell more of a quota from its bank: what is wanted, and while there is plenty as much as the cell has lately used in
+-- LENT_FOR_MS, but no more than an equal part of what is free. Near the end that is exactly what is wanted; `least` is what the smallest
+-- of those who wait can use. Who asks before anybody waits (`is_early`) gets nothing that is less than that part.
+--
+-- A bank that was restored grants nothing until every cell has told it what it was granted. A cut that is under way comes first.
 
-local book = open_book(quota, { "v" .. name }, now_ms)
+local book = open_book(quota, { "v" .. name, name }, now_ms)
 if not book then return { GATE_CLOSED } end
-local bank = book.records["v" .. name]
+local bank, record = book.records["v" .. name], book.records[name]
 if not bank then return { BANK_UNKNOWN } end
+if not has_heard(quota, book.cell.epoch, cells) then return { BANK_ASKING } end
 local free = free_of(bank)
-if free < want then return { NOT_ENOUGH, free } end
+if bank.cut then return { NOT_ENOUGH, 0, 1 } end
+if free < least or free < 1 then return { NOT_ENOUGH, free, 0 } end
+
 local lease = lease_of(bank, cell)
-lease[2] = lease[2] + math.min(free, math.max(want, math.floor(free / shares)))
+local lasted_ms, lent = math.max(book.at_ms - (lease[4] or 0), 0), lease[5] or 0
+local more = floor(lent * math.min(GROWTH_MAX, LENT_FOR_MS / math.max(lasted_ms, 1)))
+more = math.min(math.max(more, ACTS_MIN * least), floor(free / (SHARES_PER_CELL * cells)))
+if is_early == 1 and more < least then return { NOT_ENOUGH, free, 0 } end
+more = math.min(math.max(more, want), free)
+if lease[2] + more > WHOLE_MAX then error("a lease has been granted all that a number can say") end
+
+lease[2], lease[4], lease[5] = lease[2] + more, book.at_ms, more
 touch(book, "v" .. name)
 save_book(book)
-return { GRANTED, lease[2] }
+local is_money = record and record.held
+return { GRANTED, lease[2], book.cell.epoch, is_money and record.opens_ms or 0, is_money and record.closes_ms or 0, more }

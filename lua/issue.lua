@@ -34,9 +34,9 @@ if stock_left(terms) < 1 then return { STOCK_EXHAUSTED } end
 if is_unfunded == 1 then return { BUDGET_NOT_OPEN, 0 } end -- no budget of this month exists
 for _, hold in ipairs(holds) do
   local budget = budget_of(book, hold[1])
-  if not budget then return { BUDGET_EXHAUSTED, hold[1], hold[2] } end
+  if not budget then return { BUDGET_EXHAUSTED, hold[1], hold[2], 0 } end
   if book.at_ms < budget.opens_ms or book.at_ms >= budget.closes_ms then return { BUDGET_NOT_OPEN, hold[1] } end
-  if available(budget) < hold[2] then return { BUDGET_EXHAUSTED, hold[1], hold[2] - available(budget) } end
+  if available(budget) < hold[2] then return { BUDGET_EXHAUSTED, hold[1], hold[2] - available(budget), left_of(budget) } end
 end
 
 if held_out == 1 then

@@ -22,7 +22,7 @@ export const issue = script("issue", {
     user_limit_reached: { per_user: "int" },
     stock_exhausted: {},
     budget_not_open: { budget: "int" },
-    budget_exhausted: { budget: "int", missing_minor: "int" },
+    budget_exhausted: { budget: "int", missing_minor: "int", left_minor: "int" },
     held_out: {},
     issued: { ends_at_ms: "int" },
   },

@@ -270,6 +270,11 @@ local function available(budget)
   return budget.granted - budget.returned - budget.held - budget.spent
 end
 
+-- What a budget's lease has left as it was read, whatever the act has moved in memory.
+local function left_of(budget)
+  return available(budget) + budget.held_more + budget.spent_more
+end
+
 local function stock_left(campaign)
   return campaign.granted - campaign.returned - campaign.issued + campaign.revoked
 end
@@ -393,7 +398,7 @@ local function tail_of(journal)
   end
 end
 
--- The lease of a cell in a bank, made empty where there is none yet: { cell, granted, returned }.
+-- The lease of a cell in a bank, made empty where there is none yet: { cell, granted, returned, lent_ms, lent }.
 local function lease_of(bank, cell)
   for _, lease in ipairs(bank.leases) do
     if lease[1] == cell then return lease end
@@ -402,11 +407,36 @@ local function lease_of(bank, cell)
   return bank.leases[#bank.leases]
 end
 
--- What a bank may still grant.
+-- What a bank may still grant. What a cut has taken is gone for everyone else.
 local function free_of(bank)
-  local free = bank.total
+  local free = bank.total - (bank.taken or 0)
   for _, lease in ipairs(bank.leases) do free = free - (lease[2] - lease[3]) end
   return free
+end
+
+-- Which cells have told the banks of a home cell what they were granted and have returned, in the epoch in which that home was opened. In
+-- the library and not in the data, like the gate and for the same reason: whoever has been restored asks again.
+local heard = {}
+
+local function has_heard(quota, epoch, cells)
+  local told = heard[quota]
+  return told and told.epoch == epoch and told.count >= cells
+end
+
+-- The epoch of a home cell's banks, as this cell was told: messages of an earlier one are refused.
+local function bank_epoch(quota, home)
+  return tonumber(redis.call("HGET", quota, "e" .. home) or "0")
+end
+
+-- What the field of an addition says: its fingerprint, and the limit that was answered once it is done.
+local function addition_of(field)
+  return string.match(field, "^%S+"), string.match(field, "^%S+ (%d+)$")
+end
+
+-- What a lease has in use: it is in cells what a bank's total is spent on.
+local function used_of(record)
+  if record.held then return record.held + record.spent end
+  return record.issued - record.revoked
 end
 
 -- A coupon nobody can use any more: its end has passed, or its campaign was stopped.

@@ -45,7 +45,8 @@ interface Places { readonly always: readonly string[]; readonly optional: readon
  * budget: one budget's share in this cell, minor units. available = granted - returned - held - spent.
  * campaign: one campaign in this cell. Stock left = granted - returned - issued + revoked. `idle` is
  * [[budget, held]…]: money held at issue for coupons that nobody has reserved, so that a stop is O(1).
- * bank: a quota's bank, in its home cell: [[cell, granted, returned]…], both growing only.
+ * bank: a quota's bank, in its home cell: [[cell, granted, returned, lent_ms, lent]…], the first two growing only, then when it
+ * was lent to last and how much. `cut` is the addition that is taking its total down and has `taken` so much of it.
  * coupon: one right in a wallet. `redemption` and `since_ms` once it was used, `holds` [[budget, held]…] for money
  * held at issue.
  * redemption: coupons held for an order. `coupons` is [[field, campaign, cost, at_issue, [[budget, held, spent, back]…]]…],
@@ -61,7 +62,7 @@ export const RECORDS = {
     always: ["version", "state", "starts_ms", "ends_ms", "per_user", "granted", "returned", "issued", "revoked", "reserved", "redeemed", "idle"],
     optional: [],
   },
-  bank: { always: ["total", "leases"], optional: [] },
+  bank: { always: ["total", "leases"], optional: ["cut", "taken"] },
   coupon: { always: ["state", "ends_at_ms", "fingerprint"], optional: ["redemption", "since_ms", "holds"] },
   redemption: {
     always: ["format", "state", "order", "fingerprint", "reserved_ms", "expires_ms", "since_ms", "revision", "coupons"],
@@ -78,7 +79,10 @@ export interface CampaignRecord {
   version: number; state: number; starts_ms: number; ends_ms: number; per_user: number
   granted: number; returned: number; issued: number; revoked: number; reserved: number; redeemed: number; idle: [budget: number, held: number][]
 }
-export interface BankRecord { total: number; leases: [cell: number, granted: number, returned: number][] }
+export interface BankRecord {
+  total: number; leases: [cell: number, granted: number, returned: number, lent_ms?: number, lent?: number][]
+  cut?: string; taken?: number
+}
 export interface CouponRecord {
   state: number; ends_at_ms: number; fingerprint: string
   redemption?: string; since_ms?: number; holds?: [budget: number, held: number][]
@@ -164,7 +168,7 @@ export const unpackKept = (bytes: Uint8Array): KeptRedemption => {
 const BEFORE: Partial<Record<RecordName, string>> = { redemption: "body" }
 
 /** How Lua packs a place: a text, a list, a number that is nearly always one byte, or else a number of nine bytes. */
-const TEXTS: readonly string[] = ["evicted", "order", "fingerprint", "redemption"]
+const TEXTS: readonly string[] = ["evicted", "cut", "order", "fingerprint", "redemption"]
 const LISTS: readonly string[] = ["idle", "leases", "holds", "refunds"]
 const SMALL: readonly string[] = ["cell.format", "cell.full", "cell.rebuilding", "coupon.state", "redemption.format", "redemption.state", "redemption.revision"]
 

@@ -76,10 +76,10 @@ for i = 1, #asked do
     else
       local budget_no, amount_minor = share[1], share[2]
       local budget = budget_of(book, budget_no)
-      if not budget then return { BUDGET_EXHAUSTED, field, budget_no, amount_minor } end
+      if not budget then return { BUDGET_EXHAUSTED, field, budget_no, amount_minor, 0 } end
       if at_ms < budget.opens_ms or at_ms >= budget.closes_ms then return { BUDGET_NOT_OPEN, field, budget_no } end
       if available(budget) < amount_minor then
-        return { BUDGET_EXHAUSTED, field, budget_no, amount_minor - available(budget) }
+        return { BUDGET_EXHAUSTED, field, budget_no, amount_minor - available(budget), left_of(budget) }
       end
       move_budget(budget, amount_minor, 0)
     end

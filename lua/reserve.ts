@@ -22,7 +22,7 @@ export const reserve = script("reserve", {
     campaign_paused: { field: "text" },
     campaign_changed: { field: "text", version_now: "int" },
     budget_not_open: { field: "text", budget: "int" },
-    budget_exhausted: { field: "text", budget: "int", missing_minor: "int" },
+    budget_exhausted: { field: "text", budget: "int", missing_minor: "int", left_minor: "int" },
     reserved: { reserved_at_ms: "int", expires_at_ms: "int" },
   },
 })

@@ -41,7 +41,7 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
       case "cancelled": return { outcome: "redemption_cancelled" }
       case "expired": {
         if (!late) return { outcome: "redemption_expired", expired_at: new Date(found.head.expires_ms).toISOString() }
-        const answered = found.hour === undefined ? undefined : await confirmLate(parts, found, found.hour, now_ms)
+        const answered = found.hour === undefined ? undefined : await confirmLate(parts, found, found.hour, tries, now_ms)
         if (answered) return answered
         continue
       }
@@ -52,7 +52,7 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
 }
 
 /** Confirm an expired one; nothing when its record moved meanwhile or a lease came, and it has to be looked at again. */
-const confirmLate = async (parts: Parts, { places, user, redemption, redemption_id }: Found, hour: string, now_ms: number): Promise<Answered | undefined> => {
+const confirmLate = async (parts: Parts, { places, user, redemption, redemption_id }: Found, hour: string, waited: number, now_ms: number): Promise<Answered | undefined> => {
   const { quota, journal, wallet, settled } = places.keys
   const reply = await act(parts.redis, confirm_late, {
     keys: { quota, journal, wallet, from: settledKey(places.cell, Number(hour)), settled },
@@ -66,7 +66,9 @@ const confirmLate = async (parts: Parts, { places, user, redemption, redemption_
     case "coupon_taken": return expired({ coupon_id: user + reply.field, detail: "The coupon is not free." })
     case "budget_exhausted": {
       const budget = await parts.catalogue.budgetByNo(reply.budget)
-      if (budget && await lease(parts, { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }, now_ms)) return undefined
+      const leased = await lease(parts, { name: `b${reply.budget}`, cell: places.cell, missing: reply.missing_minor, left: reply.left_minor, waited }, now_ms)
+      if (leased.outcome === "granted") return undefined
+      if (leased.outcome === "busy") return { outcome: "quota_busy" }
       return expired({ budget_id: budget?.budget_id, missing_minor: reply.missing_minor })
     }
     case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), reply.confirmed_at_ms) }

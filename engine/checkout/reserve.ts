@@ -124,7 +124,7 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
   const dropped = new Map<string, Left>()
   /** What is left of budgets that Redis has found short, by its own word: what is priced anew is priced with it. */
   const short = new Map<string, number>()
-  let is_new = 0, isShort = false
+  let is_new = 0, waited = 0
 
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const chosen = ask.coupons === "best" ? await chooseAll(parts, caller, places, user, { order }) : await chooseNamed(parts, caller, user, ask.coupons ?? [])
@@ -191,11 +191,13 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
         // A cell that never had any of a budget does not know its month.
         const isShut = budget !== undefined && (now_ms < budget.opens_ms || now_ms >= budget.closes_ms)
         if (reply.outcome === "budget_exhausted" && budget && !isShut) {
-          const want = { name: `b${reply.budget}`, cell: places.cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
-          if (await lease(parts, want, now_ms)) { isShort = true; continue }
-          // One that is short may give less, and "best" may have another coupon: pricing says which, with what there is.
+          const want = { name: `b${reply.budget}`, cell: places.cell, missing: reply.missing_minor, left: reply.left_minor, waited: waited++ }
+          const leased = await lease(parts, want, now_ms)
+          if (leased.outcome === "granted") continue
+          if (leased.outcome === "busy") return { outcome: "quota_busy" }
+          // One that is short may give less, and "best" may have another coupon: pricing says which, with what all cells have.
           if (!signed && (isBest || policyFor(ask, plan.choices.find((choice) => choice.coupon_id === coupon_id)!).budget_short === "partial")) {
-            short.set(budget.budget_id, leftOf(plan, budget, coupon_id, reply.missing_minor))
+            short.set(budget.budget_id, leftOf(plan, budget, coupon_id, reply.missing_minor + reply.left_minor - leased.unused))
             continue
           }
         }
@@ -204,7 +206,7 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
     }
     if (no) return no
   }
-  if (isShort) return { outcome: "quota_busy" }
+  if (waited > 0) return { outcome: "quota_busy" }
   throw new NotExecuted("the order's coupons kept changing")
 }
 

@@ -46,7 +46,7 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
   const fingerprint = fingerprintOf(ask)
   const keys = { quota: quotaKey(cell), journal: journalKey(cell), due: dueKey(cell), wallet: walletKey(cell, user) }
   let campaign = known
-  let is_new = 0, isShort = false
+  let is_new = 0, waited = 0
 
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const holds = await holdsOf(parts, campaign, now_ms)
@@ -79,15 +79,20 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
         continue
       }
       case "stock_exhausted":
-        if (await lease(parts, { name: `k${campaign_no}`, cell, want: 1, opens_ms: 0, closes_ms: 0 }, now_ms)) { isShort = true; continue }
-        return { outcome: "stock_exhausted", campaign_id: ask.campaign_id }
+        switch ((await lease(parts, { name: `k${campaign_no}`, cell, missing: 1, left: 0, waited: waited++ }, now_ms)).outcome) {
+          case "granted": continue
+          case "busy": return { outcome: "quota_busy" }
+          case "exhausted": return { outcome: "stock_exhausted", campaign_id: ask.campaign_id }
+        }
+        break
       case "budget_exhausted": case "budget_not_open": {
         const budget = await parts.catalogue.budgetByNo(reply.budget)
         // A cell that never had any of a budget does not know its month.
         if (budget && (now_ms < budget.opens_ms || now_ms >= budget.closes_ms)) return { outcome: "budget_not_open", budget_id: budget.budget_id }
         if (reply.outcome === "budget_exhausted" && budget) {
-          const short = { name: `b${reply.budget}`, cell, want: reply.missing_minor, opens_ms: budget.opens_ms, closes_ms: budget.closes_ms }
-          if (await lease(parts, short, now_ms)) { isShort = true; continue }
+          const leased = await lease(parts, { name: `b${reply.budget}`, cell, missing: reply.missing_minor, left: reply.left_minor, waited: waited++ }, now_ms)
+          if (leased.outcome === "granted") continue
+          if (leased.outcome === "busy") return { outcome: "quota_busy" }
         }
         return { outcome: reply.outcome, budget_id: budget?.budget_id ?? ("missing" in holds ? holds.missing : undefined) }
       }
@@ -99,6 +104,6 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
       case "request_conflict": case "journal_full": case "campaign_not_live": case "held_out": return { outcome: reply.outcome }
     }
   }
-  if (isShort) return { outcome: "quota_busy" }
+  if (waited > 0) return { outcome: "quota_busy" }
   throw new NotExecuted("the campaign kept changing")
 }

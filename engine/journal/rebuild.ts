@@ -19,6 +19,7 @@ import {
 import { FORMAT, pack, packKept, unpack, type BankRecord, type BudgetRecord, type CampaignRecord, type CellRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
 import type { Sql } from "../store/postgres.ts"
+import { bankReader, takeLeases } from "../quota/restore.ts"
 import { slotOf } from "../store/slots.ts"
 import { ask, loadLibrary, ourLibrary, run, type Servers } from "../store/redis.ts"
 import { cursorOf, tailOf } from "./caught_up.ts"
@@ -179,42 +180,16 @@ export const readAdditions = async (tx: Tx, cells: number, cell: number): Promis
   })
 }
 
-interface Lease { readonly granted: number; readonly returned: number }
-
-/** What a quota's other cells and its bank say of leases, read from those that live. */
-const readNeighbours = async (redis: Servers, name: string, cells: number, cell: number) => {
-  const others = Array.from({ length: cells }, (_, other) => other).filter((other) => other !== cell)
-  const home = homeOf(name, cells)
-  const read = (of: number, field: string) => ask(redis, quotaKey(of), (node) => node.hgetBuffer(quotaKey(of), field))
-  const replies = await Promise.all([...others.map((other) => read(other, name)), read(home, `v${name}`)])
-  const bank = home === cell ? null : replies.at(-1)
-  const leases = new Map<number, Lease>()
-  others.forEach((other, i) => { const raw = replies[i]; if (raw) leases.set(other, name[0] === "b" ? unpack("budget", raw) : unpack("campaign", raw)) })
-  return { leases, bank: bank ? unpack("bank", bank) : undefined }
-}
-
 /**
- * The lease of the rebuilt cell, and the bank if this is its home. Alone, the cell has all. Otherwise it keeps what its bank says it was
- * lent, or just what it has used where the bank must be rebuilt too.
+ * The lease of the rebuilt cell, and the bank if this is its home. Alone, the cell has all. Otherwise it has what it uses, and its bank
+ * nothing but a total: what was lent they tell each other, before the cell opens and before the bank grants again.
  */
-const leaseAndBank = async (
-  { redis, cells }: RebuildParts, cell: number, name: string, total: number, usedOf: (cell: number) => number,
-): Promise<{ lease: Lease; bank: BankRecord | undefined }> => {
-  if (cells === 1) return { lease: { granted: total, returned: 0 }, bank: { total, leases: [[0, total, 0]] } }
-  const { leases, bank } = await readNeighbours(redis, name, cells, cell)
-  const ours = bank?.leases.find(([of]) => of === cell)
-  const lease = ours && ours[1] - ours[2] >= usedOf(cell) ? { granted: ours[1], returned: ours[2] } : { granted: usedOf(cell), returned: 0 }
-  if (homeOf(name, cells) !== cell) return { lease, bank: undefined }
-  const all: BankRecord["leases"] = []
-  for (let other = 0; other < cells; other += 1) {
-    const known = other === cell ? lease : leases.get(other) ?? { granted: usedOf(other), returned: 0 }
-    if (known.granted > 0) all.push([other, known.granted, known.returned])
-  }
-  return { lease, bank: { total, leases: all } }
-}
+const leaseAndBank = (cells: number, cell: number, name: string, total: number, used: number): { lease: { granted: number; returned: number }; bank: BankRecord | undefined } =>
+  cells === 1 ? { lease: { granted: total, returned: 0 }, bank: { total, leases: [[0, total, 0]] } }
+  : { lease: { granted: used, returned: 0 }, bank: homeOf(name, cells) === cell ? { total, leases: [] } : undefined }
 
 const writeQuotas = async (parts: RebuildParts, tx: Tx, cell: number): Promise<Map<number, CampaignFacts>> => {
-  const { redis, onProgress } = parts
+  const { redis, cells, onProgress } = parts
   const { budgets, campaigns, idle } = await readSums(tx, cell)
   const writes: Command[] = []
   const quota = quotaKey(cell)
@@ -225,10 +200,9 @@ const writeQuotas = async (parts: RebuildParts, tx: Tx, cell: number): Promise<M
     const all = budgets.filter((row) => row.budget_no === budget_no)
     const ours = all.find((row) => row.cell === cell)
     const name = `b${budget_no}`
-    const usedOf = (of: number): number => { const row = all.find((each) => each.cell === of); return row ? row.held_minor + row.spent_minor : 0 }
-    const { lease, bank } = await leaseAndBank(parts, cell, name, all.reduce((sum, row) => sum + row.limit_minor, 0), usedOf)
-    // Neither used here, nor lent to here, nor at home here.
-    if (!ours && lease.granted === 0 && !bank) continue
+    const { lease, bank } = leaseAndBank(cells, cell, name, all.reduce((sum, row) => sum + row.limit_minor, 0), ours ? ours.held_minor + ours.spent_minor : 0)
+    // Neither used here nor at home here.
+    if (!ours && !bank) continue
     const record: BudgetRecord = {
       opens_ms: all[0]!.opens_ms, closes_ms: Math.min(all[0]!.closes_ms, ours?.closed_ms ?? Infinity), ...lease, held: ours?.held_minor ?? 0, spent: ours?.spent_minor ?? 0,
     }
@@ -243,8 +217,7 @@ const writeQuotas = async (parts: RebuildParts, tx: Tx, cell: number): Promise<M
     if (!ours) continue
     if (ours.starts_ms === null || ours.ends_ms === null || ours.per_user === null) throw new Error(`campaign ${campaign_no} has no version ${ours.version} in Postgres`)
     facts.set(campaign_no, { state: ours.state, ends_ms: ours.ends_ms })
-    const usedOf = (of: number): number => { const row = all.find((each) => each.cell === of); return row ? row.issued - row.revoked : 0 }
-    const { lease, bank } = await leaseAndBank(parts, cell, name, all.reduce((sum, row) => sum + row.stock, 0), usedOf)
+    const { lease, bank } = leaseAndBank(cells, cell, name, all.reduce((sum, row) => sum + row.stock, 0), ours.issued - ours.revoked)
     const record: CampaignRecord = {
       version: ours.version, state: ours.state, starts_ms: ours.starts_ms, ends_ms: ours.ends_ms, per_user: ours.per_user, ...lease,
       issued: ours.issued, revoked: ours.revoked, reserved: ours.reserved, redeemed: ours.redeemed,
@@ -426,6 +399,7 @@ export const rebuildCell = async (parts: RebuildParts, cell: number): Promise<Re
     const coupons = await writeCoupons(parts, tx, cell, facts)
     await writeCounts(parts, tx, cell, facts)
     const redemptions = await writeRedemptions(parts, tx, cell)
+    if (parts.cells > 1) await takeLeases(parts, bankReader(parts), cell, 1)
     await setRecord(redis, cell, { format: FORMAT, epoch: cursor.epoch, at_ms: row.at_ms, full: 0, rebuilding: 0, evicted: textOf(cursor) })
     parts.onProgress?.({ cell, step: "done", rows: coupons + redemptions })
     return { outcome: "rebuilt", coupons, redemptions, discarded: unflushed }

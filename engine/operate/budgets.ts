@@ -4,18 +4,16 @@
  * The budget is made in Postgres, which gives it its number; every unit of its limit comes to Redis as an addition that is known by
  * its id, the first by the budget's own creation, so that a repeat after a crash finishes what was begun.
  */
-import { fingerprintOf, homeOf, journalKey, quotaKey, idHash } from "../../lua/keys.ts"
-import { close_budget } from "../../lua/close_budget.ts"
-import { fund } from "../../lua/fund.ts"
+import { fingerprintOf, idHash } from "../../lua/keys.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { AddToBudgetAsk, BudgetAsk, ListBudgetEntriesAsk, PutBudgetAsk } from "../contract/budgets.ts"
 import { caughtUp } from "../journal/caught_up.ts"
 import { monthSpan } from "../months.ts"
 import type { Parts } from "../parts.ts"
-import { recall } from "../quota/lease.ts"
+import { closeEverywhere } from "../quota/close.ts"
+import { changeLimit, type Changed } from "../quota/cut.ts"
 import { readBudgetSums } from "../quota/sums.ts"
 import { answeringPostgres } from "../store/away.ts"
-import { act } from "../store/redis.ts"
 import type { Budget } from "./catalogue.ts"
 import { mayTouch } from "./lines.ts"
 
@@ -25,21 +23,12 @@ const CREATION = "="
 const answerOf = async (parts: Parts, { budget_id, line, month, currency, party, budget_no }: Budget) =>
   ({ budget_id, line, month, currency, party, ...await readBudgetSums(parts, budget_no) })
 
-/** Tell the bank of one addition or cut; the outcome as the contract says it. */
-const tellBank = async (parts: Parts, budget: Budget, addition: string, addition_id: string | undefined, fingerprint: string, amount_minor: number, now_ms: number) => {
-  const name = `b${budget.budget_no}`
-  const home = homeOf(name, parts.cells)
-  if (amount_minor < 0 && parts.cells > 1) await recall(parts, name, undefined, now_ms)
-  const reply = await act(parts.redis, fund, {
-    keys: { quota: quotaKey(home), journal: journalKey(home) },
-    args: {
-      now_ms, budget: budget.budget_no, addition, fingerprint, amount_minor: Math.abs(amount_minor), is_cut: amount_minor < 0 ? 1 : 0,
-      opens_ms: budget.opens_ms, closes_ms: budget.closes_ms, is_alone: parts.cells === 1 ? 1 : 0,
-      payload: JSON.stringify({ budget_id: budget.budget_id, ...(addition_id === undefined ? {} : { addition_id }), addition, fingerprint, amount_minor }),
-    },
-  })
-  return reply
-}
+/** Tell the bank of one addition or cut. */
+const tellBank = (parts: Parts, { budget_no, budget_id, opens_ms, closes_ms }: Budget, addition: string, addition_id: string | undefined, fingerprint: string, amount_minor: number, now_ms: number): Promise<Changed> =>
+  changeLimit(parts, {
+    budget_no, opens_ms, closes_ms, addition, fingerprint, amount_minor,
+    payload: JSON.stringify({ budget_id, ...(addition_id === undefined ? {} : { addition_id }), addition, fingerprint, amount_minor }),
+  }, now_ms)
 
 /** Make a budget. */
 export const putBudgetWith = (parts: Parts) => async (ask: PutBudgetAsk, caller: Caller): Promise<Answered> => {
@@ -87,6 +76,7 @@ export const addToBudgetWith = (parts: Parts) => async ({ budget_id, addition_id
     case "funded": return { outcome: "created", body }
     case "replayed": return { outcome: "created", body, hit: true }
     case "budget_in_use": return { outcome: "budget_in_use", budget_id, free_minor: reply.free_minor }
+    case "busy": return { outcome: "quota_busy", budget_id }
     case "request_conflict": case "limit_too_large": return { outcome: reply.outcome, budget_id }
   }
 }
@@ -96,15 +86,10 @@ export const closeBudgetWith = (parts: Parts) => async ({ budget_id }: BudgetAsk
   const budget = await budgetFor(parts, caller, budget_id)
   if (!budget) return { outcome: "budget_unknown", budget_id }
   const { now_ms } = caller
-  const name = `b${budget.budget_no}`
-  const home = homeOf(name, parts.cells)
   await answeringPostgres(() => parts.postgres.sql`update budgets set closed_ms = ${now_ms} where budget_no = ${budget.budget_no} and closed_ms is null`)
-  if (parts.cells > 1) await recall(parts, name, undefined, now_ms)
-  const reply = await act(parts.redis, close_budget, {
-    keys: { quota: quotaKey(home), journal: journalKey(home) },
-    args: { now_ms, budget: budget.budget_no, is_alone: parts.cells === 1 ? 1 : 0, payload: JSON.stringify({ budget_id }) },
-  })
-  if (reply.outcome === "budget_unknown") return { outcome: "budget_unknown", budget_id }
+  const closed = await closeEverywhere(parts, budget, now_ms)
+  if (closed === "budget_unknown") return { outcome: "budget_unknown", budget_id }
+  if (closed === "busy") return { outcome: "quota_busy", budget_id }
   const closed_ms = await closedMs(parts, budget.budget_no)
   return { outcome: "changed", body: { ...await answerOf(parts, budget), state: "closed", closed_at: new Date(closed_ms ?? now_ms).toISOString() } }
 }

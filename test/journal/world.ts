@@ -9,7 +9,6 @@ import type { Redis } from "ioredis"
 import { cancel } from "../../lua/cancel.ts"
 import { confirm } from "../../lua/confirm.ts"
 import { fund } from "../../lua/fund.ts"
-import { grant } from "../../lua/grant.ts"
 import { issue } from "../../lua/issue.ts"
 import {
   cellOf, couponField, dueKey, fingerprintOf, homeOf, hourOf, idHash, journalKey, openKey, orderHash, quotaKey, redemptionHash, settledKey, userHash, walletKey,
@@ -19,12 +18,13 @@ import { CAMPAIGN_STATES, FORMAT, valuesOf, type CampaignState, type EntryRecord
 import { refund } from "../../lua/refund.ts"
 import { reserve } from "../../lua/reserve.ts"
 import { revoke } from "../../lua/revoke.ts"
-import { take_grant } from "../../lua/take_grant.ts"
 import { flushOnce, newCellFlush, type Flushed, type Steps } from "../../engine/journal/flusher.ts"
 import { openCell, type Opened } from "../../engine/journal/gate.ts"
 import { rebuildCell, type RebuildParts } from "../../engine/journal/rebuild.ts"
 import { verifyAll } from "../../engine/journal/verify.ts"
 import { quietLog } from "../../engine/log.ts"
+import { borrow, greet } from "../../engine/quota/post.ts"
+import { bankReader, takeLeases } from "../../engine/quota/restore.ts"
 import { openPostgres, type Sql } from "../../engine/store/postgres.ts"
 import { connectRedis, redisReady, run } from "../../engine/store/redis.ts"
 import { stack } from "../support/stack.ts"
@@ -92,6 +92,7 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
   let states = statesOf()
   const known = new Map<string, number>()
 
+  const quotaParts = () => ({ redis, cells, kept: async () => undefined })
   const world = {
     redis, sql, ages, keysOf,
     now: () => now_ms,
@@ -101,7 +102,9 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
 
     // --- the journal
     gate: (cell = 0, more: { afterAllotment?: () => void } = {}): Promise<Opened> =>
-      openCell({ redis, sql, log: quietLog, cell, now_ms, rebuild: async (of) => { await rebuildCell(rebuildParts(), of) }, ...more }),
+      openCell({ redis, sql, log: quietLog, cell, now_ms, takeLeases: async (of) => { if (cells > 1) await takeLeases({ redis, cells }, bankReader({ redis, cells }), of, 0) }, rebuild: async (of) => { await rebuildCell(rebuildParts(), of) }, ...more }),
+    /** Every cell tells every bank what it has, as it does once all are open. */
+    greet: async () => { for (let cell = 0; cell < cells; cell++) if (!await greet(quotaParts(), cell, now_ms)) throw new Error(`cell ${cell} is not told`) },
     flush: async (steps?: Steps): Promise<Flushed> => {
       let all: Flushed
       let entries = 0, quarantined = 0
@@ -121,10 +124,8 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
 
     /** Lend a cell something of a quota, as the lease keeper does. */
     lend: async (name: string, cell: number, want: number): Promise<void> => {
-      const home = homeOf(name, cells)
-      const granted = await run(redis, grant, { keys: { quota: quotaKey(home) }, args: { now_ms, name, cell, want, shares: 1_000_000 } })
-      if (granted.outcome !== "granted") throw new Error(`nothing is lent: ${granted.outcome}`)
-      await run(redis, take_grant, { keys: { quota: quotaKey(cell) }, args: { now_ms, name, granted_total: granted.granted_total, opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS } })
+      const lent = await borrow(quotaParts(), name, { cell, want, least: want, is_early: 0 }, now_ms)
+      if (lent.outcome !== "granted") throw new Error(`nothing is lent: ${lent.outcome}`)
     },
 
     // --- the shop

@@ -25,12 +25,14 @@ import { fund } from "../../lua/fund.ts"
 import { gate_state } from "../../lua/gate_state.ts"
 import { give_back } from "../../lua/give_back.ts"
 import { grant } from "../../lua/grant.ts"
+import { hear } from "../../lua/hear.ts"
 import { issue } from "../../lua/issue.ts"
 import {
   couponField, dueKey, hourOf, idHash, journalKey, MARK_CHARS, openKey, orderHash, quotaKey, redemptionHash, settledKey, userHash, walletKey,
 } from "../../lua/keys.ts"
 import { load } from "../../lua/load.ts"
 import { mark_full } from "../../lua/mark_full.ts"
+import { meet } from "../../lua/meet.ts"
 import { open_gate } from "../../lua/open_gate.ts"
 import { peek } from "../../lua/peek.ts"
 import { publish } from "../../lua/publish.ts"
@@ -38,12 +40,17 @@ import {
   CAMPAIGN_STATES, COUPON_STATES, type EntryRecord, FORMAT, fromValues, pack, REDEMPTION_STATES, unpack, unpackKept, valuesOf, type CampaignState, type CellRecord,
   type CouponRecord, type RedemptionRecord, type Values,
 } from "../../lua/records.ts"
+import { put_back } from "../../lua/put_back.ts"
 import { refund } from "../../lua/refund.ts"
 import { reserve } from "../../lua/reserve.ts"
 import { revoke } from "../../lua/revoke.ts"
+import { set_aside } from "../../lua/set_aside.ts"
+import { shut_budget } from "../../lua/shut_budget.ts"
 import { take_back } from "../../lua/take_back.ts"
 import { take_grant } from "../../lua/take_grant.ts"
+import { take_leases } from "../../lua/take_leases.ts"
 import { tick } from "../../lua/tick.ts"
+import { weigh } from "../../lua/weigh.ts"
 import { stack } from "../support/stack.ts"
 
 export const SECOND_MS = 1_000
@@ -170,18 +177,31 @@ const makeCell = async (on: Redis, no: number) => {
           opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS, is_alone: 1, payload: "{}", ...args,
         },
       }),
+    setAside: ({ addition = "cut", ...args }: Partial<ArgsOf<typeof set_aside>> = {}) =>
+      run(on, set_aside, { keys: fixed, args: { now_ms, budget: MONEY, addition: idHash(addition), fingerprint: "as-sent", amount_minor: 1, cells: 2, payload: "{}", ...args } }),
+    putBack: (addition = "cut") => run(on, put_back, { keys: fixed, args: { now_ms, budget: MONEY, addition: idHash(addition) } }),
     closeBudget: (args: Partial<ArgsOf<typeof close_budget>> = {}) =>
-      run(on, close_budget, { keys: fixed, args: { now_ms, budget: MONEY, is_alone: 1, payload: "{}", ...args } }),
+      run(on, close_budget, { keys: fixed, args: { now_ms, budget: MONEY, cells: 1, payload: "{}", ...args } }),
+    shutBudget: (args: Partial<ArgsOf<typeof shut_budget>> = {}) =>
+      run(on, shut_budget, { keys: fixed, args: { now_ms, budget: MONEY, opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS, payload: "{}", ...args } }),
 
     // --- leases
-    grant: (args: Partial<ArgsOf<typeof grant>> = {}) =>
-      run(on, grant, { keys: fixed, args: { now_ms, name: `b${MONEY}`, cell: no, want: 1, shares: 4, ...args } }),
+    meet: (...homes: [home: number, epoch: number][]) => run(on, meet, { keys: fixed, args: { now_ms, homes } }),
+    hear: (args: Partial<ArgsOf<typeof hear>> = {}) => run(on, hear, { keys: fixed, args: { now_ms, epoch: 1, cell: no, leases: [], is_all: 1, ...args } }),
+    /** Every one of so many cells tells this one's banks that it has nothing. */
+    hearAll: async (cells: number, epoch = 1) => {
+      for (let cell = 0; cell < cells; cell++) await run(on, hear, { keys: fixed, args: { now_ms, epoch, cell, leases: [], is_all: 1 } })
+    },
+    grant: ({ want = 1, ...args }: Partial<ArgsOf<typeof grant>> = {}) =>
+      run(on, grant, { keys: fixed, args: { now_ms, name: `b${MONEY}`, cell: 1, cells: 2, want, least: want, is_early: 0, ...args } }),
     takeGrant: (args: Partial<ArgsOf<typeof take_grant>> = {}) =>
-      run(on, take_grant, { keys: fixed, args: { now_ms, name: `b${MONEY}`, granted_total: 0, opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS, ...args } }),
+      run(on, take_grant, { keys: fixed, args: { now_ms, name: `b${MONEY}`, home: 0, epoch: 1, granted_total: 0, opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS, ...args } }),
     giveBack: (args: Partial<ArgsOf<typeof give_back>> = {}) =>
-      run(on, give_back, { keys: fixed, args: { now_ms, name: `b${MONEY}`, keep: 0, ...args } }),
+      run(on, give_back, { keys: fixed, args: { now_ms, name: `b${MONEY}`, home: 0, keep: 0, ...args } }),
     takeBack: (args: Partial<ArgsOf<typeof take_back>> = {}) =>
-      run(on, take_back, { keys: fixed, args: { now_ms, name: `b${MONEY}`, cell: no, returned_total: 0, ...args } }),
+      run(on, take_back, { keys: fixed, args: { now_ms, name: `b${MONEY}`, cell: 1, epoch: 1, returned_total: 0, ...args } }),
+    weigh: (args: Partial<ArgsOf<typeof weigh>> = {}) => run(on, weigh, { keys: fixed, args: { now_ms, name: `b${MONEY}`, ...args } }),
+    takeLeases: (args: Partial<ArgsOf<typeof take_leases>> = {}) => run(on, take_leases, { keys: fixed, args: { leases: [], homes: [], is_rebuilt: 0, ...args } }),
 
     // --- coupons
     issue: ({ user = "ann", request = "first", ...args }: Partial<ArgsOf<typeof issue>> & Named = {}) => {

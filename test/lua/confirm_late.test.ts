@@ -69,7 +69,7 @@ inShop("budget_exhausted: the money was spent elsewhere meanwhile, and a part of
   await expired(cell, {}, { shares: [[MONEY, 60], [OTHER_MONEY, 40]] })
   await cell.issue({ user: "bob" })
   await cell.reserve({ user: "bob", coupons: [use({ shares: [[OTHER_MONEY, LIMIT_MINOR - 39]] })] })
-  expect(await refused(cell, () => cell.confirmLate())).toEqual({ outcome: "budget_exhausted", field: walletField.coupon(), budget: OTHER_MONEY, missing_minor: 1 })
+  expect(await refused(cell, () => cell.confirmLate())).toEqual({ outcome: "budget_exhausted", field: walletField.coupon(), budget: OTHER_MONEY, missing_minor: 1, left_minor: 39 })
   await cell.cancel({ user: "bob" })
   expect(await cell.confirmLate()).toMatchObject({ outcome: "confirmed" })
 })

@@ -9,7 +9,7 @@ import { stack } from "../support/stack.ts"
 import { agrees, type Cell, inEmptyCell, inShop, LIMIT_MINOR, MONEY, NOON, openCell, openShop, refused, shutCell, use } from "./cell.ts"
 
 /** Acts that make, open or close a cell need no open gate. */
-const GATELESS = ["gate_state", "open_gate", "begin_rebuild"]
+const GATELESS = ["gate_state", "take_leases", "open_gate", "begin_rebuild"]
 const GATED = SCRIPTS.filter(({ name }) => !GATELESS.includes(name))
 
 /** A call that is well formed and means nothing. */

@@ -104,8 +104,8 @@ inShop("budget_not_open: no budget of this month exists, or its month has not be
 inShop("budget_exhausted: the first budget that lacks money is named with what it lacks, and no other is held", async (cell) => {
   await cell.fund({ budget: OTHER_MONEY, amount_minor: 99, addition: "other" })
   expect(await refused(cell, () => cell.issue({ holds: [[MONEY, 500], [OTHER_MONEY, 100]] })))
-    .toEqual({ outcome: "budget_exhausted", budget: OTHER_MONEY, missing_minor: 1 })
-  expect(await refused(cell, () => cell.issue({ holds: [[99, 5]] }))).toEqual({ outcome: "budget_exhausted", budget: 99, missing_minor: 5 })
+    .toEqual({ outcome: "budget_exhausted", budget: OTHER_MONEY, missing_minor: 1, left_minor: 99 })
+  expect(await refused(cell, () => cell.issue({ holds: [[99, 5]] }))).toEqual({ outcome: "budget_exhausted", budget: 99, missing_minor: 5, left_minor: 0 })
   const replies = await Promise.all(Array.from({ length: 50 }, (_, i) => cell.issue({ user: `user ${i}`, holds: [[MONEY, 300]] })))
   expect(replies.filter(({ outcome }) => outcome === "issued")).toHaveLength(3)
   expect(await cell.budget()).toEqual({ granted: LIMIT_MINOR, returned: 0, held: 900, spent: 0 })
@@ -171,7 +171,7 @@ inEmptyCell("issued: the largest amounts there are stay exact", async (cell) => 
   expect(await cell.issue({ holds: [[MONEY, most - 1]] })).toEqual({ outcome: "issued", ends_at_ms: most })
   expect(await cell.money()).toEqual({ held: most - 1, spent: 0, available: 1 })
   expect(await refused(cell, () => cell.issue({ request: "second", holds: [[MONEY, most]] })))
-    .toEqual({ outcome: "budget_exhausted", budget: MONEY, missing_minor: most - 1 })
+    .toEqual({ outcome: "budget_exhausted", budget: MONEY, missing_minor: most - 1, left_minor: 1 })
 })
 
 inShop("an amount that is not whole money breaks before anything is written", async (cell) => {

@@ -150,8 +150,8 @@ inShop("budget_not_open: money is first held only within its month", async (cell
 inShop("budget_exhausted: named with what it lacks; a budget this cell has never had lacks everything", async (cell) => {
   await cell.issue()
   const ask = (budget: number, amount_minor: number) => () => cell.reserve({ coupons: [use({ shares: [[budget, amount_minor]] })] })
-  expect(await refused(cell, ask(MONEY, LIMIT_MINOR + 7))).toEqual({ outcome: "budget_exhausted", field: walletField.coupon(), budget: MONEY, missing_minor: 7 })
-  expect(await refused(cell, ask(99, 5))).toEqual({ outcome: "budget_exhausted", field: walletField.coupon(), budget: 99, missing_minor: 5 })
+  expect(await refused(cell, ask(MONEY, LIMIT_MINOR + 7))).toEqual({ outcome: "budget_exhausted", field: walletField.coupon(), budget: MONEY, missing_minor: 7, left_minor: LIMIT_MINOR })
+  expect(await refused(cell, ask(99, 5))).toEqual({ outcome: "budget_exhausted", field: walletField.coupon(), budget: 99, missing_minor: 5, left_minor: 0 })
   expect(await ask(MONEY, LIMIT_MINOR)()).toMatchObject({ outcome: "reserved" })
 })
 
@@ -203,7 +203,7 @@ inShop("reserved: several coupons, campaigns and budgets are all held or none is
     use({ request: "second", discount_minor: last_minor, shares: [[MONEY, last_minor]] }),
   ]
   expect(await refused(cell, () => cell.reserve({ coupons: coupons(621) })))
-    .toEqual({ outcome: "budget_exhausted", field: walletField.coupon({ request: "second" }), budget: MONEY, missing_minor: 1 })
+    .toEqual({ outcome: "budget_exhausted", field: walletField.coupon({ request: "second" }), budget: MONEY, missing_minor: 1, left_minor: LIMIT_MINOR })
   expect(await cell.reserve({ coupons: coupons(620) })).toMatchObject({ outcome: "reserved" })
   expect([await cell.money(), await cell.money(OTHER_MONEY)]).toEqual([{ held: 1_000, spent: 0, available: 0 }, { held: 60, spent: 0, available: 0 }])
   expect([await cell.counts(), await cell.counts(SUMMER)]).toMatchObject([{ reserved: 2 }, { reserved: 1 }])

@@ -1,0 +1,162 @@
+/**
+ * The messages between a bank and its cells.
+ *
+ *   grant    bank: G += x, if x is free      then cell: g = max(g, G)
+ *   return   cell: r += x, if x is unused    then bank: B = max(B, r)
+ *
+ * What must stay true: the giver is debited first, and what it says is absolute and only grows, so that a message may be lost, told
+ * again or overtaken; nothing is told before the giver's debit is durable (`parts.kept`); every message carries the epoch of its bank,
+ * and a bank that was restored grants nothing until each cell has told it what it has.
+ */
+import { gate_state } from "../../lua/gate_state.ts"
+import { give_back } from "../../lua/give_back.ts"
+import { grant } from "../../lua/grant.ts"
+import { hear, TOLD_MAX } from "../../lua/hear.ts"
+import { homeOf, journalKey, quotaKey } from "../../lua/keys.ts"
+import { meet } from "../../lua/meet.ts"
+import { unpack, type BankRecord } from "../../lua/records.ts"
+import { take_back } from "../../lua/take_back.ts"
+import { take_grant } from "../../lua/take_grant.ts"
+import { weigh } from "../../lua/weigh.ts"
+import { cellsOf, type QuotaParts } from "../parts.ts"
+import { act, ask, NotExecuted, OutcomeUnknown, run } from "../store/redis.ts"
+
+/** A cell did not answer, or not in time: what it holds is not known. */
+export const isAway = (fault: unknown): boolean => fault instanceof NotExecuted || fault instanceof OutcomeUnknown
+
+/** What a cell has of a quota. */
+export interface Side { readonly granted: number; readonly returned: number; readonly used: number }
+export const NOTHING: Side = { granted: 0, returned: 0, used: 0 }
+
+/** A quota's record in a cell, as the leases see it. */
+export const sideOf = (name: string, bytes: Uint8Array): Side => {
+  if (name[0] === "b") {
+    const { granted, returned, held, spent } = unpack("budget", bytes)
+    return { granted, returned, used: held + spent }
+  }
+  const { granted, returned, issued, revoked } = unpack("campaign", bytes)
+  return { granted, returned, used: issued - revoked }
+}
+
+export const leftOf = ({ granted, returned, used }: Side): number => granted - returned - used
+export const freeOf = ({ total, leases, taken = 0 }: BankRecord): number =>
+  leases.reduce((free, [, granted, returned]) => free - (granted - returned), total - taken)
+
+export interface Wish {
+  readonly cell: number
+  /** What would serve all who wait there, and what serves the one who wants least. */
+  readonly want: number
+  readonly least: number
+  /** 1: nobody waits yet. */
+  readonly is_early: 0 | 1
+}
+
+export type Borrowed =
+  | { readonly outcome: "granted"; readonly lent: number; readonly left: number }
+  | { readonly outcome: "not_enough"; readonly free: number }
+  /** The bank is being restored or cut, or the cell knows of a newer one. */
+  | { readonly outcome: "busy" }
+  | { readonly outcome: "unknown" }
+
+/** Lend a cell more of a quota: one grant, told to the cell. */
+export const borrow = async (parts: QuotaParts, name: string, wish: Wish, now_ms: number): Promise<Borrowed> => {
+  const { redis, cells } = parts
+  const home = homeOf(name, cells)
+  const { cell } = wish
+  const ask = () => act(redis, grant, { keys: { quota: quotaKey(home) }, args: { now_ms, name, cells, ...wish } })
+  let granted = await ask()
+  if (granted.outcome === "bank_asking" && await greet(parts, home, now_ms)) granted = await ask()
+  switch (granted.outcome) {
+    case "bank_unknown": return { outcome: "unknown" }
+    case "bank_asking": return { outcome: "busy" }
+    case "not_enough": return granted.is_cutting === 1 ? { outcome: "busy" } : { outcome: "not_enough", free: granted.free }
+    case "granted": {
+      await parts.kept(home)
+      const { granted_total, epoch, opens_ms, closes_ms, lent } = granted
+      const taken = await tellGrant(parts, name, cell, { epoch, granted_total, opens_ms, closes_ms }, now_ms)
+      return taken === undefined ? { outcome: "busy" } : { outcome: "granted", lent, left: taken }
+    }
+  }
+}
+
+export interface Grant { readonly epoch: number; readonly granted_total: number; readonly opens_ms: number; readonly closes_ms: number }
+
+/** Tell a cell what its bank has lent it in all; what it then has left, or nothing where it cannot take it. */
+export const tellGrant = async ({ redis, cells }: QuotaParts, name: string, cell: number, told: Grant, now_ms: number): Promise<number | undefined> => {
+  const taken = await act(redis, take_grant, { keys: { quota: quotaKey(cell) }, args: { now_ms, name, home: homeOf(name, cells), ...told } })
+  return taken.outcome === "taken" ? taken.left : undefined
+}
+
+export interface Given extends Side { readonly cell: number; readonly epoch: number }
+
+/** Have a cell give back what it does not use, but for `keep`. The bank is told by `tellReturn`. */
+export const giveBack = async ({ redis, cells }: QuotaParts, name: string, cell: number, keep: number, now_ms: number): Promise<Given> => {
+  const given = await act(redis, give_back, { keys: { quota: quotaKey(cell) }, args: { now_ms, name, home: homeOf(name, cells), keep } })
+  if (given.outcome === "quota_unknown") return { cell, epoch: 0, ...NOTHING }
+  return { cell, epoch: given.epoch, granted: given.granted_total, returned: given.returned_total, used: given.used }
+}
+
+/** Tell a bank what a cell has returned in all; false where the bank is in another epoch than the cell knows. */
+export const tellReturn = async (parts: QuotaParts, name: string, { cell, epoch, returned }: Given, now_ms: number): Promise<boolean> => {
+  await parts.kept(cell)
+  const home = homeOf(name, parts.cells)
+  const taken = await act(parts.redis, take_back, { keys: { quota: quotaKey(home) }, args: { now_ms, name, cell, epoch, returned_total: returned } })
+  return taken.outcome === "taken"
+}
+
+export interface Weighed { readonly bank: BankRecord; readonly free: number; readonly epoch: number }
+
+/** A quota's bank as it is now; nothing where there is none. */
+export const weighBank = async ({ redis, cells }: QuotaParts, name: string, now_ms: number): Promise<Weighed | undefined> => {
+  const weighed = await act(redis, weigh, { keys: { quota: quotaKey(homeOf(name, cells)) }, args: { now_ms, name } })
+  return weighed.outcome === "weighed" ? { bank: unpack("bank", weighed.bank), free: weighed.free, epoch: weighed.epoch } : undefined
+}
+
+/** What a cell was granted and has returned of every quota that is at home in another. */
+const tellingsOf = async ({ redis, cells }: QuotaParts, cell: number, home: number): Promise<[name: string, granted: number, returned: number][]> => {
+  const fields = await ask(redis, quotaKey(cell), (node) => node.hgetallBuffer(quotaKey(cell)))
+  return Object.entries(fields).filter(([name]) => /^[bk]\d/.test(name) && homeOf(name, cells) === home).map(([name, bytes]) => {
+    const { granted, returned } = sideOf(name, bytes)
+    return [name, granted, returned]
+  })
+}
+
+const greetNow = async (parts: QuotaParts, home: number, now_ms: number): Promise<boolean> => {
+  const { redis } = parts
+  const quota = quotaKey(home)
+  const { epoch_open: epoch } = await run(redis, gate_state, { keys: { quota, journal: journalKey(home) }, args: {} })
+  if (epoch === 0) return false
+  try {
+    const told = await Promise.all(cellsOf(parts).map(async (cell) => {
+      // First the cell refuses what the bank sent before, so that what it tells then is all there is.
+      await act(redis, meet, { keys: { quota: quotaKey(cell) }, args: { now_ms, homes: [[home, epoch]] } })
+      const leases = await tellingsOf(parts, cell, home)
+      await parts.kept(cell)
+      let heard = ""
+      for (let i = 0; i === 0 || i < leases.length; i += TOLD_MAX) {
+        const reply = await act(redis, hear, {
+          keys: { quota }, args: { now_ms, epoch, cell, leases: leases.slice(i, i + TOLD_MAX), is_all: i + TOLD_MAX >= leases.length ? 1 : 0 },
+        })
+        heard = reply.outcome
+      }
+      return heard === "heard"
+    }))
+    return told.every((each) => each)
+  } catch (fault) {
+    if (isAway(fault)) return false
+    throw fault
+  }
+}
+
+const greetings = new WeakMap<QuotaParts, Map<number, Promise<boolean>>>()
+
+/** Have every cell tell the banks of a home cell, opened anew, what they were granted. True: those banks grant again. One at a time. */
+export const greet = (parts: QuotaParts, home: number, now_ms: number): Promise<boolean> => {
+  let ours = greetings.get(parts)
+  if (!ours) greetings.set(parts, ours = new Map())
+  const before = ours.get(home)
+  if (before) return before
+  const done = greetNow(parts, home, now_ms).finally(() => ours.delete(home))
+  ours.set(home, done)
+  return done
+}

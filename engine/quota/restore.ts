@@ -1,0 +1,59 @@
+/**
+ * What banks say of a cell's leases, taken back before the cell opens: g = G and r = max(r, B).
+ *
+ * What must stay true: the banks are read after the cell was found shut, so that nothing which it returned before is missed.
+ */
+import { TOLD_MAX } from "../../lua/hear.ts"
+import { quotaKey } from "../../lua/keys.ts"
+import { unpack, type BankRecord } from "../../lua/records.ts"
+import { take_leases } from "../../lua/take_leases.ts"
+import { ask, run, type Servers } from "../store/redis.ts"
+
+interface Banks {
+  /** Each bank by its quota's name, with the month where it is money. */
+  readonly banks: ReadonlyMap<string, { bank: BankRecord; opens_ms: number; closes_ms: number }>
+  /** The epoch of each home cell. */
+  readonly homes: readonly [home: number, epoch: number][]
+}
+
+const readBanks = async (redis: Servers, cells: number): Promise<Banks> => {
+  const banks = new Map<string, { bank: BankRecord; opens_ms: number; closes_ms: number }>()
+  const homes: [number, number][] = []
+  await Promise.all(Array.from({ length: cells }, async (_, home) => {
+    const fields = await ask(redis, quotaKey(home), (node) => node.hgetallBuffer(quotaKey(home)))
+    if (fields["cell"]) homes.push([home, unpack("cell", fields["cell"]).epoch])
+    for (const [field, bytes] of Object.entries(fields)) {
+      if (field[0] !== "v") continue
+      const name = field.slice(1), month = name[0] === "b" && fields[name] ? unpack("budget", fields[name]) : { opens_ms: 0, closes_ms: 0 }
+      banks.set(name, { bank: unpack("bank", bytes), opens_ms: month.opens_ms, closes_ms: month.closes_ms })
+    }
+  }))
+  return { banks, homes }
+}
+
+export interface RestoreParts { readonly redis: Servers; readonly cells: number }
+
+/**
+ * A reader of banks for many cells that open at once: who asks is given a reading that began after he asked, and shares it with
+ * all who asked before it began.
+ */
+export const bankReader = ({ redis, cells }: RestoreParts): (() => Promise<Banks>) => {
+  let running: Promise<Banks> | undefined, next: Promise<Banks> | undefined
+  const begin = (): Promise<Banks> => {
+    next = undefined
+    return (running = readBanks(redis, cells).finally(() => { running = undefined }))
+  }
+  return () => next ??= running === undefined ? Promise.resolve().then(begin) : running.then(begin, begin)
+}
+
+/** Take the leases of one shut cell back from every bank; `is_rebuilt` 1 for one whose data are new. */
+export const takeLeases = async ({ redis }: RestoreParts, read: () => Promise<Banks>, cell: number, is_rebuilt: 0 | 1): Promise<void> => {
+  const { banks, homes } = await read()
+  const leases = [...banks].flatMap(([name, { bank, opens_ms, closes_ms }]) => {
+    const [, granted = 0, returned = 0] = bank.leases.find(([of]) => of === cell) ?? []
+    return granted > 0 ? [[name, granted, returned, opens_ms, closes_ms]] : []
+  })
+  for (let i = 0; i === 0 || i < leases.length; i += TOLD_MAX) {
+    await run(redis, take_leases, { keys: { quota: quotaKey(cell) }, args: { leases: leases.slice(i, i + TOLD_MAX), homes: i === 0 ? homes : [], is_rebuilt } })
+  }
+}

@@ -1,0 +1,31 @@
+/**
+ * What leases cost: counted in this process, shown by the metrics.
+ */
+import type { QuotaParts } from "../parts.ts"
+
+export interface LeaseTally {
+  /** Grants that somebody waited for, and grants that came before anybody had to. */
+  grants_waited: number
+  grants_early: number
+  /** Rounds in which every cell was asked for what it does not use. */
+  recalls: number
+  /** Acts that waited for a grant, each counted once, and how their last wait ended. */
+  acts_waited: number
+  waits: Record<"granted" | "exhausted" | "busy", number>
+  /** Leases that went back because nobody used them. */
+  returns_idle: number
+  /** Messages that were told again because one side did not have them. */
+  told_again: number
+}
+
+const tallies = new WeakMap<QuotaParts, LeaseTally>()
+
+/** The counts of the process that these parts belong to. */
+export const leaseTally = (parts: QuotaParts): LeaseTally => {
+  let tally = tallies.get(parts)
+  if (!tally) {
+    tally = { grants_waited: 0, grants_early: 0, recalls: 0, acts_waited: 0, waits: { granted: 0, exhausted: 0, busy: 0 }, returns_idle: 0, told_again: 0 }
+    tallies.set(parts, tally)
+  }
+  return tally
+}
