@@ -38,7 +38,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "engine/levels": { says: "the badge levels of users: into Redis, and read", may: [...GROUND, "engine/badges"] },
   "engine/operate": { says: "what operators do", may: [...GROUND, "engine/badges", "engine/contract", "engine/journal", "engine/pricing", "engine/quota"] },
   "engine/coupons": { says: "issue, revoke, list, claim", may: [...GROUND, "engine/contract", "engine/levels", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
-  "engine/checkout": { says: "quote, reserve, confirm, cancel, extend, refund, find", may: [...GROUND, "engine/contract", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
+  "engine/checkout": { says: "quote, reserve, confirm, cancel, extend, refund, find", may: [...GROUND, "engine/contract", "engine/levels", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
   "engine/http": { says: "HTTP; is handed the use cases and imports none", may: ["engine/answers.ts", "engine/contract", "engine/log.ts", "engine/loop.ts", "engine/store"] },
   "analytics": { says: "the sidecar: knows the tables and nothing else of the engine", may: ["engine/store/schema.ts"], alone: true },
 }

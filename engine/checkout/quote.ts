@@ -16,6 +16,7 @@ import { price, type Quote } from "../pricing/price.ts"
 import { chooseAll, chooseNamed, readWallet, whyNotUsable, type Chosen, type Left } from "./choose.ts"
 import { budgetsOf, fundsOf, payersOf, type Priced } from "./payers.ts"
 import { placesOf } from "./places.ts"
+import { withLevels } from "./shopper.ts"
 import { signQuote } from "./signed.ts"
 import { sayNo } from "./say.ts"
 
@@ -78,11 +79,12 @@ export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller)
   const foreign = ask.drafts?.find(({ line }) => line !== undefined && !mayTouch(caller, line))
   if (foreign) return { outcome: "scope_missing", line: foreign.line }
 
-  const { order, coupons, profile } = ask
+  const { coupons, profile } = ask
   const priced_ms = ask.priced_at === undefined ? undefined : Date.parse(ask.priced_at)
   const at_ms = priced_ms ?? caller.now_ms
   const { priced, left } = await chooseFor(parts, ask, caller, priced_ms)
   const payers = await payersOf(parts, priced, at_ms)
+  const order = await withLevels(parts, ask.user_id === undefined ? undefined : userHash(ask.user_id), ask.order, payers.held)
   const quote = price(order, payers.held, coupons === "best" ? "best" : "named", {
     now_ms: at_ms, profile, steps_max: stepsOf(ask), funds: await fundsOf(parts, payers, caller.now_ms),
     minimise: ask.minimise && budgetsOf(payers, ask.minimise.line),
@@ -91,6 +93,6 @@ export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller)
   if (Array.isArray(coupons)) rejected.sort((a, b) => coupons.indexOf(a.coupon_id) - coupons.indexOf(b.coupon_id))
   if (!ask.hold || ask.user_id === undefined) return { outcome: "quoted", body: { ...quote, rejected } }
   const versionOf = new Map(priced.map((each) => [each.held.coupon_id, each.held.terms.version]))
-  const signed = await signQuote(parts, { ...ask, user_id: ask.user_id }, quote, quote.applied.map(({ coupon_id }) => versionOf.get(coupon_id)!), caller.now_ms)
+  const signed = await signQuote(parts, { ...ask, user_id: ask.user_id, badges: order.badges }, quote, quote.applied.map(({ coupon_id }) => versionOf.get(coupon_id)!), caller.now_ms)
   return "outcome" in signed ? signed : { outcome: "quoted", body: { ...quote, rejected, ...signed } }
 }

@@ -25,7 +25,8 @@ import { chooseAll, chooseNamed, readWallet, seenFrom, whyNotUsable, type Choice
 import { findRedemption, isFound } from "./find.ts"
 import { placesOf, type Places } from "./places.ts"
 import { budgetsOf, payersOf } from "./payers.ts"
-import { type Signed, readSigned } from "./signed.ts"
+import { withLevels } from "./shopper.ts"
+import { readSigned, type Signed } from "./signed.ts"
 import { rejectedOf, stepsOf } from "./quote.ts"
 
 /** A hold lasts so long when the request does not say. */
@@ -118,8 +119,8 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
   const places = placesOf(user, parts.cells, now_ms)
   const signed = sent.quote === undefined ? undefined : await readSigned(parts, sent.quote, sent.user_id, sent.order, now_ms)
   if (signed && "no" in signed) return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? signed.no
-  const ask = signed ? { ...sent, coupons: [...signed.coupon_ids], profile: signed.profile } : sent
-  const isBest = ask.coupons === "best"
+  const asked = signed ? { ...sent, order: signed.order, coupons: [...signed.coupon_ids], profile: signed.profile } : sent
+  const isBest = asked.coupons === "best"
   /** Coupons of "best" that turned out not to be usable, and why. */
   const dropped = new Map<string, Left>()
   /** What is left of budgets that Redis has found short, by its own word: what is priced anew is priced with it. */
@@ -127,9 +128,10 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
   let is_new = 0, waited = 0
 
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const chosen = ask.coupons === "best" ? await chooseAll(parts, caller, places, user, { order }) : await chooseNamed(parts, caller, user, ask.coupons ?? [])
+    const chosen = asked.coupons === "best" ? await chooseAll(parts, caller, places, user, { order }) : await chooseNamed(parts, caller, user, asked.coupons ?? [])
     const seen = chosen.choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
     const choices = signed ? await asThen(parts, seen, signed) : seen
+    const ask = signed ? asked : { ...asked, order: await withLevels(parts, user, asked.order, choices.map(({ held }) => held)) }
     const quote = signed?.quote ?? await priceFor(parts, ask, choices, short, now_ms)
 
     if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {

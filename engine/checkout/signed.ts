@@ -24,6 +24,8 @@ export interface Signed {
   /** What the quote's request said. */
   readonly profile: Profile | undefined
   readonly signed_ms: number
+  /** The order as it was priced, with the levels that were stored of the user then. */
+  readonly order: Order
 }
 
 const FORMAT = 1
@@ -33,7 +35,7 @@ const HASH_CHARS = 32
 
 type LineMark = [unit_price_minor: number, quantity: number, rest: string]
 interface Marks { readonly whole: string; readonly fields: Readonly<Record<string, string>>; readonly lines: readonly LineMark[] }
-type Token = [format: number, user: string, marks: Marks, signed_ms: number, ends_ms: number, profile: Profile | 0, versions: number[], body: string]
+type Token = [format: number, user: string, marks: Marks, signed_ms: number, ends_ms: number, profile: Profile | 0, versions: number[], badges: Order["badges"] | 0, body: string]
 
 const hashOf = (value: unknown, chars: number): string => createHash("sha256").update(JSON.stringify(value)).digest("base64url").slice(0, chars)
 
@@ -74,14 +76,16 @@ export interface ToSign {
   readonly order: Order
   readonly profile?: Profile | undefined
   readonly hold_s?: number | undefined
+  /** As they were priced. */
+  readonly badges: Order["badges"]
 }
 
 /** Sign a price. The no is about a quote that no request could carry. */
-export const signQuote = async ({ signer }: Parts, { user_id, order, profile, hold_s = HOLD_DEFAULT_S }: ToSign, quote: Quote, versions: readonly number[], now_ms: number):
+export const signQuote = async ({ signer }: Parts, { user_id, order, profile, badges, hold_s = HOLD_DEFAULT_S }: ToSign, quote: Quote, versions: readonly number[], now_ms: number):
   Promise<{ quote: string; quote_ends_at: string } | No> => {
   const ends_ms = now_ms + hold_s * 1_000
   const body = encodeAllocation({ ...quote, order_id: "", user_id: "", request_id: "", hold_ms: 0, lines: [], applied: allocatedOf(quote.applied, order.lines), rejected: undefined })
-  const token: Token = [FORMAT, userHash(user_id), marksOf(order), now_ms, ends_ms, profile ?? 0, [...versions], body]
+  const token: Token = [FORMAT, userHash(user_id), marksOf(order), now_ms, ends_ms, profile ?? 0, [...versions], badges ?? 0, body]
   const text = await signer.sign(deflateRawSync(JSON.stringify(token)), now_ms)
   if (text.length > TOKEN_CHARS_MAX) return { outcome: "request_invalid", field: "hold", detail: "hold makes a quote that is too large to be sent back." }
   return { quote: text, quote_ends_at: new Date(ends_ms).toISOString() }
@@ -91,12 +95,15 @@ export const signQuote = async ({ signer }: Parts, { user_id, order, profile, ho
 export const readSigned = async ({ signer }: Parts, token: string, user_id: string, order: Order, now_ms: number): Promise<Signed | { no: No }> => {
   const text = await signer.read(token, now_ms)
   if (!text) return { no: { outcome: "quote_unsigned" } }
-  const [format, user, marks, signed_ms, ends_ms, profile, versions, body] = JSON.parse(inflateRawSync(text).toString()) as Token
+  const [format, user, marks, signed_ms, ends_ms, profile, versions, badges, body] = JSON.parse(inflateRawSync(text).toString()) as Token
   if (format !== FORMAT) return { no: { outcome: "quote_unsigned" } }
   const changed = [...(user === userHash(user_id) ? [] : ["user_id"]), ...changedFields(marks, marksOf(order))]
   if (changed.length > 0) return { no: { outcome: "quote_mismatch", changed } }
   if (now_ms >= ends_ms) return { no: { outcome: "quote_ended", quote_ended_at: new Date(ends_ms).toISOString() } }
   const lines = order.lines.map(({ line_id, quantity, unit_price_minor }) => ({ line_id, quantity, refunded: 0, unit_price_minor }))
   const quote = { ...pricedOf({ ...decodeAllocation(body), lines }), rejected: [] }
-  return { quote, coupon_ids: quote.applied.map(({ coupon_id }) => coupon_id), versions, profile: profile === 0 ? undefined : profile, signed_ms }
+  return {
+    quote, coupon_ids: quote.applied.map(({ coupon_id }) => coupon_id), versions, profile: profile === 0 ? undefined : profile, signed_ms,
+    order: badges === 0 ? order : { ...order, badges },
+  }
 }
