@@ -31,7 +31,7 @@ const hashText = (text: string, chars: number): string => hash("sha256", text, "
 export const hashBytes = (user: string): Buffer => Buffer.from(user, "base64url")
 
 /** 128 bits of a user's id, the same for any client: 22 characters of base64url. */
-export const userHash = (user_id: string): string => hash("sha256", user_id, "buffer").subarray(0, 16).toString("base64url")
+export const userHash = (user_id: string): string => sha256(user_id).subarray(0, 16).toString("base64url")
 
 /** The cell of a user hash: its first 32 bits, big endian, mod `cells`. */
 export const cellOf = (user: string, cells: number): number =>

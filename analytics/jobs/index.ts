@@ -1,4 +1,5 @@
 /** The jobs of the house, in the order in which they are named in reports. */
 import type { Job } from "../job.ts"
+import { badges } from "./badges.ts"
 
-export const JOBS: readonly Job[] = []
+export const JOBS: readonly Job[] = [badges]

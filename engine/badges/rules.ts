@@ -46,8 +46,8 @@ export const IN_MAX = 64
 export const GRACE_MONTHS_MAX = 24
 export const RIGHTS_MAX = 32
 
-/** The columns of a feed that are no fields. */
-const NOT_FIELDS = ["user_pin", "dt"]
+/** The columns of a feed, and of what is kept of it, that are no fields. */
+const NOT_FIELDS = ["user_pin", "dt", "day", "import_no", "row"]
 
 export const isField = (condition: When): condition is FieldCondition => "field" in condition
 export const isBadge = (condition: When): condition is BadgeCondition => "badge" in condition

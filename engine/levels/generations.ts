@@ -1,8 +1,8 @@
 /**
  * Generations of badge levels: which month was published last, and by which rules.
  *
- * The monthly job publishes a generation in one transaction; a rollback is a newer generation of an earlier run. What a generation says is never
- * changed, so a process keeps what it has read of one.
+ * The one that counts is that of the latest month whose run is published: publishing and rolling back move one pointer. What a generation says
+ * is never changed, so a process keeps what it has read of one.
  */
 import type { Rules } from "../badges/rules.ts"
 import { answeringPostgres } from "../store/away.ts"
@@ -51,7 +51,9 @@ export const openGenerations = (sql: Sql) => {
   return {
     /** The one that counts, as Postgres has it now; nothing before the first. */
     latest: () => answeringPostgres(async () =>
-      learn((await sql<GenerationRow[]>`select generation, period, users, blocks, rules from level_generations order by generation desc limit 1`)[0])),
+      learn((await sql<GenerationRow[]>`
+        select g.generation, g.period, g.users, g.blocks, g.rules from run_periods p join level_generations g using (run_id)
+        where p.job = 'badges' and p.set_name = '' order by p.period desc limit 1`)[0])),
     /** One by its number. */
     byNumber: async (generation: number): Promise<Generation | undefined> => known.get(generation) ?? answeringPostgres(async () =>
       learn((await sql<GenerationRow[]>`select generation, period, users, blocks, rules from level_generations where generation = ${generation}`)[0])),

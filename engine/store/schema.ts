@@ -117,17 +117,19 @@ export const badgeVersions = pgTable("badge_versions", {
 
 // ── What the jobs publish for the hot path ───────────────────────────────────────────────────────────────────────
 
-/** A published month's levels of all users; the highest generation is the one that counts. */
+/**
+ * A run's levels of all users. The one that counts is that of the latest month with a published run, so it becomes visible, and is rolled back,
+ * with the run's pointer.
+ */
 export const levelGenerations = pgTable("level_generations", {
   generation: integer().primaryKey().generatedAlwaysAsIdentity(),
-  run_id: text().notNull(),
+  run_id: text().notNull().unique(),
   /** YYYY-MM */
   period: text().notNull(),
   /** [[badge_no, version]…]: a level names its badge by its place here. */
   rules: json().notNull(),
   users: whole().notNull(),
   blocks: integer().notNull(),
-  created_ms: whole().notNull(),
 })
 
 /** The levels of the users whose hash lies in one of `blocks` equal ranges, packed as engine/badges/packed.ts says, sorted by hash. */
@@ -137,6 +139,31 @@ export const levelBlocks = pgTable("level_blocks", {
   users: integer().notNull(),
   body: bytes().notNull(),
 }, (table) => [primaryKey({ columns: [table.generation, table.block] })])
+
+/** How far the rights of a published run have been issued, file by file. */
+export const badgeRights = pgTable("badge_rights", {
+  run_id: text().notNull(),
+  output: text().notNull(),
+  /** Rows of the output, in its order, that have been asked for. */
+  done: whole().notNull(),
+  issued: whole().notNull(),
+  repeated: whole().notNull(),
+  refused: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.run_id, table.output] })])
+
+/** Rights that could not be issued, until they are. */
+export const badgeRefusals = pgTable("badge_refusals", {
+  period: text().notNull(),
+  badge_id: idText().notNull(),
+  level: integer().notNull(),
+  campaign_id: idText().notNull(),
+  user_id: idText().notNull(),
+  run_id: text().notNull(),
+  /** The outcome that the issue was answered. */
+  code: text().notNull(),
+  tries: integer().notNull(),
+  settled: boolean().notNull(),
+}, (table) => [primaryKey({ columns: [table.period, table.badge_id, table.level, table.campaign_id, table.user_id] })])
 
 // ── What the journal says ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -33,6 +33,7 @@ const activated = async (more?: object): Promise<string> => {
 }
 /** Publish and load: the level that each user has of one badge, and how many months ago he reached it. */
 const publish = async (badge_id: string, users: Readonly<Record<string, [level: number, age: number]>>, period = "2026-05") => {
+  await shop.parts.postgres.sql`delete from run_periods where job = 'badges'`
   await publishLevels(shop.parts.postgres.sql, period, [{ badge_id, version: 1 }], new Map(Object.entries(users).map(([user_id, [level, age]]) => [user_id, [{ badge: 0, level, age }]])))
   await loadLevels(shop.parts, log, shop.clock.now_ms())
 }
@@ -151,7 +152,7 @@ test("levels: the month before leaves Redis when nobody reads it any more, and n
   expect(await kept()).toBeGreaterThanOrEqual(2)
   const later_ms = shop.clock.now_ms() + 61_000
   await loadLevels(shop.parts, log, later_ms)
-  const [latest] = await shop.parts.postgres.sql<{ generation: number }[]>`select max(generation) as generation from level_generations`
+  const [latest] = await shop.parts.postgres.sql<{ generation: number }[]>`select generation from level_generations g join run_periods p using (run_id) where p.job = 'badges' order by p.period desc limit 1`
   expect(await redis.hget(levelsKey(0), "generation")).toBe(String(latest!.generation))
   expect(await redis.hget(levelsKey(0), "old")).toBeNull()
   for (const [user_id, [level]] of Object.entries(users).slice(0, 100)) expect((await readLevels(shop.parts, userHash(user_id)))[0]).toMatchObject({ level, period: "2026-06" })
@@ -162,7 +163,6 @@ test("levels: a user with four of them takes at most 40 bytes of Redis", async (
   const users = 40_000
   const four = badges.map((_, badge) => ({ badge, level: 2, age: 7 }))
   const own = await openShop({ cells: 1, own: true })
-  await own.parts.postgres.sql`truncate level_generations, level_blocks`
   for (const badge_id of badges) await yes(own.call("PUT", `/v1/badges/${badge_id}`, wealth()))
   await publishLevels(own.parts.postgres.sql, "2026-05", badges.map((badge_id) => ({ badge_id, version: 1 })), new Map(Array.from({ length: users }, (_, i) => [`user-${i}`, four])))
   const used = async () => Number(/^used_memory:(\d+)/m.exec(await mastersOf(own.parts.redis)[0]!.info("memory"))![1])

@@ -1,4 +1,5 @@
 /** Levels as the monthly job publishes them: a generation with its blocks, written straight into the tables. */
+import { randomBytes } from "node:crypto"
 import type { Sql } from "../../engine/store/postgres.ts"
 import { blocksFor, packBlock, packLevels, type PackedLevel, rangeOf } from "../../engine/badges/packed.ts"
 import { hashBytes, userHash } from "../../lua/keys.ts"
@@ -8,9 +9,11 @@ export const publishLevels = async (sql: Sql, period: string, badges: readonly {
   const rows = [...users].map(([user_id, levels]) => ({ hash: hashBytes(userHash(user_id)), levels: packLevels(levels) })).sort((a, b) => a.hash.compare(b.hash))
   const rules: [number, number][] = []
   for (const { badge_id, version } of badges) rules.push([(await sql<{ badge_no: number }[]>`select badge_no from badges where badge_id = ${badge_id}`)[0]!.badge_no, version])
+  const run_id = randomBytes(9).toString("hex")
   return sql.begin(async (tx) => {
+    await tx`insert into run_periods (job, period, set_name, run_id) values ('badges', ${period}, '', ${run_id}) on conflict (job, period, set_name) do update set run_id = ${run_id}`
     const [made] = await tx<{ generation: number }[]>`
-      insert into level_generations (run_id, period, rules, users, blocks, created_ms) values ('test', ${period}, ${JSON.stringify(rules)}::text::json, ${users.size}, ${blocks}, 0) returning generation`
+      insert into level_generations (run_id, period, rules, users, blocks) values (${run_id}, ${period}, ${JSON.stringify(rules)}::text::json, ${users.size}, ${blocks}) returning generation`
     for (let block = 0; block < blocks; block++) {
       const own = rows.filter(({ hash }) => rangeOf(hash, blocks) === block)
       await tx`insert into level_blocks (generation, block, users, body) values (${made!.generation}, ${block}, ${own.length}, ${packBlock(own)})`

@@ -1,0 +1,160 @@
+/**
+ * A month of badges: from the rows of the score feed and the levels of the month before to levels, events and explanations.
+ *
+ * What must stay true: a text becomes a number once, in the first pass, which also spreads the users over shards by their hash. From there
+ * on a shard is a month of its own: no user of one looks at another, so memory is bounded by a shard, processor time grows with the users and
+ * not faster, and shards may run on as many machines as there are. Every output has an order without ties.
+ */
+import { type Duck, quoted } from "../duck.ts"
+import { type Compiled, eventsOf, explanationsOf, judge, levelsOf, masksOf, maskOf, parseValues, readValues, rightsOf } from "./compile.ts"
+
+/** Rows of the feed in one shard, about; more rows make sixteen times as many shards. */
+export const SHARD_ROWS_MAX = 800_000
+const HEX = 16
+const DIGITS_MAX = 3
+
+/** How many hex digits of a user's hash name a shard. */
+export const shardDigits = (rows: number): number => {
+  for (let digits = 0; digits < DIGITS_MAX; digits++) if (rows <= SHARD_ROWS_MAX * HEX ** digits) return digits
+  return DIGITS_MAX
+}
+/** The shards' names: the first digits of their users' hashes. */
+export const shardsOf = (digits: number): string[] => Array.from({ length: HEX ** digits }, (_, i) => digits === 0 ? "" : i.toString(HEX).padStart(digits, "0"))
+
+/** How an output of a shard is called: `levels`, or `levels_a` where there are sixteen. */
+export const shardName = (output: string, shard: string): string => shard === "" ? output : `${output}_${shard}`
+
+export interface Month {
+  readonly compiled: Compiled
+  /** YYYY-MM */
+  readonly period: string
+  readonly digits: number
+  /** The relation of the feed's rows: user_pin, dt, import_no, row, and a text for each field. */
+  readonly scores: string
+  /** Of each badge that had levels in the month before, its place in that run. */
+  readonly was: ReadonlyMap<string, number>
+  /** The relation of a shard's levels of the month before, as `levelsOf` has written them; NO_LEVELS where there are none. */
+  readonly previous: (shard: string) => string
+  readonly progress: (step: string, part?: number) => void
+  readonly signal: AbortSignal
+  /** Write an output of a shard. */
+  readonly write: (output: { readonly name: string; readonly select: string; readonly key: readonly string[] }) => Promise<unknown>
+}
+
+/** What was seen of a month, badge by badge. */
+export interface Seen {
+  readonly users: number
+  readonly without_row: number
+  readonly badges: readonly {
+    readonly badge_id: string; readonly version: number
+    readonly levels: readonly { readonly level: number; readonly users: number }[]
+    readonly events: Readonly<Record<"new" | "up" | "down" | "lost" | "same", number>>
+  }[]
+  /** Of each field's values in the rows that were judged: how many were missing, and how many no number. */
+  readonly fields: readonly { readonly field: string; readonly missing: number; readonly not_a_number: number }[]
+}
+
+/** Read the feed once: whole numbers, and each user's shard. Answers where a shard's rows lie. */
+const spread = async (duck: Duck, { compiled, digits, scores }: Month): Promise<(shard: string) => string> => {
+  const folder = `${(await duck.one<{ folder: string }>("select current_setting('temp_directory') as folder")).folder}/spread`
+  const key = "dt, import_no, row"
+  const rows = compiled.values.length === 0 ? `select user_pin as user_id, ${key} from ${scores}`
+    : `select user_pin as user_id, ${key}, ${readValues(compiled)} from (select *, ${parseValues(compiled)} from ${scores}) as parsed`
+  if (digits === 0) {
+    await duck.run(`create or replace temp table spread as ${rows}`)
+    return () => "spread"
+  }
+  await duck.run(`copy (select hash_prefix(user_hash(user_id), ${digits}) as shard, * from (${rows})) to ${quoted(folder)} (format parquet, partition_by (shard), compression lz4, overwrite_or_ignore true)`)
+  const there = new Set((await duck.all<{ shard: string }>(`select distinct split_part(split_part(file, 'shard=', 2), '/', 1) as shard from glob(${quoted(`${folder}/*/*.parquet`)})`)).map(({ shard }) => shard))
+  const empty = `(select * from (${rows}) where false)`
+  return (shard) => there.has(shard) ? `read_parquet(${quoted(`${folder}/shard=${shard}/*.parquet`)}, hive_partitioning = false)` : empty
+}
+
+/** The users of a shard: the latest row of each, and the levels that they had. */
+const usersOf = ({ compiled, was }: Month, rows: string, previous: string): string => {
+  const { badges, values } = compiled
+  const masks = masksOf(compiled)
+  const columns = [...values.map(({ column }) => column), ...masks.flatMap((mask) => [`missing_${mask}`, `unread_${mask}`])]
+  // A user without a row has no value: every one of them is missing.
+  const all = (mask: number) => values.reduce((sum, _, nth) => maskOf(nth).mask === mask ? sum + maskOf(nth).bit : sum, 0n)
+  const before = badges.map(({ badge_id, place }) => {
+    const then = was.get(badge_id)
+    return then === undefined ? `0 as p${place}, cast(null as integer) as q${place}, 0 as g${place}`
+      : `coalesce(before.level_${then}, 0) as p${place}, before.since_${then} as q${place}, coalesce(before.low_${then}, 0) as g${place}`
+  })
+  return `select coalesce(latest.user_id, before.user_id) as user_id, case when latest.user_id is null then 0 else 1 end as has_row,
+    ${[...values.map(({ column }) => `latest.${column} as ${column}`), ...masks.map((mask) => `coalesce(latest.missing_${mask}, ${all(mask)}) as missing_${mask}, coalesce(latest.unread_${mask}, 0) as unread_${mask}`), ...before].join(", ")}
+    from (select ${["user_id", ...columns].join(", ")} from (select *, row_number() over (partition by user_id order by dt desc, import_no desc, row desc) as nth from ${rows}) as ranked where nth = 1) as latest
+    full join ${previous} as before on latest.user_id = before.user_id`
+}
+
+/** Judge every shard of a month and write its outputs. */
+export const judgeMonth = async (duck: Duck, month: Month): Promise<Seen> => {
+  const { compiled, period, digits, previous, progress, signal, write } = month
+  const { badges } = compiled
+  progress("reading the feed")
+  const rowsOf = await spread(duck, month)
+  const shards = shardsOf(digits)
+  const counts = new Map<string, number>()
+  const count = (key: string, more: number) => counts.set(key, (counts.get(key) ?? 0) + more)
+  for (const [i, shard] of shards.entries()) {
+    signal.throwIfAborted()
+    progress("judging", i / shards.length)
+    await duck.run(`create or replace temp table judged as select * from ${judge(compiled, `(${usersOf(month, rowsOf(shard), previous(shard))}) as both_of`)} order by user_id`)
+    await write({ name: shardName("levels", shard), key: ["user_id"], select: levelsOf(compiled, period, "judged") })
+    await write({ name: shardName("events", shard), key: ["user_id"], select: eventsOf(compiled, "judged") })
+    await write({ name: shardName("explanations", shard), key: ["user_id"], select: explanationsOf(compiled, "judged") })
+    const rights = rightsOf(compiled, period, "judged")
+    if (rights) await write({ name: shardName("rights", shard), key: ["user_id", "badge_id", "campaign_id"], select: rights })
+    for (const row of await duck.all<{ kind: string; a: number; b: number; users: number }>(`
+      select 'user' as kind, has_row as a, 0 as b, count(*) as users from judged group by has_row
+      ${badges.map(({ place }) => `union all select 'badge ${place}', p${place}, l${place}, count(*) from judged group by p${place}, l${place}`).join(" ")}
+      ${masksOf(compiled).map((mask) => `union all select 'mask ${mask}', missing_${mask}, unread_${mask}, count(*) from judged where has_row = 1 group by missing_${mask}, unread_${mask}`).join(" ")}`)) {
+      count(`${row.kind} ${row.a} ${row.b}`, row.users)
+    }
+  }
+  await duck.run("drop table if exists judged; drop table if exists spread")
+  return seenFrom(compiled, counts)
+}
+
+const seenFrom = ({ badges, values }: Compiled, counts: ReadonlyMap<string, number>): Seen => {
+  const users = [...counts].filter(([key]) => key.startsWith("user ")).reduce((sum, [, more]) => sum + more, 0)
+  return {
+    users, without_row: counts.get("user 0 0") ?? 0,
+    badges: badges.map(({ badge_id, version, place, rules }) => {
+      const moves = [...counts].filter(([key]) => key.startsWith(`badge ${place} `)).map(([key, number]) => {
+        const [from, to] = key.split(" ").slice(2).map(Number) as [number, number]
+        return { from, to, number }
+      })
+      const sum = (holds: (from: number, to: number) => boolean): number => moves.reduce((total, { from, to, number }) => holds(from, to) ? total + number : total, 0)
+      const levels = [...new Set([0, ...rules.levels.map(({ level }) => level), ...moves.map(({ to }) => to)])].sort((a, b) => a - b)
+      return {
+        badge_id, version,
+        levels: levels.map((level) => ({ level, users: sum((_, to) => to === level) })),
+        events: {
+          new: sum((from, to) => from === 0 && to > 0), up: sum((from, to) => from > 0 && to > from), down: sum((from, to) => to > 0 && to < from),
+          lost: sum((from, to) => from > 0 && to === 0), same: sum((from, to) => from > 0 && to === from),
+        },
+      }
+    }),
+    fields: values.map(({ field }, nth) => {
+      const { mask, bit } = maskOf(nth)
+      const masks = [...counts].filter(([key]) => key.startsWith(`mask ${mask} `)).map(([key, number]) => ({ bits: key.split(" ").slice(2).map(BigInt) as [bigint, bigint], number }))
+      const sum = (which: 0 | 1): number => masks.reduce((total, { bits, number }) => (bits[which] & bit) === 0n ? total : total + number, 0)
+      return { field, missing: sum(0), not_a_number: sum(1) }
+    }),
+  }
+}
+
+/** What the conditions of a run are: how `met`, `missing_n` and `margin_n` are read. */
+export const conditionRows = ({ badges }: Compiled) => badges.flatMap(({ badge_id, version, place, conditions }) => conditions.map(({ condition, level, place: at, of, column, thresholds }) => ({
+  badge_id, version, met_column: `met_${place}`, condition, level, place: at, value_column: column,
+  field: "field" in of ? of.field : null, badge: "badge" in of ? of.badge : null, op: of.op, threshold: thresholds.join(","),
+})))
+export const CONDITION_COLUMNS = {
+  badge_id: "varchar", version: "integer", met_column: "varchar", condition: "integer", level: "integer", place: "integer", value_column: "varchar",
+  field: "varchar", badge: "varchar", op: "varchar", threshold: "varchar",
+} as const
+
+/** A relation without rows: there is no month before. */
+export const NO_LEVELS = "(select cast(null as varchar) as user_id where false)"
