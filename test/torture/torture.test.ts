@@ -11,11 +11,13 @@ import { runOnce } from "./run.ts"
 const TREE = resolve(import.meta.dir, "..", "..")
 const SEED = Number(process.env["SCRIP_TORTURE_SEED"] ?? Math.floor(Math.random() * 2 ** 31))
 const KILLS = Number(process.env["SCRIP_TORTURE_KILLS"] ?? 3)
+/** Half of the runs are over several cells, so that leases are put to the test too. */
+const CELLS = SEED % 2 === 0 ? 1 : 7
 const RUN_MS_MAX = 180_000
 
 test(`${KILLS} kills among other violence: nothing is lost, doubled or spent twice`, async () => {
-  console.log(`torture: SCRIP_TORTURE_SEED=${SEED} SCRIP_TORTURE_KILLS=${KILLS}`)
-  const result = await runOnce({ seed: SEED, layout: "split", kills: KILLS, minutes: 0.5, cells: 1, tree: TREE })
+  console.log(`torture: SCRIP_TORTURE_SEED=${SEED} SCRIP_TORTURE_KILLS=${KILLS}, ${CELLS} cells`)
+  const result = await runOnce({ seed: SEED, layout: "split", kills: KILLS, minutes: 0.5, cells: CELLS, tree: TREE })
   console.log(`torture: ${sentenceOf(result)} ${result.strikes.map(({ name }) => name).join(" ")}`)
   expect(result.findings).toEqual([])
   expect(result.checked.filter(({ faults }) => faults.length > 0)).toEqual([])
