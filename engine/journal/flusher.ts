@@ -293,12 +293,20 @@ export const flushOnce = async (parts: FlushParts, states: readonly CellFlush[])
 export interface Pace {
   /** Pause after a batch that left nothing behind, so that the next is worth a commit. */
   readonly gather_ms: number
+  /** The same while much comes. */
+  readonly busy_gather_ms: number
   /** Longest pause while nothing comes. */
   readonly idle_ms_max: number
 }
 
-/** Answers do not wait for Postgres: batches may gather, and a commit serves more of them. */
-export const PACE: Pace = { gather_ms: 20, idle_ms_max: 20 }
+/**
+ * Answers do not wait for Postgres: batches may gather, and a commit serves more of them. A batch is a dozen statements however small it
+ * is: at 4,000 acts a second batches of 80 ms instead of 20 take a tenth off the processor time of Postgres and of this process for an
+ * act (2026-11-22). A reader of a list waits for them, so where little comes they stay short.
+ */
+export const PACE: Pace = { gather_ms: 20, busy_gather_ms: 80, idle_ms_max: 20 }
+/** From so many entries in one batch on, much comes. */
+const BUSY_ENTRIES = 50
 const IDLE_MS_MIN = 2
 /** A stopped cell is looked at again after this long. */
 const STOPPED_MS = 5_000
@@ -336,7 +344,7 @@ export const flushForever = async (loop: FlushLoop): Promise<void> => {
       if (flushed.entries > 0) onFlushed?.(flushed, performance.now() - began)
       if (signal.aborted && flushed.entries === 0) return
       idle_ms = flushed.entries > 0 ? IDLE_MS_MIN : Math.min(idle_ms * 2, pace.idle_ms_max)
-      wait_ms = flushed.is_full || signal.aborted ? 0 : flushed.entries > 0 ? pace.gather_ms : idle_ms
+      wait_ms = flushed.is_full || signal.aborted ? 0 : flushed.entries >= BUSY_ENTRIES ? pace.busy_gather_ms : flushed.entries > 0 ? pace.gather_ms : idle_ms
     } catch (fault) {
       if (away_ms === 0) log.error("the journals cannot be flushed now", faultFields(fault))
       away_ms = Math.min(Math.max(away_ms * 2, AWAY_MS_MIN), AWAY_MS_MAX)
