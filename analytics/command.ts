@@ -6,8 +6,10 @@
  */
 import { constants, setPriority } from "node:os"
 import { JOBS } from "./jobs/index.ts"
-import { type Ask, jobCommand, type Out } from "./job_command.ts"
+import { importCommand } from "./import_command.ts"
+import { jobCommand, type Out } from "./job_command.ts"
 import { openLake } from "./lake.ts"
+import type { House } from "./runner.ts"
 import { readSettings, type Settings } from "./settings.ts"
 import { openTables } from "./tables.ts"
 
@@ -15,10 +17,12 @@ const STOP_S_MAX = 2
 
 const run = async (settings: Settings, out: Out, signal: AbortSignal): Promise<number> => {
   const [command = "", ...words] = settings.words ?? []
-  const sql = openTables(settings.database_url)
+  const { database_url, lake_dir, time_zone, memory_mb, threads, api, cwd = "." } = settings
+  const sql = openTables(database_url)
   try {
-    const ask: Ask = { words, settings, signal, house: { sql, lake: openLake(settings.lake_dir), time_zone: settings.time_zone, memory_mb: settings.memory_mb, threads: settings.threads, api: settings.api, signal, progress: out.progress } }
-    if (command === "job") return await jobCommand(ask, JOBS, out)
+    const house: House = { sql, lake: openLake(lake_dir), time_zone, memory_mb, threads, api, signal, progress: out.progress }
+    if (command === "job") return await jobCommand({ words, house, settings, signal }, JOBS, out)
+    if (command === "import") return await importCommand(words, cwd, house, out)
     throw new Error(`there is no command ${command}`)
   } finally {
     await sql.end({ timeout: STOP_S_MAX })

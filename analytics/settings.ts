@@ -15,6 +15,8 @@ export interface Settings {
   readonly api?: { readonly url: string; readonly key: string }
   /** What a command was asked; nothing for the scheduler. */
   readonly words?: readonly string[]
+  /** Where he who asked stands: a file's name is read from there. */
+  readonly cwd?: string
 }
 
 const LINE_CHARS_MAX = 1_000_000

@@ -74,7 +74,7 @@ export const runSidecar = async (env: Readonly<Record<string, string | undefined
     })
     // Ctrl-C in a terminal reaches the child too; we wait for its end either way.
     for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => child.kill(name))
-    child.stdin.write(`${JSON.stringify({ ...settings, words })}\n`)
+    child.stdin.write(`${JSON.stringify({ ...settings, words, cwd: env["INIT_CWD"] ?? process.cwd() })}\n`)
     await child.stdin.flush()
     return await child.exited
   } catch (fault) {
