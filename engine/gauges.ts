@@ -4,15 +4,18 @@
  */
 import { COUPON_HASH_CHARS, quotaKey } from "../lua/keys.ts"
 import { unpack } from "../lua/records.ts"
-import type { Metrics } from "./http/metrics.ts"
+import type { Metrics, Sample } from "./http/metrics.ts"
 import { cursorOf, tailOf } from "./journal/caught_up.ts"
 import { cellsOf, type Parts } from "./parts.ts"
-import { readBudgetSums } from "./quota/sums.ts"
+import { readBudgetSums, readLeases, type Leases } from "./quota/sums.ts"
+import { leaseTally } from "./quota/tally.ts"
 import type { Clock } from "./store/clock.ts"
 import { ask, askNode, mastersOf } from "./store/redis.ts"
 
 /** So many budgets are shown, those of the latest months first. */
 const BUDGETS_MAX = 200
+/** So many quotas of each kind are shown with their leases, the newest first. */
+const LEASES_MAX = 50
 /** So many wallets are weighed, and so many keys are passed over to find them. */
 const WALLETS_MAX = 50
 const SCANS_MAX = 20
@@ -48,6 +51,36 @@ const weighWallets = async ({ redis }: Parts): Promise<{ bytes: number; coupons:
   return { bytes, coupons }
 }
 
+/** What leases cost, and where quotas are: only where there are several cells. */
+const showLeases = (metrics: Metrics, parts: Parts): void => {
+  const tally = leaseTally(parts)
+  const counter = (name: string, says: string, read: () => readonly Sample[]) => metrics.gauge({ name, says, type: "counter", read })
+  counter("scrip_lease_acts_waited_total", "Acts that waited for a grant, each once.", () => [{ value: tally.acts_waited }])
+  counter("scrip_lease_waits_total", "Waits for a grant, by how they ended.", () =>
+    Object.entries(tally.waits).map(([outcome, value]) => ({ labels: { outcome }, value })))
+  counter("scrip_lease_grants_total", "Grants that somebody waited for, and those that came early.", () =>
+    [{ labels: { asked: "waited" }, value: tally.grants_waited }, { labels: { asked: "early" }, value: tally.grants_early }])
+  counter("scrip_lease_recalls_total", "Rounds in which every cell was asked for what it does not use.", () => [{ value: tally.recalls }])
+  counter("scrip_lease_idle_returns_total", "Leases that went back because nobody used them.", () => [{ value: tally.returns_idle }])
+  counter("scrip_lease_told_again_total", "Messages that were told again because one side did not have them.", () => [{ value: tally.told_again }])
+  const parted = (labels: Record<string, string>, { leased, idle }: Leases): Sample[] =>
+    [{ labels: { ...labels, part: "leased" }, value: leased }, { labels: { ...labels, part: "idle" }, value: idle }]
+  metrics.gauge({
+    name: "scrip_lease_minor", says: "Money of each budget that is lent to cells, and what of it they do not use, in minor units.",
+    read: async () => {
+      const budgets = [...parts.catalogue.budgets()].toSorted((a, b) => b.opens_ms - a.opens_ms).slice(0, LEASES_MAX)
+      return (await Promise.all(budgets.map(async ({ budget_no, budget_id }) => parted({ budget_id }, await readLeases(parts, `b${budget_no}`))))).flat()
+    },
+  })
+  metrics.gauge({
+    name: "scrip_lease_coupons", says: "Stock of each live campaign that is lent to cells, and what of it they do not use.",
+    read: async () => {
+      const live = [...parts.catalogue.campaigns()].filter(({ state }) => state === "live").toSorted((a, b) => b.campaign_no - a.campaign_no).slice(0, LEASES_MAX)
+      return (await Promise.all(live.map(async ({ campaign_no, campaign_id }) => parted({ campaign_id }, await readLeases(parts, `k${campaign_no}`))))).flat()
+    },
+  })
+}
+
 /** Register every gauge of a process. */
 export const showGauges = (metrics: Metrics, parts: Parts, clock: Clock): void => {
   metrics.gauge({
@@ -67,6 +100,7 @@ export const showGauges = (metrics: Metrics, parts: Parts, clock: Clock): void =
         ({ labels: { budget_id, line, part }, value: sums[i]![`${part}_minor`] })))
     },
   })
+  if (parts.cells > 1) showLeases(metrics, parts)
   metrics.gauge({
     name: "scrip_redis_bytes", says: "Memory that Redis uses, over all masters.",
     read: async () => {

@@ -9,8 +9,10 @@ import { JOURNAL_BYTES_MAX, newCellSweep, sweepForever } from "./journal/sweeper
 import { loadLevels } from "./levels/load.ts"
 import type { Log } from "./log.ts"
 import { type Loop, startEvery, startForever } from "./loop.ts"
+import { closeBehind } from "./operate/close_behind.ts"
 import { pushBehind } from "./operate/push.ts"
 import { agesOf, cellsOf, type Parts } from "./parts.ts"
+import { makeKeeper } from "./quota/keeper.ts"
 import { greet } from "./quota/post.ts"
 import { bankReader, takeLeases } from "./quota/restore.ts"
 import type { Clock } from "./store/clock.ts"
@@ -19,6 +21,9 @@ import type { Clock } from "./store/clock.ts"
 const PUSH_EVERY_MS = 1_000
 /** Between two looks for badge levels that Redis does not have. */
 const LEVELS_EVERY_MS = 1_000
+/** Between two looks at the leases of all cells, and at closes of budgets that were left. */
+const LEASES_EVERY_MS = 1_000
+const CLOSE_EVERY_MS = 10_000
 /** How long a cell that has to be rebuilt before it opens waits for its journal to be flushed. */
 const REBUILD_WAIT_MS = 30_000
 
@@ -60,13 +65,20 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log): Loop[] => {
   const flushes = cellsOf(parts).map(newCellFlush)
   const sweeps = cellsOf(parts).map(newCellSweep)
   const banks = bankReader(parts)
+  const keeper = cells > 1 ? makeKeeper(parts, log, clock.now_ms) : undefined
   return [
-    startForever("flusher", (signal) => flushForever({ redis, sql, log, cells, known: new Map(), states: flushes, pace: PACE, signal })),
+    startForever("flusher", (signal) => flushForever({
+      redis, sql, log, cells, known: new Map(), states: flushes, pace: PACE, signal, onFlushed: ({ used }) => keeper?.hear(used),
+    })),
     startForever("sweeper", (signal) => sweepForever({
       states: sweeps, signal, log,
       partsOf: (cell) => ({ redis, sql, log, cells, ages: agesOf(parts, clock.now_ms()), flushed_ms: flushes[cell]!.at_ms, journal_bytes_max: JOURNAL_BYTES_MAX }),
       onShut: (cell) => openOne(parts, banks, cell, clock, log),
     })),
+    ...(keeper ? [
+      startEvery("keeper", LEASES_EVERY_MS, log, keeper.look),
+      startEvery("closer", CLOSE_EVERY_MS, log, async () => { await closeBehind(parts, clock.now_ms()) }),
+    ] : []),
     startEvery("pusher", PUSH_EVERY_MS, log, async () => { await pushBehind(parts, clock.now_ms()) }),
     startEvery("levels", LEVELS_EVERY_MS, log, async () => { await loadLevels(parts, log, clock.now_ms()) }),
   ]

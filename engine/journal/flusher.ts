@@ -14,6 +14,7 @@
 import { faultFields, type Log } from "../log.ts"
 import { journalKey } from "../../lua/keys.ts"
 import { withinWait } from "../store/away.ts"
+import type { Used } from "../quota/keeper.ts"
 import { ask, type Servers } from "../store/redis.ts"
 import type { Sql } from "../store/postgres.ts"
 import { compareIds, idOf, rawOf, readEntry, textOf, type Entry, type EntryId, type Newer, type RawEntry } from "./entry.ts"
@@ -84,6 +85,8 @@ export interface Flushed {
   readonly oldest_ms: number
   /** Whether there was more than one batch takes. */
   readonly is_full: boolean
+  /** What the cells' leases have been used for, by the entries that were flushed. */
+  readonly used: readonly Used[]
   /** Cells that are stopped, and why. */
   readonly faults: readonly JournalFault[]
 }
@@ -243,9 +246,10 @@ const flushBatch = async (parts: FlushParts, states: readonly CellFlush[]): Prom
     if (newer && entries.length === 0) faults.push(new JournalFault(cell, { fault: "newer_format", expected: `${textOf(newer.id)} in our format`, found: `format ${newer.format}` }))
   }
   const busy = readings.filter(({ entries }) => entries.length > 0)
-  if (busy.length === 0) return { entries: 0, bytes: 0, quarantined: 0, oldest_ms: 0, is_full: false, faults }
+  if (busy.length === 0) return { entries: 0, bytes: 0, quarantined: 0, oldest_ms: 0, is_full: false, used: [], faults }
 
   let entries = 0, bytes = 0, quarantined = 0, oldest_ms = 0
+  const used: Used[] = []
   for (const { runs, batch, numbers } of await writeReadings(parts, busy)) {
     if (known.size + numbers.size > USERS_KNOWN_MAX) known.clear()
     for (const [hash, number] of numbers) known.set(hash, batch.users.get(hash) == null ? -number : number)
@@ -253,6 +257,8 @@ const flushBatch = async (parts: FlushParts, states: readonly CellFlush[]): Prom
       quarantined += 1
       log.error("an entry cannot be read and lies in quarantine", { cell, cursor: textOf(id), error: reason })
     }
+    for (const { cell, budget_no, held_minor, spent_minor } of batch.cellBudgets) used.push({ cell, name: `b${budget_no}`, used: held_minor + spent_minor })
+    for (const { cell, campaign_no, issued, revoked } of batch.cellCampaigns) used.push({ cell, name: `k${campaign_no}`, used: issued - revoked })
     for (const { cell, id, at_ms } of batch.cursors) {
       const { reading: { state, entries: read }, count } = runs.find(({ locked }) => locked.cell === cell)!
       const run_bytes = read.slice(0, count).reduce((sum, each) => sum + bytesOf(each), 0)
@@ -272,7 +278,7 @@ const flushBatch = async (parts: FlushParts, states: readonly CellFlush[]): Prom
     }
   }
   for (const state of states) if (state.flushed_since_trim >= TRIM_EVERY_ENTRIES) await trim(parts, state)
-  return { entries, bytes, quarantined, oldest_ms, is_full: busy.some(({ is_full }) => is_full), faults }
+  return { entries, bytes, quarantined, oldest_ms, is_full: busy.some(({ is_full }) => is_full), used, faults }
 }
 
 /**

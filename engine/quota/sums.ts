@@ -5,6 +5,7 @@ import { quotaKey, homeOf } from "../../lua/keys.ts"
 import { unpack } from "../../lua/records.ts"
 import type { Parts } from "../parts.ts"
 import { ask } from "../store/redis.ts"
+import { leftOf, sideOf } from "./post.ts"
 
 /** A quote may be told sums of this age. */
 const SUMS_AGE_MS_MAX = 1_000
@@ -35,6 +36,20 @@ export const readBudgetSums = async (parts: Parts, budget_no: number): Promise<B
   return { limit_minor, held_minor, spent_minor, available_minor: limit_minor - held_minor - spent_minor }
 }
 
+/** What is lent of a quota, and what of it the cells do not use. */
+export interface Leases { readonly leased: number; readonly idle: number }
+
+/** A quota's leases now, over every cell. */
+export const readLeases = async (parts: Parts, name: string): Promise<Leases> => {
+  const home = quotaKey(homeOf(name, parts.cells))
+  const [bank, cells] = await Promise.all([ask(parts.redis, home, (node) => node.hgetBuffer(home, `v${name}`)), readAll(parts, name)])
+  const leases = bank ? unpack("bank", bank).leases : []
+  return {
+    leased: leases.reduce((sum, [, granted, returned]) => sum + granted - returned, 0),
+    idle: cells.reduce((sum, bytes) => sum + leftOf(sideOf(name, bytes)), 0),
+  }
+}
+
 /** A campaign's counts now, over every cell; `version` is the lowest that a cell has. */
 export const readCampaignSums = async (parts: Parts, campaign_no: number): Promise<CampaignSums> => {
   const records = (await readAll(parts, `k${campaign_no}`)).map((bytes) => unpack("campaign", bytes))
@@ -45,16 +60,17 @@ export const readCampaignSums = async (parts: Parts, campaign_no: number): Promi
   }
 }
 
-const remembered = new WeakMap<Parts, Map<number, { at_ms: number; sums: Promise<BudgetSums> }>>()
+const remembered = new WeakMap<Parts, Map<number, { at_ms: number; read_at: number; sums: Promise<BudgetSums> }>>()
 
-/** A budget's sums, at most a second old; one read serves all who ask meanwhile. */
+/** A budget's sums, at most a second old, also where a replay's clock stands still; one read serves all who ask meanwhile. */
 export const budgetSums = (parts: Parts, budget_no: number, now_ms: number): Promise<BudgetSums> => {
   let ours = remembered.get(parts)
   if (!ours || ours.size > SUMS_MAX) remembered.set(parts, ours = new Map())
   const known = ours.get(budget_no)
-  if (known && Math.abs(now_ms - known.at_ms) < SUMS_AGE_MS_MAX) return known.sums
+  const read_at = performance.now()
+  if (known && Math.max(Math.abs(now_ms - known.at_ms), read_at - known.read_at) < SUMS_AGE_MS_MAX) return known.sums
   const sums = readBudgetSums(parts, budget_no)
-  ours.set(budget_no, { at_ms: now_ms, sums })
+  ours.set(budget_no, { at_ms: now_ms, read_at, sums })
   sums.catch(() => ours.delete(budget_no))
   return sums
 }

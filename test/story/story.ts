@@ -7,7 +7,7 @@ import { JOURNAL_BYTES_MAX, newCellSweep, sweepOnce } from "../../engine/journal
 import { verifyAll } from "../../engine/journal/verify.ts"
 import { quietLog } from "../../engine/log.ts"
 import { cellsOf } from "../../engine/parts.ts"
-import { openShop, type Shop } from "../support/shop.ts"
+import { CELLS, openShop, type Shop } from "../support/shop.ts"
 import { imbalances } from "./conservation.ts"
 
 const FLUSH_WAIT_MS = 20_000
@@ -26,7 +26,7 @@ export interface Story extends Shop {
 }
 
 /** Open a story's shop with so many cells. */
-export const openStory = async ({ cells = 1 }: { cells?: number } = {}): Promise<Story> => {
+export const openStory = async ({ cells = CELLS }: { cells?: number } = {}): Promise<Story> => {
   const shop = await openShop({ cells, own: true })
   const { parts, clock } = shop
   const { sql } = parts.postgres

@@ -16,6 +16,8 @@ import { openCells, startWorker } from "../../engine/worker.ts"
 import { apiOf, openParts } from "../../engine/wire.ts"
 import { beforeEnd, stack } from "./stack.ts"
 
+/** How many cells a shop has where a test does not say: the behaviour tests run over one and, by SCRIP_TEST_CELLS, over several. */
+export const CELLS = Number(process.env["SCRIP_TEST_CELLS"] ?? 1)
 /** Noon of a month's middle, far from every edge. */
 export const NOON = Date.UTC(2026, 5, 15, 12)
 const CONNECTIONS_MAX = 8
@@ -79,4 +81,4 @@ const open = async (cells: number, isOwn: boolean): Promise<Shop> => {
 let shared: Promise<Shop> | undefined
 
 /** The shop of this run; or one of the caller's own, with servers and a clock that nobody else touches. */
-export const openShop = ({ cells = 1, own = cells > 1 }: { cells?: number; own?: boolean } = {}): Promise<Shop> => own ? open(cells, true) : (shared ??= open(1, false))
+export const openShop = ({ cells = CELLS, own = cells !== CELLS }: { cells?: number; own?: boolean } = {}): Promise<Shop> => own ? open(cells, true) : (shared ??= open(CELLS, false))

@@ -1,0 +1,195 @@
+/**
+ * The lease keeper: it looks after leases beside the acts, so that hardly any act has to.
+ *
+ * It hears from the flusher what each cell has used, and refills a lease before it is empty. Each second it looks at every bank and cell:
+ * what one side has debited and the other has not got is told again, what nobody uses goes back, a cut that somebody left is finished,
+ * and a counter that comes near to what a number can say is cried out. It only proposes: every message is judged where it arrives, so
+ * keepers may be late, repeated or several.
+ */
+import { homeOf, quotaKey } from "../../lua/keys.ts"
+import { SHARES_PER_CELL } from "../../lua/grant.ts"
+import { unpack, type BankRecord } from "../../lua/records.ts"
+import type { Log } from "../log.ts"
+import { cellsOf, type QuotaParts } from "../parts.ts"
+import { ask } from "../store/redis.ts"
+import { changeLimit, readCut } from "./cut.ts"
+import { borrow, freeOf, giveBack, greet, isAway, leftOf, NOTHING, sideOf, tellGrant, tellReturn, type Side } from "./post.ts"
+import { leaseTally } from "./tally.ts"
+
+/** A lease is refilled when it lasts for less than this at the pace of its cell, or is half used. */
+const AHEAD_MS = 1_000
+/** The pace follows what was used within about so long. */
+const PACE_MS = 1_000
+/** So many refills are under way at once; the next flush asks for the others. */
+const REFILLS_MAX = 64
+/** A bank that had too little for a refill is not asked for one again before this. */
+const REFUSED_MS = 1_000
+/** Leases that were not used for so long go back but for what would be granted now, and after the longer time altogether. */
+const IDLE_MS = 1_000
+const IDLE_ALL_MS = 10 * 60_000
+/** Looks take at most a twentieth of the time, however many quotas there are. */
+const REST_PER_LOOK = 20
+/** Cells that are read at once. */
+const READS_MAX = 16
+/** A cut that stands so long has been left by whoever began it. */
+const CUT_LEFT_MS = 5_000
+/** Half of what a counter may come to: it is time to rebuild with counters anew. */
+export const COUNTER_ALARM = 2 ** 52
+
+/** What a cell has used of a quota since the last word: negative where more came back. */
+export interface Used { readonly cell: number; readonly name: string; readonly used: number }
+
+/** What the keeper thinks of a lease between two looks. */
+interface Pace { left: number | undefined; lent: number; per_ms: number; act: number; at: number; isAsking: boolean; rest_until: number }
+
+interface Seen<T> { readonly bytes: Buffer; readonly value: T; readonly since: number }
+
+export interface Keeper {
+  /** Hear what cells have used; what runs low is refilled beside. */
+  hear(used: readonly Used[]): void
+  /** Look at every bank and cell, unless the last look was too long for another so soon. */
+  look(): Promise<void>
+  /** The highest counter of the last look. */
+  counterMax(): number
+}
+
+/** A keeper of all quotas. */
+export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): Keeper => {
+  const { redis, cells } = parts
+  const tally = leaseTally(parts)
+  const paces = new Map<string, Pace>()
+  let seen = new Map<string, Seen<Side | BankRecord>>()
+  let behind = new Set<string>()
+  const cuts = new Map<string, number>()
+  let rest_until = 0, refills = 0, counter_max = 0
+
+  const paceOf = (name: string, cell: number): Pace => {
+    const key = `${cell} ${name}`
+    let pace = paces.get(key)
+    if (!pace) paces.set(key, pace = { left: undefined, lent: Infinity, per_ms: 0, act: 1, at: performance.now(), isAsking: false, rest_until: 0 })
+    return pace
+  }
+  const isLow = ({ left, lent, per_ms }: Pace): boolean => left === undefined || left < Math.min(per_ms * AHEAD_MS, lent / 2)
+
+  const refill = async (name: string, cell: number, pace: Pace): Promise<void> => {
+    const key = quotaKey(cell)
+    const bytes = await ask(redis, key, (node) => node.hgetBuffer(key, name))
+    if (!bytes) return
+    pace.left = leftOf(sideOf(name, bytes))
+    if (!isLow(pace)) return
+    const act = Math.ceil(pace.act)
+    const borrowed = await borrow(parts, name, { cell, want: act, least: act, is_early: 1 }, now_ms())
+    if (borrowed.outcome === "granted") {
+      pace.left = borrowed.left
+      pace.lent = borrowed.lent
+      tally.grants_early += 1
+    } else pace.rest_until = performance.now() + REFUSED_MS
+  }
+
+  const hear = (all: readonly Used[]): void => {
+    const at = performance.now()
+    for (const { cell, name, used } of all) {
+      const pace = paceOf(name, cell)
+      if (pace.left !== undefined) pace.left -= used
+      if (used <= 0) continue
+      pace.per_ms = pace.per_ms * Math.exp((pace.at - at) / PACE_MS) + used / PACE_MS
+      pace.act += (used - pace.act) / 4
+      pace.at = at
+      if (pace.isAsking || refills >= REFILLS_MAX || at < pace.rest_until || !isLow(pace)) continue
+      pace.isAsking = true
+      refills += 1
+      refill(name, cell, pace)
+        .catch((fault: unknown) => { if (!isAway(fault)) log.error("a lease cannot be refilled", { cell, step: name, error: String(fault) }) })
+        .finally(() => { pace.isAsking = false; refills -= 1 })
+    }
+  }
+
+  /** Everything that concerns leases, as it stands; what has not changed is not read out again. */
+  const readAll = async (at: number) => {
+    const next = new Map<string, Seen<Side | BankRecord>>()
+    const epochs = new Map<number, number>(), known = new Map<string, number>(), cutFields = new Map<string, string>()
+    const months = new Map<string, { opens_ms: number; closes_ms: number }>()
+    const readCell = async (cell: number): Promise<void> => {
+      const key = quotaKey(cell)
+      for (const [field, bytes] of Object.entries(await ask(redis, key, (node) => node.hgetallBuffer(key)))) {
+        if (field === "cell") epochs.set(cell, unpack("cell", bytes).epoch)
+        else if (field[0] === "e") known.set(`${cell} ${field.slice(1)}`, Number(bytes.toString()))
+        else if (field[0] === "a") { if (bytes.includes(" cut ")) cutFields.set(field.slice(1), bytes.toString()) }
+        else {
+          const id = `${cell} ${field}`, before = seen.get(id)
+          next.set(id, before?.bytes.equals(bytes) ? before : { bytes, since: at, value: field[0] === "v" ? unpack("bank", bytes) : sideOf(field, bytes) })
+          if (field[0] === "b" && homeOf(field, cells) === cell) months.set(field, unpack("budget", bytes))
+        }
+      }
+    }
+    const all = cellsOf(parts)
+    for (let i = 0; i < all.length; i += READS_MAX) await Promise.all(all.slice(i, i + READS_MAX).map(readCell))
+    return { next, epochs, known, cutFields, months }
+  }
+
+  const lookAt = async (): Promise<void> => {
+    const at = performance.now()
+    const { next, epochs, known, cutFields, months } = await readAll(at)
+    seen = next
+    const behind_now = new Set<string>(), cuts_now = new Set<string>()
+    counter_max = 0
+    for (const [id, { value }] of next) {
+      const [home_text = "", field = ""] = id.split(" ")
+      if (field[0] !== "v") continue
+      const home = Number(home_text), name = field.slice(1), bank = value as BankRecord
+      const epoch = epochs.get(home) ?? 0, share = Math.floor(Math.max(0, freeOf(bank)) / (SHARES_PER_CELL * cells))
+      const { opens_ms, closes_ms } = months.get(name) ?? { opens_ms: 0, closes_ms: 0 }
+      for (const [cell, granted, returned, , lent = 0] of bank.leases) {
+        counter_max = Math.max(counter_max, granted, returned, bank.total)
+        const lease = next.get(`${cell} ${name}`), side = (lease?.value ?? NOTHING) as Side
+        const its_epoch = known.get(`${cell} ${home}`) ?? 0
+        const pace = paces.get(`${cell} ${name}`)
+        if (pace) { pace.left = leftOf(side); pace.lent = lent || Infinity }
+        if (granted > side.granted || side.returned > returned || its_epoch < epoch) {
+          const sign = `${id} ${cell} ${granted} ${side.granted} ${side.returned} ${returned} ${its_epoch} ${epoch}`
+          behind_now.add(sign)
+          if (!behind.has(sign)) continue // most often it is on its way
+          tally.told_again += 1
+          if (its_epoch < epoch) await greet(parts, home, now_ms())
+          else if (granted > side.granted) await tellGrant(parts, name, cell, { epoch, granted_total: granted, opens_ms, closes_ms }, now_ms())
+          else await tellReturn(parts, name, { cell, epoch: its_epoch, ...side }, now_ms())
+          continue
+        }
+        const idle_ms = lease ? at - lease.since : 0
+        const keep = idle_ms >= IDLE_ALL_MS ? 0 : Math.min(share, lent)
+        if (idle_ms < IDLE_MS || leftOf(side) <= keep) continue
+        const given = await giveBack(parts, name, cell, keep, now_ms())
+        if (given.returned > returned && await tellReturn(parts, name, given, now_ms())) tally.returns_idle += 1
+      }
+      if (bank.cut !== undefined) {
+        const sign = `${name} ${bank.cut}`
+        cuts_now.add(sign)
+        if (!cuts.has(sign)) cuts.set(sign, at)
+        const change = readCut(bank.cut, cutFields.get(bank.cut) ?? "")
+        if (change && at - cuts.get(sign)! >= CUT_LEFT_MS) {
+          const { outcome } = await changeLimit(parts, { budget_no: Number(name.slice(1)), opens_ms, closes_ms, ...change }, now_ms())
+          log.warn("a cut that was left under way has been taken up", { step: name, outcome })
+        }
+      }
+    }
+    for (const sign of cuts.keys()) if (!cuts_now.has(sign)) cuts.delete(sign)
+    behind = behind_now
+    for (const [key, pace] of paces) if (!pace.isAsking && at - pace.at > IDLE_ALL_MS) paces.delete(key)
+    if (counter_max >= COUNTER_ALARM) log.error("a quota's counter is half of what a number can say", { step: "leases", rows: counter_max })
+  }
+
+  return {
+    hear,
+    look: async () => {
+      const began = performance.now()
+      if (began < rest_until) return
+      try {
+        await lookAt()
+      } catch (fault) {
+        if (!isAway(fault)) throw fault // a cell that is away is looked at the next time
+      }
+      rest_until = performance.now() + (performance.now() - began) * REST_PER_LOOK
+    },
+    counterMax: () => counter_max,
+  }
+}
