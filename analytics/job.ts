@@ -127,6 +127,8 @@ export interface Job {
    * What has been published with the inputs of today is not run again.
    */
   readonly schedule?: { readonly kind: PeriodKind; readonly periods_max: number }
+  /** Whether the schedule has anything to see to; yes where this is left out. */
+  readonly isWanted?: (sql: Sql) => Promise<boolean>
   readonly prepare?: (parts: JobParts) => Promise<void>
   readonly inputs: (parts: JobParts) => Promise<Inputs>
   readonly run: (work: Work) => Promise<Ran>

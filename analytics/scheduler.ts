@@ -42,7 +42,7 @@ export const requestedRuns = async (sql: Sql, waiting: readonly string[] = []): 
 
 /** The closed periods of a job that have no published run, the earliest first: months run in their order. */
 export const unpublishedPeriods = async (sql: Sql, job: Job, zone: string): Promise<Due[]> => {
-  if (!job.schedule) return []
+  if (!job.schedule || job.isWanted && !await job.isWanted(sql)) return []
   const { kind, periods_max } = job.schedule
   const closed = (await closedPeriods(sql, kind, zone, periods_max)).toReversed()
   if (closed.length === 0) return []

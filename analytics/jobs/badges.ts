@@ -65,6 +65,7 @@ export const badges: Job = {
   ],
   timeout_s: HOURS_MAX_S,
   schedule: { kind: "month", periods_max: MONTHS_MAX },
+  isWanted: async (sql) => (await sql`select 1 from badge_versions where activated_ms is not null limit 1`).length > 0,
 
   inputs: async (parts) => {
     const { sql, lake, period } = parts

@@ -1,5 +1,6 @@
 /** The jobs of the house, in the order in which they are named in reports. */
 import type { Job } from "../job.ts"
+import { badge_compensation } from "./badge_compensation.ts"
 import { badges } from "./badges.ts"
 
-export const JOBS: readonly Job[] = [badges]
+export const JOBS: readonly Job[] = [badges, badge_compensation]

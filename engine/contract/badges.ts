@@ -59,7 +59,7 @@ const Nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S)
 
 const DryRunOut = Type.Object({
   period: Month,
-  levels: Type.Array(Type.Object({ level: Type.Integer({ ...Count, description: "0: no level" }), users: Count }, closed)),
+  levels: Type.Array(Type.Object({ level: CountFromOne, users: Count }, closed)),
   events: Type.Object({ new: Count, up: Count, down: Count, lost: Count, same: Count }, closed),
   rights_cost_minor: Nullable(Type.Integer({ ...Money, description: "the most that a month's rights can cost; null where a campaign's terms do not bound it" })),
 }, closed)

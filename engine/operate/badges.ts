@@ -11,6 +11,7 @@ import type { ActivateBadgeAsk, BadgeAsk, PutBadgeAsk } from "../contract/badges
 import type { Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
 import type { Sql } from "../store/postgres.ts"
+import { dryRunOf } from "./dry_run.ts"
 import { mayTouch } from "./lines.ts"
 
 interface VersionRow { badge_no: number; version: number; line: string; body: Rules | string; fingerprint: string; activated_ms: number | null }
@@ -65,7 +66,8 @@ export const putBadgeWith = (parts: Parts) => async ({ badge_id, ...body }: PutB
     return { row, isRepeat: false }
   }))
   if ("no" in done) return done.no
-  return { outcome: "created", hit: done.isRepeat, body: { ...wrote(badge_id, done.row), dry_run: null } }
+  const dry_run = await dryRunOf(parts, badge_id, done.row.version, rules.rights ?? [], caller)
+  return { outcome: "created", hit: done.isRepeat, body: { ...wrote(badge_id, done.row), dry_run } }
 }
 
 /** Have a version judge every month from its effective month on. */

@@ -33,6 +33,7 @@ export interface Shop {
   readonly app: Hono
   readonly parts: Parts
   readonly clock: Clock
+  readonly database_url: string
   /** A key with every scope and line. */
   readonly key: string
   /** Call the API; the time is the shop's unless told, and telling moves the shop's forward. */
@@ -46,7 +47,8 @@ const open = async (cells: number, isOwn: boolean): Promise<Shop> => {
   const own = isOwn ? await servers.ownRedis() : undefined
   const redis = connectRedis(own?.redisUrl ?? servers.redisUrl, () => undefined)
   await redisReady(redis, REDIS_WAIT_MS)
-  const postgres = openPostgres(own ? await servers.freshDatabase() : servers.databaseUrl, CONNECTIONS_MAX)
+  const database_url = own ? await servers.freshDatabase() : servers.databaseUrl
+  const postgres = openPostgres(database_url, CONNECTIONS_MAX)
   const clock = replayClock()
   clock.told(NOON)
   const parts = await openParts(redis, postgres, { cells, zone: "UTC" })
@@ -64,7 +66,7 @@ const open = async (cells: number, isOwn: boolean): Promise<Shop> => {
   beforeEnd(close)
   const { app } = apiOf(parts, clock, async () => ({ missing: [], durability: "local", clock: "replay", cells }), log, { clock: "replay", log_requests: "faults" })
   return {
-    app, parts, clock, key,
+    app, parts, clock, database_url, key,
     call: async (method, path, body, { now_ms, key: asked = key, headers = {} } = {}) => {
       const answer = await app.request(path, {
         method,
