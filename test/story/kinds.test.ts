@@ -149,6 +149,64 @@ describe("from the draft to the last refund", () => {
   })
 })
 
+test("budget_exhausted: many at once share what is short to the last cent, and never a cent more", async () => {
+  const { campaign_id, budgets } = await openCampaign("amount_off", { amount_minor: 900 }, { profile: { budget_short: "partial" }, stock: 100 })
+  await yes(say("POST", `/v1/budgets/${budgets[0]}/additions`, { addition_id: "cut", amount_minor: -97_500 }))
+  const users = Array.from({ length: 60 }, () => fresh("user"))
+  const coupons = await Promise.all(users.map((user_id) => issue(campaign_id, user_id)))
+  const answers = await Promise.all(users.map((user_id, i) => reserve(user_id, [coupons[i]])))
+  const codes = new Set(answers.map(({ body }) => body.code ?? body.state))
+  expect([...codes].filter((code) => !["reserved", "budget_exhausted", "overloaded"].includes(code))).toEqual([])
+  const given = answers.reduce((sum, { body }) => sum + (body.discount_minor ?? 0), 0)
+  const { held_minor, available_minor } = await yes(say("GET", `/v1/budgets/${budgets[0]}`))
+  expect(held_minor + available_minor).toBe(2_500)
+  // A third of a cent cannot be held.
+  expect(available_minor).toBeLessThan(2)
+  expect(Math.abs(given * 0.3333 - held_minor)).toBeLessThan(users.length)
+})
+
+describe("money that is held at the issue", () => {
+  const at_issue = { hold_at: "issue" }
+  const bounded: readonly [kind: string, terms: object, more?: object, bound?: number][] = [
+    ["amount_off", { amount_minor: 1_000 }, {}, 1_000], ["amount_off", { amount_minor: 100, spread: "each_unit", max_units: 3 }, {}, 300],
+    ["percent_off", { percent_bp: 1_500, max_minor: 700 }, {}, 700], ["percent_off", { percent_bp: 1_500 }, { max_minor: 600 }, 600], ["fixed_price", { price_minor: 900 }, { max_minor: 500 }, 500],
+    ["tiered_off", { by: "amount", tiers: [{ from: 0, amount_minor: 300 }, { from: 9_000, amount_minor: 200 }] }, {}, 300],
+    ["buy_x_get_y", { buy: { quantity: 1 }, get: { quantity: 1 }, percent_bp: 5_000, pick: "cheapest" }, { max_minor: 450 }, 450],
+    ["bundle", { sets: [{ quantity: 2 }], amount_minor: 100, times: 2 }, {}, 200], ["free_shipping", { max_minor: 800 }, {}, 800], ["gift", { sku: "g", unit_price_minor: 150, quantity: 2 }, {}, 300],
+    ["cash_back", { rate_bp: 250, principal_cap_minor: 20_000, days: 30 }, {}, 500], ["rate_uplift", { rate_bp: 100, principal_cap_minor: 500_000, days: 30 }, {}, 411],
+  ]
+  for (const [kind, terms, more, bound] of bounded) {
+    test(`confirmed: ${kind} holds ${bound} at the issue, spends what it costs and gives the rest back`, async () => {
+      const { campaign_id, budgets } = await openCampaign(kind, terms, { ...more, ...at_issue })
+      const heldOf = async () => (await Promise.all(budgets.map((budget_id) => yes(say("GET", `/v1/budgets/${budget_id}`))))).reduce((sum, each) => sum + each.held_minor, 0)
+      const user_id = fresh("user")
+      const coupon_id = await issue(campaign_id, user_id)
+      expect(await heldOf()).toBe(bound!)
+      const { redemption_id, cost_minor } = await yes(reserve(user_id, [coupon_id]))
+      expect(cost_minor).toBeGreaterThan(0)
+      expect(cost_minor).toBeLessThanOrEqual(bound!)
+      await yes(say("POST", `/v1/redemptions/${redemption_id}/confirm`))
+      expect(await heldOf()).toBe(0)
+      expect((await Promise.all(budgets.map(spentOf))).reduce((sum, each) => sum + each, 0)).toBe(cost_minor)
+    })
+  }
+
+  test("request_invalid: terms that bound nothing, and a coupon that would be given back, are refused by their field", async () => {
+    const unbounded: readonly [field: string, kind: string, terms: object, more?: object][] = [
+      ["terms", "percent_off", { percent_bp: 1 }], ["terms", "fixed_price", { price_minor: 1 }], ["terms", "amount_off", { amount_minor: 1, spread: "each_unit" }],
+      ["terms", "tiered_off", { by: "amount", tiers: [{ from: 1, amount_minor: 1 }], repeat: true }], ["terms", "free_shipping", {}], ["terms", "interest_free", { periods: 3, rate_bp: 50 }],
+      ["terms", "gift", { sku: "g", unit_price_minor: 1, quantity: 1, for_each: { quantity: 1 } }], ["on_refund", "amount_off", { amount_minor: 1 }, { on_refund: "return" }],
+    ]
+    for (const [field, kind, terms, more] of unbounded) {
+      const { status, body } = await say("PUT", `/v1/campaigns/${fresh("campaign")}`, {
+        line: "retail", name: "x", currency: "CNY", kind, terms, starts_at: "2026-06-01T00:00:00Z", ends_at: "2026-07-01T00:00:00Z", stock: 1, per_user: 1,
+        funding: [{ budget_id: "b", share_bp: 10_000 }], ...at_issue, ...more,
+      })
+      expect([kind, status, body.field]).toEqual([kind, 400, field])
+    }
+  })
+})
+
 describe("refunds that look again", () => {
   const six = () => ({ currency: "CNY", lines: [{ line_id: "a", sku: "s", unit_price_minor: 5_000, quantity: 6 }] })
   const bought = async (more: object, withKeep = false) => {
