@@ -23,6 +23,11 @@ import { JournalFault } from "./flusher.ts"
 /** Another engine may be faster so often before this one gives up and says so. */
 const TRIES_MAX = 10
 const RETRY_MS = 50
+/**
+ * So many looks, 0.75 s in all, are given to an engine that has allotted an epoch and not opened it yet. If a second one were allotted
+ * beside it and lost the race, and its engine died before it could take it back, it would seem to end the epoch of the one that won.
+ */
+const PATIENT_TRIES = 5
 /** A look that takes longer hangs on a connection that is gone, or behind whoever holds the cell's row: it is tried again later. */
 const LOOK_MS_MAX = 30_000
 
@@ -83,6 +88,8 @@ type Finding =
   | { readonly found: "rebuild" }
   /** A rebuild was begun while entries lay unflushed: the flusher comes first. */
   | { readonly found: "unflushed" }
+  /** Another engine has allotted an epoch with this tail and is about to open it. */
+  | { readonly found: "allotted" }
 
 /** The first entry after the cursor, which proves that nothing between the two is missing. */
 const checkFollows = async (redis: Servers, cell: number, cursor: EntryId, tail: EntryId): Promise<void> => {
@@ -121,7 +128,7 @@ const judge = async ({ redis, cell, log }: GateParts, state: GateState, cursor: 
 }
 
 /** Look at a cell under the lock of its cursor row, and allot it an epoch where it needs one. */
-const lookAndAllot = (parts: GateParts): Promise<Finding> => parts.sql.begin("read write", async (tx): Promise<Finding> => {
+const lookAndAllot = (parts: GateParts, tries: number): Promise<Finding> => parts.sql.begin("read write", async (tx): Promise<Finding> => {
   const { cell, redis, now_ms } = parts
   await tx`insert into cells (cell, epoch, n, at_ms) values (${cell}, 0, 0, 0) on conflict (cell) do nothing`
   const [row] = await tx<EntryId[]>`select epoch, n from cells where cell = ${cell} for update`
@@ -129,6 +136,7 @@ const lookAndAllot = (parts: GateParts): Promise<Finding> => parts.sql.begin("re
   const epochs = await tx<{ epoch: number; tail: string }[]>`select epoch, tail from epochs where cell = ${cell} and epoch >= ${row.epoch} order by epoch`
   const finding = await judge(parts, await ourState(redis, cell), { epoch: row.epoch, n: row.n }, epochs.map(({ epoch, tail }) => ({ epoch, tail: idOf(tail) })))
   if (finding.found === "birth" || finding.found === "restart") {
+    if (tries < PATIENT_TRIES && epochs.some(({ tail }) => tail === textOf(finding.tail))) return { found: "allotted" }
     await tx`insert into epochs (cell, epoch, tail, at_ms) values (${cell}, ${finding.epoch}, ${textOf(finding.tail)}, ${now_ms})`
   }
   return finding
@@ -144,10 +152,10 @@ export const openCell = async (parts: GateParts): Promise<Opened> => {
   const keys = { quota: quotaKey(cell), journal: journalKey(cell) }
   let rebuilt = false
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-    const finding = await withinWait(lookAndAllot(parts), LOOK_MS_MAX)
+    const finding = await withinWait(lookAndAllot(parts, tries), LOOK_MS_MAX)
     switch (finding.found) {
       case "open": return { outcome: rebuilt ? "rebuilt" : "open", epoch: finding.epoch }
-      case "unflushed": await Bun.sleep(RETRY_MS * (tries + 1)); continue
+      case "unflushed": case "allotted": await Bun.sleep(RETRY_MS * (tries + 1)); continue
       case "rebuild":
         log.warn("a cell is rebuilt from Postgres before it opens", { cell })
         await parts.rebuild(cell)

@@ -38,6 +38,8 @@ const AGAIN_MS = 10 * 60_000
 const USERS_BATCH = 1_000
 /** How far back the first round looks for hours that should have left. */
 const HOURS_BACK_MAX = 100 * 24
+/** Hours whose settled redemptions leave in one round, each with a question to Postgres: holds that run out meanwhile wait for them. */
+export const HOURS_MAX = 4
 /** What is not flushed may take so much of Redis, over all cells, before what spends is refused; and how far it must fall again. */
 export const JOURNAL_BYTES_MAX = 1024 * 1024 * 1024
 const FULL_ENDS_SHARE = 0.8
@@ -211,7 +213,7 @@ const callUsers = async ({ redis, sql, ages: { now_ms } }: SweepParts, cell: num
   }
 }
 
-/** Let the settled redemptions of whole hours leave. The first round looks back far, later ones at what has come since. */
+/** Let the settled redemptions of whole hours leave, some in a round. The first round looks back far, later ones at what has come since. */
 const sweepHours = async (parts: SweepParts, state: CellSweep): Promise<void> => {
   const { redis, ages: { now_ms, age_ms }, flushed_ms } = parts
   const { cell } = state
@@ -220,13 +222,16 @@ const sweepHours = async (parts: SweepParts, state: CellSweep): Promise<void> =>
   const first = Math.max(state.evicted_hour + 1, last - HOURS_BACK_MAX)
   const hours = Array.from({ length: last - first + 1 }, (_, i) => first + i)
   const there = await ask(redis, quotaKey(cell), (node) => Promise.all(hours.map((hour) => node.exists(settledKey(cell, hour)))))
+  let left = 0
   for (const [i, hour] of hours.entries()) {
     if (there[i] === 0) continue
+    if ((hour + 1) * HOUR_MS >= flushed_ms || left === HOURS_MAX) return // this hour is the first of the next round
+    left += 1
     await callUsers(parts, cell, hour)
     const reply = open(await run(redis, evict_settled, {
       keys: { quota: quotaKey(cell), journal: journalKey(cell), settled: settledKey(cell, hour) }, args: { now_ms, hour, flushed_ms, age_ms },
     }))
-    if (reply.outcome === "not_due") return // not flushed so far: this hour is the first of the next round
+    if (reply.outcome === "not_due") return
     state.evicted_hour = hour
   }
   state.evicted_hour = last

@@ -69,6 +69,17 @@ test("opened: of many engines at once one opens, and all find it open", async ()
   expect((await world.flush()).faults).toEqual([])
 })
 
+test("opened: an epoch that another engine has just allotted is left to it, so that none is allotted in vain", async () => {
+  const world = await newWorld()
+  await world.shop()
+  await world.restart()
+  let other: ReturnType<World["gate"]> | undefined
+  const first = world.gate(0, { afterAllotment: () => { other = world.gate() }, takeLeases: () => Bun.sleep(200) })
+  expect(await first).toEqual({ outcome: "opened", epoch: 2 })
+  expect(await other!).toEqual({ outcome: "open", epoch: 2 })
+  expect((await epochs(world)).map(({ epoch }) => epoch)).toEqual([1, 2])
+})
+
 test("rebuilt: a Redis that came back empty is written from Postgres before it opens", async () => {
   const world = await newWorld()
   await world.shop()

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { dueKey, hourOf, quotaKey, settledKey } from "../../lua/keys.ts"
 import { unpack } from "../../lua/records.ts"
-import { judgeWallet, newCellSweep, sweepOnce, type SweepParts } from "../../engine/journal/sweeper.ts"
+import { HOURS_MAX, judgeWallet, newCellSweep, sweepOnce, type SweepParts } from "../../engine/journal/sweeper.ts"
 import { quietLog } from "../../engine/log.ts"
 import { AGE_MS, AT_ISSUE, DAY_MS, newWorld, NOON, REMEMBER_MS, type World } from "./world.ts"
 
@@ -73,6 +73,22 @@ test("evicted: what is over, flushed and aged leaves, its marks stay, and the ch
   expect(await world.redis.exists(world.keysOf("cyd").keys.wallet)).toBe(0)
   expect(await world.redis.zscore(dueKey(0), `u${world.keysOf("cyd").user}`)).toBeNull()
   expect(await world.differences()).toEqual([])
+})
+
+test("evicted: hours leave some in a round, so that holds which run out meanwhile do not wait for all of them", async () => {
+  const world = await newWorld()
+  const sweep = sweeperOf(world)
+  await world.shop()
+  const hours = Array.from({ length: HOURS_MAX + 2 }, (_, i) => hourOf(NOON) - 20 + i)
+  for (const hour of hours) await world.redis.hset(settledKey(0, hour), "abcdefghijkl", "x")
+  const left = async () => (await Promise.all(hours.map((hour) => world.redis.exists(settledKey(0, hour))))).filter((there) => there === 1).length
+  world.later(AGE_MS)
+  await world.issue("ann")
+  await world.flush()
+  await sweep()
+  expect(await left()).toBe(2)
+  await sweep()
+  expect(await left()).toBe(0)
 })
 
 test("evicted: a used coupon leaves when it has aged, however far its end", async () => {
