@@ -8,7 +8,6 @@
 // to those that end first, then to the smallest coupon_ids; the search stops after `steps_max` steps.
 
 import type { Candidate } from "./candidate.ts"
-import { cartOf } from "./cart.ts"
 import { mulDivHalfUp } from "./money.ts"
 import { reachOn } from "./reach.ts"
 import { sketchOf, type Form } from "./sketch.ts"
@@ -52,14 +51,15 @@ export function bestOf(
   const offer = (found: Found): void => {
     if (isBetter(found, best)) best = found
   }
-  const ranked = usable.filter((candidate) => mayGive(candidate, sheet))
-  for (const candidate of ranked) {
-    if (candidate.terms.exclusive) offer(foundOf(walk(sheet, [candidate]).taken, spare))
+  for (const candidate of usable) {
+    if (candidate.terms.exclusive && mayGive(candidate, sheet)) offer(foundOf(walk(sheet, [candidate]).taken, spare))
   }
-  const open = ranked.filter((candidate) => !candidate.terms.exclusive)
-  if (open.length === 0) return { chosen: best.chosen, proved: true, gapMinor: 0 }
+  const others = usable.filter(({ terms }) => !terms.exclusive)
   // However few steps there are, the whole list is a set too.
-  offer(foundOf(walk(sheet, open).taken, spare))
+  const all = foundOf(walk(sheet, others).taken, spare)
+  offer(all)
+  const open = all.chosen.length === others.length ? others : others.filter((one) => all.chosen.includes(one) || mayGive(one, sheet))
+  if (open.length === 0) return { chosen: best.chosen, proved: true, gapMinor: 0 }
   const givenUp = search(sheet, open, stepsMax, spare, offer, () => best)
   return { chosen: best.chosen, proved: givenUp === 0, gapMinor: Math.max(0, givenUp - best.gives) }
 }
@@ -110,7 +110,7 @@ function search(
 
   const path: Form[] = []
   const beside: Candidate[] = []
-  const untouched = cartOf(sheet)
+  const untouched = sheet.untouched
   const exact: Exact[] = []
 
   /** Prices what is taken exactly, as far as it is not yet, and puts the sketch right. False: it does not stand. */

@@ -21,8 +21,8 @@ export function orderFault(order: Order): { field: string; says: string } | unde
   return undefined
 }
 
-/** Lays an order out for pricing. */
-export function sheetOf(order: Order, nowMs: number, funds?: Funds): Sheet {
+/** Lays an order out for pricing, of which turns are taken once, or again and again. */
+export function sheetOf(order: Order, nowMs: number, funds?: Funds, turns: "once" | "again" = "once"): Sheet {
   const count = order.lines.length
   const all = new Array<number>(count)
   const prices = new Array<number>(count + 1)
@@ -41,11 +41,10 @@ export function sheetOf(order: Order, nowMs: number, funds?: Funds): Sheet {
   prices[count] = amounts[count] = order.shipping_minor ?? 0
   quantities[count] = 1
   floors[count] = 0
-  return { order, nowMs, funds, shipping: count, all, prices, quantities, floors, amounts }
+  const sheet = { order, nowMs, funds, shipping: count, all, prices, quantities, floors, amounts } as Omit<Sheet, "untouched"> as { -readonly [Key in keyof Sheet]: Sheet[Key] }
+  sheet.untouched = { sheet, left: amounts, runs: NO_RUNS, funds, turns: turns === "again" ? new Map() : undefined }
+  return sheet
 }
-
-/** The cart before any coupon. */
-export const cartOf = (sheet: Sheet): Cart => ({ sheet, left: sheet.amounts, runs: NO_RUNS, funds: sheet.funds })
 
 /** Shared by all carts whose units are all alike: reading past its end is undefined, which says just that. */
 const NO_RUNS: readonly undefined[] = []
@@ -82,13 +81,14 @@ export function splitRun(run: Run, units: number): [Run, Run] {
 export function cartAfter(cart: Cart, effect: Effect, funds: Funds | undefined): Cart {
   const left = cart.left.slice()
   for (let i = 0; i < left.length; i++) left[i]! -= effect.off[i]!
-  if (!effect.pieces) return { sheet: cart.sheet, left, runs: cart.runs, funds }
+  const turns = cart.turns && new Map()
+  if (!effect.pieces) return { sheet: cart.sheet, left, runs: cart.runs, funds, turns }
   const runs = cart.runs.slice()
   for (let i = 0; i < left.length; i++) {
     const pieces = effect.pieces[i]
     if (pieces) runs[i] = pieces.map(runAfter)
   }
-  return { sheet: cart.sheet, left, runs, funds }
+  return { sheet: cart.sheet, left, runs, funds, turns }
 }
 
 const runAfter = ({ quantity, leftMinor, offMinor, spent }: Piece): Run => ({

@@ -149,13 +149,32 @@ function roundHalfDown(parts: number[], rests: readonly number[], sum: number): 
   return given
 }
 
+/** Up to so many leftovers are given one by one; more are given to all above the last of them. */
+const ONE_BY_ONE = 3
+
 /** One more for each of the largest fractions, ties to the earlier. A part without a fraction is never among them. */
 function giveToLargest(parts: number[], rests: number[], left: number): void {
+  if (left > ONE_BY_ONE) return giveAbove(parts, rests, left)
   for (; left > 0; left--) {
     let largest = 0
     for (let i = 1; i < rests.length; i++) if (rests[i]! > rests[largest]!) largest = i
     parts[largest]! += 1
     rests[largest] = -1
+  }
+}
+
+/** The same at once: all fractions above the last one that is served, and of its equals the earlier. */
+function giveAbove(parts: number[], rests: readonly number[], left: number): void {
+  const sorted = Float64Array.from(rests).sort()
+  const last = sorted[sorted.length - left]!
+  let equals = left
+  for (let i = 0; i < rests.length; i++) if (rests[i]! > last) equals -= 1
+  for (let i = 0; i < rests.length; i++) {
+    if (rests[i]! > last) parts[i]! += 1
+    else if (rests[i] === last && equals > 0) {
+      parts[i]! += 1
+      equals -= 1
+    }
   }
 }
 

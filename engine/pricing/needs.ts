@@ -5,7 +5,7 @@
 // spend_more_minor, quantity_more, from_at is named. Where nothing the shopper does would help, nothing is named.
 
 import { candidatesOf, sceneOf, type Candidate } from "./candidate.ts"
-import { cartOf, sheetOf } from "./cart.ts"
+import { sheetOf } from "./cart.ts"
 import { CONDITIONS, firstLack, type Lack } from "./conditions.ts"
 import { kindOrderOf } from "./policy.ts"
 import { inOrder } from "./stacking.ts"
@@ -78,13 +78,13 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
 
 /** What its kind would need more of. */
 function moreFor(target: Candidate, sheet: Sheet): Needs | undefined {
-  const cart = cartOf(sheet)
+  const cart = sheet.untouched
   return target.terms.lacks(sceneOf(target, cart, cart, target.terms.maxMinor))
 }
 
 /** Every condition that fails on the untouched order, not the first alone: all of them must be helped. */
 function lacksOf(target: Candidate, sheet: Sheet): Lack[] {
-  const cart = cartOf(sheet)
+  const cart = sheet.untouched
   const lacks: Lack[] = []
   for (const { judge } of CONDITIONS) {
     const lack = judge(target, sheet, cart)
@@ -110,7 +110,7 @@ function changedTable({ sheet, ranked, setting }: Table, change: Change, target:
   const changed = sheetOf(order, change.from_at === undefined ? sheet.nowMs : Date.parse(change.from_at), sheet.funds)
   const byPlace = ranked.toSorted((a, b) => a.place - b.place)
   const candidates = candidatesOf(changed, byPlace.map(({ coupon }) => coupon), setting.profile)
-  const cart = cartOf(changed)
+  const cart = changed.untouched
   return {
     sheet: changed,
     ranked: inOrder(

@@ -7,7 +7,7 @@
 
 import { candidatesOf, type Candidate } from "./candidate.ts"
 import { bestOf, STEPS_MAX } from "./best.ts"
-import { cartOf, sheetOf } from "./cart.ts"
+import { sheetOf } from "./cart.ts"
 import { firstLack } from "./conditions.ts"
 import { needsOf, NEEDS_STEPS_MAX, type Purse } from "./needs.ts"
 import { kindOrderOf } from "./policy.ts"
@@ -33,11 +33,11 @@ export type Wish = "named" | "best"
 
 /** Prices an order. The order has no fault (`orderFault`), the terms are compiled, each coupon comes once. */
 export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, setting: Setting = {}): Quote {
-  const sheet = sheetOf(order, setting.now_ms ?? 0, setting.funds)
+  const sheet = sheetOf(order, setting.now_ms ?? 0, setting.funds, wish === "best" ? "again" : "once")
   const asked = wish === "best" ? coupons.toSorted(byId) : coupons
   const candidates = candidatesOf(sheet, asked, setting.profile)
   const refused = new Map<Candidate, Refusal>()
-  const untouched = cartOf(sheet)
+  const untouched = sheet.untouched
   for (const candidate of candidates) {
     const lack = firstLack(candidate, sheet, untouched)
     if (lack) refused.set(candidate, { code: "terms_not_met", ...lack })

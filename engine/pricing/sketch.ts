@@ -10,7 +10,7 @@
 import type { Candidate } from "./candidate.ts"
 import { aloneOf, isTurn } from "./turn.ts"
 import { effectOn } from "./candidate.ts"
-import { cartOf, roomOf } from "./cart.ts"
+import { roomOf } from "./cart.ts"
 import type { Outline, Sheet } from "./types.ts"
 
 /** One coupon on the classes. */
@@ -26,7 +26,7 @@ export type Form = {
   /** The classes its running tiers count; undefined: what is reached never changes, and is this. */
   readonly reaches: readonly number[] | undefined
   readonly reachedMinor: number
-  /** The most that it gives on any cart that the others can leave it. */
+  /** The most that it gives on any cart that the others can leave it, where it has no outline. */
   readonly mostMinor: number
   /** How far exact pricing may differ from the picture when it is taken. */
   readonly slack: number
@@ -47,51 +47,68 @@ export function sketchOf(sheet: Sheet, open: readonly Candidate[]): Sketch {
   const classOf = classesOf(sheet, open)
   const classes = Math.max(...classOf) + 1
   const cliques = new Map<string, number>()
+  // Most coupons speak of all lines, so what is known of a list of places is found again by the list itself.
+  const known = new Map<readonly number[], readonly number[]>()
+  const seen = (places: readonly number[]): readonly number[] => {
+    const found = known.get(places) ?? classesAt(classOf, classes, places)
+    known.set(places, found)
+    return found
+  }
   const forms = open.map((candidate): Form => {
     const { terms, lines, targets } = candidate
     const outline = outlineOf(candidate, sheet)
     const places = terms.thresholdOf === "order" ? sheet.all : lines
     const runs = terms.thresholdMinor > 0 && candidate.thresholdSees === "running"
-    const isRunning = outline?.by === "amount" && outline.tiers.length > 1 || outline?.repeat === true && outline.by === "amount"
-    const sees = isRunning && candidate.thresholdSees === "running"
+    const sees = outline?.by === "amount" && (outline.tiers.length > 1 || outline.repeat || outline.tiers[0]!.from > 0) && candidate.thresholdSees === "running"
     return {
       candidate,
       outline,
-      targets: seen(classOf, targets),
-      counts: runs ? seen(classOf, places) : [],
+      targets: seen(targets),
+      counts: runs ? seen(places) : NO_CLASSES,
       thresholdMinor: runs ? terms.thresholdMinor : 0,
-      reaches: sees ? seen(classOf, lines) : undefined,
-      reachedMinor: outline?.by === "quantity" ? sum(sheet.quantities, lines) : sum(sheet.amounts, lines),
-      mostMinor: mostOf(candidate, sheet),
-      slack: outline ? slackOf(candidate, outline, sheet, seen(classOf, targets).length) : 0,
+      reaches: sees ? seen(lines) : undefined,
+      reachedMinor: !outline ? 0 : outline.by === "quantity" ? sum(sheet.quantities, lines) : sum(sheet.amounts, lines),
+      mostMinor: outline ? 0 : mostOf(candidate, sheet),
+      slack: outline ? slackOf(candidate, outline, sheet, seen(targets).length) : 0,
       clique: cliqueOf(candidate, cliques),
     }
   })
   return { classes, classOf, forms, cliques: cliques.size }
 }
 
+const NO_CLASSES: readonly number[] = []
+
 /** What each place is to the coupons: lines that are targets and eligible alike are one class. */
 function classesOf(sheet: Sheet, open: readonly Candidate[]): number[] {
-  let classOf = new Array<number>(sheet.shipping + 1).fill(0)
+  const count = sheet.shipping + 1
+  let classOf = new Array<number>(count).fill(0)
   classOf[sheet.shipping] = 1
+  let classes = 2
   for (const { lines, targets } of open) {
     // Coupons on all lines tell none apart.
     for (const places of lines === targets ? [lines] : [lines, targets]) {
       if (places.length >= sheet.shipping) continue
-      const inside = new Set(places)
-      const named = new Map<number, number>()
+      const isInside = new Uint8Array(count)
+      for (const place of places) isInside[place] = 1
+      const names = new Int32Array(classes * 2).fill(-1)
+      let next = 0
       classOf = classOf.map((before, place) => {
-        const key = before * 2 + (inside.has(place) ? 1 : 0)
-        if (!named.has(key)) named.set(key, named.size)
-        return named.get(key)!
+        const key = before * 2 + isInside[place]!
+        if (names[key] === -1) names[key] = next++
+        return names[key]!
       })
+      classes = next
     }
   }
   return classOf
 }
 
-function seen(classOf: readonly number[], places: readonly number[]): number[] {
-  return [...new Set(places.map((place) => classOf[place]!))]
+function classesAt(classOf: readonly number[], classes: number, places: readonly number[]): number[] {
+  const isThere = new Uint8Array(classes)
+  for (const place of places) isThere[classOf[place]!] = 1
+  const there: number[] = []
+  for (let c = 0; c < classes; c++) if (isThere[c] === 1) there.push(c)
+  return there
 }
 
 function sum(amounts: readonly number[], places: readonly number[]): number {
@@ -114,7 +131,7 @@ function outlineOf(candidate: Candidate, sheet: Sheet): Outline | undefined {
 
 /** The most that a coupon gives on any cart: carts only lose, so of most kinds what it gives alone. */
 function mostOf(candidate: Candidate, sheet: Sheet): number {
-  const untouched = cartOf(sheet)
+  const untouched = sheet.untouched
   const { terms, targets } = candidate
   if (terms.kind.unbounded_by_alone || terms.kind.rises) {
     const room = targets.reduce((all, place) => all + roomOf(untouched, place), 0)

@@ -4,7 +4,7 @@
 // judged on the untouched order and remembered, since every rule about "usable" asks for it.
 
 import { effectOn, type Candidate } from "./candidate.ts"
-import { cartAfter, cartOf } from "./cart.ts"
+import { cartAfter } from "./cart.ts"
 import { pay } from "./funds.ts"
 import type { Cart, Effect, Reason, RuleName, Sheet } from "./types.ts"
 
@@ -33,6 +33,15 @@ export const NOTHING_LEFT: Refusal = {
 
 /** Takes a coupon; `began` is the cart with which its level began. */
 export function takeTurn(candidate: Candidate, cart: Cart, began: Cart): Turn | Refusal {
+  // A cart is of one sequence of coupons, and so is what its levels began with: the same turn comes out the same.
+  const known = cart.turns?.get(candidate)
+  if (known) return known
+  const turn = turnOn(candidate, cart, began)
+  cart.turns?.set(candidate, turn)
+  return turn
+}
+
+function turnOn(candidate: Candidate, cart: Cart, began: Cart): Turn | Refusal {
   const effect = effectOn(candidate, cart, began, candidate.terms.maxMinor)
   if (!effect) return NOTHING_LEFT
   if (!cart.funds || candidate.coupon.is_paid) return { effect, cart: cartAfter(cart, effect, cart.funds) }
@@ -49,7 +58,7 @@ export function takeTurn(candidate: Candidate, cart: Cart, began: Cart): Turn | 
 /** The same on the untouched order. */
 export function aloneOf(candidate: Candidate, sheet: Sheet): Turn | Refusal {
   if (!candidate.alone) {
-    const cart = cartOf(sheet)
+    const cart = sheet.untouched
     const turn = takeTurn(candidate, cart, cart)
     candidate.alone = turn === NOTHING_LEFT ? NOTHING_TO_DISCOUNT : turn
   }

@@ -5,6 +5,8 @@
 
 import type { Profile, Policy } from "./policy.ts"
 import type { Kind } from "./kind.ts"
+import type { Candidate } from "./candidate.ts"
+import type { Refusal, Turn } from "./turn.ts"
 
 /** One line of an order. An amount that is not price times quantity (weighed, 3 for 5.00) comes as quantity 1. */
 export type OrderLine = {
@@ -205,6 +207,8 @@ export type Sheet = {
   readonly quantities: readonly number[]
   readonly floors: readonly number[]
   readonly amounts: readonly number[]
+  /** The cart before any coupon. */
+  readonly untouched: Cart
 }
 
 /** What is left to pay while coupons are applied one after the other. */
@@ -215,6 +219,8 @@ export type Cart = {
   readonly runs: readonly (readonly Run[] | undefined)[]
   /** The money that is left to pay discounts with. */
   readonly funds: Funds | undefined
+  /** The turns already taken on this very cart, where they are asked for again and again: by a search, or by what would help. */
+  readonly turns: Map<Candidate, Turn | Refusal> | undefined
 }
 
 /** What a kind sees. */

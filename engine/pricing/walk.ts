@@ -6,7 +6,7 @@
 // What must stay true: every candidate ends up taken or refused, never both, and none is taken that changes nothing.
 
 import type { Candidate } from "./candidate.ts"
-import { cartAfter, cartOf } from "./cart.ts"
+import { cartAfter } from "./cart.ts"
 import { firstRunningLack, spendMissing } from "./conditions.ts"
 import { conflictOf, EXCLUSIVE_DETAIL, stretchOf } from "./stacking.ts"
 import { aloneOf, isTurn, ownOr, takeTurn, type Refusal } from "./turn.ts"
@@ -73,7 +73,7 @@ function takeInTurn(
   const refused = new Map<Candidate, Refusal>(dropped)
   const taken: Provisional[] = []
   const beside: Candidate[] = []
-  let cart = cartOf(sheet)
+  let cart = sheet.untouched
   let began = cart
   let stretch = -1
   for (const candidate of ranked) {
@@ -158,7 +158,7 @@ export function meet(sheet: Sheet, ranked: readonly Candidate[], target: Candida
     ranked.filter((candidate) => candidate !== target),
   )
   const lone = taken.find(({ candidate }) => candidate.terms.exclusive)?.candidate
-  const untouched = cartOf(sheet)
+  const untouched = sheet.untouched
   if (target.terms.exclusive || lone) {
     const inTheWay = lone && !(target.terms.exclusive && standsBefore(target, lone)) ? lone : undefined
     return { other: inTheWay, missing: spendMissing(target, sheet, untouched), before: [] }
