@@ -8,8 +8,9 @@
 // to those that end first, then to the smallest coupon_ids; the search stops after `steps_max` steps.
 
 import type { Candidate } from "./candidate.ts"
+import { roomOf } from "./cart.ts"
 import { mulDivHalfUp } from "./money.ts"
-import { reachOn } from "./reach.ts"
+import { fewestOn, reachOn } from "./reach.ts"
 import { sketchOf, type Form } from "./sketch.ts"
 import { conflictOf, stretchOf } from "./stacking.ts"
 import { aloneOf, isTurn, takeTurn } from "./turn.ts"
@@ -25,9 +26,15 @@ export const STEPS_PER_MS = 5_000
 /** Steps that a search may take where nothing else is said: 20 ms. */
 export const STEPS_MAX = 20 * STEPS_PER_MS
 
-/** Up to so many usable coupons on so many lines the search goes on until it has proved its answer. */
+/** Up to so many usable coupons on so many lines the search goes on until it has proved its answer, within STEPS_EXACT_MAX. */
 export const EXACT_COUPONS_MAX = 20
 export const EXACT_LINES_MAX = 200
+
+/** The end of a proof that finds no end: 0.1 s. None of the bench's 5,000 instances comes near it; bundles by the dozen do. */
+export const STEPS_EXACT_MAX = 100 * STEPS_PER_MS
+
+/** A kind that looks at units costs more than one that looks at lines. */
+const STEPS_BY_UNITS = 4
 
 export type Best = {
   readonly chosen: readonly Candidate[]
@@ -82,11 +89,13 @@ function search(
   offer: (found: Found) => void,
   best: () => Found,
 ): number {
+  const { untouched } = sheet
   const sketch = sketchOf(sheet, open)
   const { forms, classes, classOf } = sketch
   const count = forms.length
   const reachFrom = reachOn(sketch)
-  let steps = stepsMax
+  const fewestFrom = fewestOn(sketch)
+  let steps = count <= EXACT_COUPONS_MAX && sheet.all.length <= EXACT_LINES_MAX ? Math.max(stepsMax, STEPS_EXACT_MAX) : stepsMax
   let givenUp = 0
 
   // By depth, the number of coupons taken: what is left of each class, how far that may be off, what benefits come to.
@@ -100,9 +109,11 @@ function search(
   }
   // What doubles lose in sums of this size.
   errors[0] = whole * 1e-11
-  // No set gives more than there is.
-  let ceiling = whole
+  // No set gives more than what the coupons can reach has above its floors.
+  let ceiling = 0
+  for (const place of new Set(forms.flatMap(({ candidate }) => candidate.targets))) ceiling += roomOf(untouched, place)
   for (const { candidate, mostMinor } of forms) if (candidate.terms.kind.takes_nothing) ceiling += mostMinor
+  ceiling = Math.min(ceiling, moneyFor(sheet, open))
 
   const room = new Float64Array(sketch.cliques)
   for (const { candidate, clique } of forms) room[clique] = Math.max(room[clique]!, mostTogether(candidate))
@@ -110,7 +121,6 @@ function search(
 
   const path: Form[] = []
   const beside: Candidate[] = []
-  const untouched = sheet.untouched
   const exact: Exact[] = []
 
   /** Prices what is taken exactly, as far as it is not yet, and puts the sketch right. False: it does not stand. */
@@ -121,7 +131,7 @@ function search(
       const before = exact[depth - 1]
       const cart = before?.cart ?? untouched
       const began = before === undefined ? untouched : stretchOf(path[depth - 1]!.candidate) === stretchOf(candidate) ? before.began : cart
-      steps -= stepsOf(sheet, 1)
+      steps -= stepsOf(sheet, path[depth]!.outline || path[depth]!.loose ? 1 : STEPS_BY_UNITS)
       if (inTheWay(candidate, sheet, cart, NO_ONE)) return false
       const isFinance = candidate.terms.kind.phase === "finance"
       const turn = isFinance ? undefined : takeTurn(candidate, cart, began)
@@ -150,6 +160,8 @@ function search(
     if (most !== gives) return most > gives
     return spare !== undefined || coupons <= chosen.length
   }
+
+  const isTie = (reach: number): boolean => spare === undefined && Math.floor(Math.min(reach, ceiling) + 1e-6) === best().gives
 
   /** Takes a coupon, on the sketch where that is clear enough. False: it does not stand. */
   const step = (form: Form): boolean => {
@@ -185,8 +197,12 @@ function search(
   const visit = (first: number): void => {
     for (let turn = first; turn < count; turn++) {
       const depth = path.length
-      const reach = given(depth) + reachFrom(turn, { left, at: depth * classes, error: errors[depth]!, room })
+      const standing = { left, at: depth * classes, error: errors[depth]!, room }
+      const has = given(depth)
+      const reach = has + reachFrom(turn, standing)
       if (!mayWin(reach, depth + 1)) return
+      // Where nothing can give more, only fewer coupons can be better, so what is missing must come from few.
+      if (isTie(reach) && depth + fewestFrom(turn, standing, best().gives - has) > best().chosen.length) return
       if (steps <= 0) {
         givenUp = Math.max(givenUp, Math.floor(Math.min(reach, ceiling)))
         return
@@ -229,6 +245,18 @@ function search(
 }
 
 const NO_ONE: readonly Candidate[] = []
+
+/** All that the budgets of some coupons have; without end where one of them pays from another purse too. */
+function moneyFor({ funds }: Sheet, open: readonly Candidate[]): number {
+  const budgets = new Map<string, number>()
+  for (const { coupon, terms } of open) {
+    if (!funds || coupon.is_paid || terms.funding.length === 0) return Infinity
+    for (const { budget_id } of terms.funding) budgets.set(budget_id, Math.max(0, funds.get(budget_id) ?? Infinity))
+  }
+  let money = 0
+  for (const available of budgets.values()) money += available
+  return money
+}
 
 /** How many of its group, or of its campaign, a coupon may stand among. */
 const mostTogether = ({ terms }: Candidate): number => (terms.group !== undefined ? terms.groupMax : terms.perOrder)

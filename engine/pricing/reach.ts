@@ -11,6 +11,7 @@
 // far above it.
 
 import type { Sketch } from "./sketch.ts"
+import type { Outline } from "./types.ts"
 
 /** Where a search stands on the sketch. */
 export type Standing = {
@@ -46,11 +47,13 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
     let off = 0
     let opaque = 0
     let given = 0
+    let elsewhere = 0
     for (let i = turn; i < forms.length; i++) {
       const form = forms[i]!
       const free = room[form.clique]!
       if (free <= 0) continue
-      const { targets, counts, thresholdMinor, outline } = form
+      const { targets, counts, thresholdMinor } = form
+      const shape = form.outline ?? form.loose
       let before = off + opaque
       if (thresholdMinor > 0) {
         let counted = error
@@ -65,7 +68,7 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
         most += left[at + targets[k]!]!
         least += low[targets[k]!]!
       }
-      if (!outline) {
+      if (!shape) {
         const { takes_nothing } = form.candidate.terms.kind
         let adds = takes_nothing ? form.mostMinor : Math.min(form.mostMinor, most + error)
         if (free === 1) {
@@ -86,7 +89,7 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
         // No more than what can be off by then can be missing from it.
         fallen = reached - 2 * error - before
       }
-      const { tiers, capMinor, repeat } = outline
+      const { tiers, capMinor, repeat } = shape
       let part = 0
       let after = 0
       for (let t = 0; t < tiers.length; t++) {
@@ -115,6 +118,13 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
         after = Math.max(after, by + gain - opaque)
       }
       if (part <= 0) continue
+      if (form.loose) {
+        // Where it falls is not known, so no class keeps less for it; what it takes may come on top of what they lose.
+        off = Math.max(off, after)
+        elsewhere += gainAt(shape, most + error, reached)
+        if (off > all - kept + elsewhere) off = all - kept + elsewhere
+        continue
+      }
 
       // The strongest of a clique stand for it; one that has them beside it, or none to contend with, counts itself.
       const contends = free < 3 && sizes[form.clique]! > free
@@ -139,10 +149,55 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
         low[c] = now
       }
       off = Math.max(off, after)
-      if (off > all - kept) off = all - kept
+      if (off > all - kept + elsewhere) off = all - kept + elsewhere
     }
     return off + opaque + given + error + slackFrom[turn]!
   }
+}
+
+/**
+ * At least how many coupons from `turn` on it takes to add so much: the ones that can give most first, each what it can give
+ * at most now. Infinity where all of them together cannot.
+ */
+export function fewestOn({ forms }: Sketch): (turn: number, standing: Standing, missingMinor: number) => number {
+  const gains = new Float64Array(forms.length)
+  return (turn, { left, at, error, room }, missingMinor) => {
+    let count = 0
+    for (let i = turn; i < forms.length; i++) {
+      const { outline, loose, targets, reaches, reachedMinor, mostMinor, candidate, slack, clique } = forms[i]!
+      const shape = outline ?? loose
+      if (room[clique]! <= 0) continue
+      let there = error
+      for (let k = 0; k < targets.length; k++) there += left[at + targets[k]!]!
+      if (!shape) {
+        gains[count++] = candidate.terms.kind.takes_nothing ? mostMinor : Math.min(mostMinor, there)
+        continue
+      }
+      let reached = reachedMinor
+      if (reaches) {
+        reached = error
+        for (let k = 0; k < reaches.length; k++) reached += left[at + reaches[k]!]!
+      }
+      gains[count++] = gainAt(shape, there, reached) + slack
+    }
+    const sorted = gains.subarray(0, count).sort()
+    let missing = missingMinor - error
+    let taken = 0
+    while (missing > 0 && taken < count) missing -= sorted[count - ++taken]!
+    return missing > 0 ? Infinity : taken
+  }
+}
+
+/** The most that a coupon takes where at most so much is there and so much is reached. */
+function gainAt({ tiers, repeat, capMinor }: Outline, there: number, reached: number): number {
+  let gain = 0
+  for (let t = 0; t < tiers.length; t++) {
+    const { from, fraction, amountMinor } = tiers[t]!
+    if (from > reached) break
+    const off = fraction > 0 ? fraction * there : repeat ? amountMinor * Math.floor(reached / from) : amountMinor
+    gain = Math.max(gain, Math.min(off, capMinor, there))
+  }
+  return gain
 }
 
 const areSame = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((one) => b.includes(one))

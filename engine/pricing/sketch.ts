@@ -16,8 +16,10 @@ import type { Outline, Sheet } from "./types.ts"
 /** One coupon on the classes. */
 export type Form = {
   readonly candidate: Candidate
-  /** Undefined: only exact pricing knows what it does. */
+  /** What it does on classes; undefined: only exact pricing knows that. */
   readonly outline: Outline | undefined
+  /** Never less than what it does, where only exact pricing knows how much that is and where it falls. */
+  readonly loose: Outline | undefined
   /** The classes it takes from. */
   readonly targets: readonly number[]
   /** The classes its running threshold counts, and what it asks of them; 0: none. */
@@ -26,7 +28,7 @@ export type Form = {
   /** The classes its running tiers count; undefined: what is reached never changes, and is this. */
   readonly reaches: readonly number[] | undefined
   readonly reachedMinor: number
-  /** The most that it gives on any cart that the others can leave it, where it has no outline. */
+  /** The most that it gives on any cart that the others can leave it, where neither says more. */
   readonly mostMinor: number
   /** How far exact pricing may differ from the picture when it is taken. */
   readonly slack: number
@@ -56,20 +58,22 @@ export function sketchOf(sheet: Sheet, open: readonly Candidate[]): Sketch {
   }
   const forms = open.map((candidate): Form => {
     const { terms, lines, targets } = candidate
-    const outline = outlineOf(candidate, sheet)
+    const shape = shapeOf(candidate, sheet)
+    const outline = shape && isClear(candidate, sheet) ? shape : undefined
     const places = terms.thresholdOf === "order" ? sheet.all : lines
     const runs = terms.thresholdMinor > 0 && candidate.thresholdSees === "running"
-    const sees = outline?.by === "amount" && (outline.tiers.length > 1 || outline.repeat || outline.tiers[0]!.from > 0) && candidate.thresholdSees === "running"
+    const sees = shape?.by === "amount" && (shape.tiers.length > 1 || shape.repeat || shape.tiers[0]!.from > 0) && candidate.thresholdSees === "running"
     return {
       candidate,
       outline,
+      loose: outline ? undefined : shape,
       targets: seen(targets),
       counts: runs ? seen(places) : NO_CLASSES,
       thresholdMinor: runs ? terms.thresholdMinor : 0,
       reaches: sees ? seen(lines) : undefined,
-      reachedMinor: !outline ? 0 : outline.by === "quantity" ? sum(sheet.quantities, lines) : sum(sheet.amounts, lines),
-      mostMinor: outline ? 0 : mostOf(candidate, sheet),
-      slack: outline ? slackOf(candidate, outline, sheet, seen(targets).length) : 0,
+      reachedMinor: !shape ? 0 : shape.by === "quantity" ? sum(sheet.quantities, lines) : sum(sheet.amounts, lines),
+      mostMinor: shape ? 0 : mostOf(candidate, sheet),
+      slack: shape ? slackOf(candidate, shape, sheet, seen(targets).length) : 0,
       clique: cliqueOf(candidate, cliques),
     }
   })
@@ -117,16 +121,25 @@ function sum(amounts: readonly number[], places: readonly number[]): number {
   return all
 }
 
-/** What the kind says of itself, where nothing of this order or policy makes it untrue. */
-function outlineOf(candidate: Candidate, sheet: Sheet): Outline | undefined {
-  const { terms, targets, policy, coupon } = candidate
+/** What the kind says of itself. */
+function shapeOf(candidate: Candidate, sheet: Sheet): Outline | undefined {
+  const { terms, targets, policy } = candidate
   const outline = terms.outline?.(policy)
   if (!outline) return undefined
-  if (policy.percent_base === "original" && outline.tiers.some(({ fraction }) => fraction > 0)) return undefined
-  // A floor makes a line give less than its part, and short money a coupon less than its terms.
-  if (targets.some((place) => sheet.floors[place]! > 0)) return undefined
-  if (sheet.funds && !coupon.is_paid && terms.funding.some(({ budget_id }) => sheet.funds!.has(budget_id))) return undefined
-  return { ...outline, capMinor: Math.min(outline.capMinor, terms.maxMinor) }
+  const capMinor = Math.min(outline.capMinor, terms.maxMinor)
+  if (policy.percent_base === "running") return { ...outline, capMinor }
+  // Of what its level began with, which is at most what there was: an amount, whatever the others leave.
+  const worth = sum(sheet.amounts, targets)
+  return { ...outline, capMinor, tiers: outline.tiers.map(({ from, fraction, amountMinor }) => ({ from, fraction: 0, amountMinor: fraction > 0 ? fraction * worth + 1 : amountMinor })) }
+}
+
+/** Is that all there is to say on this order, by this policy? */
+function isClear(candidate: Candidate, sheet: Sheet): boolean {
+  const { terms, targets, policy, coupon } = candidate
+  if (policy.percent_base === "original" && terms.outline!(policy).tiers.some(({ fraction }) => fraction > 0)) return false
+  // A floor makes a line give less than its part and the others more; short money makes a coupon give less than its terms.
+  if (targets.some((place) => sheet.floors[place]! > 0)) return false
+  return !sheet.funds || coupon.is_paid === true || terms.funding.every(({ budget_id }) => !sheet.funds!.has(budget_id))
 }
 
 /** The most that a coupon gives on any cart: carts only lose, so of most kinds what it gives alone. */
