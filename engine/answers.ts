@@ -5,7 +5,7 @@
  * later. `say` is the sentence that a reader of a log understands without this table. The compiler refuses a missing line.
  */
 
-export interface Answer { readonly status: 200 | 201 | 400 | 401 | 403 | 404 | 409 | 413 | 422 | 500 | 503; readonly retry: boolean; readonly say: string }
+export interface Answer { readonly status: 200 | 201 | 400 | 401 | 403 | 404 | 409 | 413 | 422 | 429 | 500 | 503; readonly retry: boolean; readonly say: string }
 
 const yes = (status: 200 | 201, say: string): Answer => ({ status, retry: false, say })
 const no = (status: Answer["status"], say: string): Answer => ({ status, retry: false, say })
@@ -23,7 +23,7 @@ export const ANSWERS = {
   confirmed: yes(200, "The coupons are redeemed and the money is spent."),
   cancelled: yes(200, "The coupons and their money are free again."),
   refunded: yes(201, "The money went back to the budgets that paid it."),
-  revoked: yes(200, "The coupon is taken away."),
+  revoked: yes(200, "The coupon or the codes are taken away."),
 
   // the request itself
   request_invalid: no(400, "The request is not what the contract asks for."),
@@ -59,6 +59,15 @@ export const ANSWERS = {
   badge_unknown: no(404, "There is no such badge, or no such version of it."),
   badge_cycle: no(409, "The badge would look at itself by way of others."),
   badge_not_held: no(409, "The user has no level of this badge."),
+
+  // codes
+  code_invalid: no(404, "This code cannot be claimed."),
+  code_misses_exceeded: later(429, "Too many wrong codes were tried."),
+  code_unknown: no(404, "The campaign has no such code."),
+  code_spent: no(409, "The code has been claimed."),
+  code_taken: no(409, "The code belongs to another batch."),
+  batch_unknown: no(404, "The campaign has no such batch of codes."),
+  batch_revoked: no(409, "The batch of codes was revoked."),
 
   // checkout
   coupon_unknown: no(404, "The user has no such coupon."),

@@ -6,10 +6,11 @@
  * nothing but what they are named after. What they find goes to standard output, how far they are to standard error.
  */
 import { type Config, readConfig } from "./config.ts"
+import type { Difference } from "./journal/differences.ts"
 import { flushForever, newCellFlush, PACE } from "./journal/flusher.ts"
 import { type Discarded, rebuildCell } from "./journal/rebuild.ts"
 import { reshard } from "./journal/reshard.ts"
-import { type Difference, verifyAll } from "./journal/verify.ts"
+import { verifyAll } from "./journal/verify.ts"
 import { quietLog } from "./log.ts"
 import { rotateKeys } from "./operate/signer.ts"
 import { AGE_MS, REMEMBER_MS } from "./parts.ts"

@@ -2,6 +2,7 @@
  * What every use case is given: the stores, the catalogue, and the numbers of this installation. No use case reaches for a
  * global, a clock or the environment.
  */
+import type { MissLimits } from "./codes/misses.ts"
 import type { Generations } from "./levels/generations.ts"
 import type { Catalogue } from "./operate/catalogue.ts"
 import type { Signer } from "./operate/signer.ts"
@@ -26,6 +27,10 @@ export interface Parts {
    * it has synced.
    */
   readonly kept: (cell: number) => Promise<void>
+  /** The keyed hash of a code as it was normalised: the only trace of it that is kept. */
+  readonly codeHash: (code: string) => string
+  /** How many wrong codes may be tried. */
+  readonly misses: MissLimits
   /** The keyed hash under which a device, payment or address id is stored, so that it can be counted and not read. */
   readonly hashId: (kind: "device" | "payment" | "address", id: string) => string
   /** Signs prices that are promised. */

@@ -8,11 +8,13 @@
  * A repeat answers the same outcome with `hit: true`, and so has the same status, except where a PUT is meant: its first yes is
  * `created` (201), a change `changed` (200), the same content again `found` with `hit: true` (200).
  */
-import type { Answered, Caller } from "./answers.ts"
+import type { Answered, Caller, No } from "./answers.ts"
 import type { ActivateBadgeAsk, BadgeAsk, ClaimBadgeAsk, PutBadgeAsk, UserBadgesAsk } from "./contract/badges.ts"
 import type { AddToBudgetAsk, BudgetAsk, ListBudgetEntriesAsk, PutBudgetAsk } from "./contract/budgets.ts"
 import type { CampaignAsk, PutCampaignAsk } from "./contract/campaigns.ts"
+import type { CodeStream, Importing } from "./codes/batches.ts"
 import type { CancelAsk, ConfirmAsk, ExtendAsk, ListRedemptionsAsk, QuoteAsk, RedemptionAsk, RefundAsk, ReserveAsk } from "./contract/checkout.ts"
+import type { ClaimAsk, GenerateCodesAsk, ImportCodesAsk, ListCodesAsk, PutPublicCodeAsk, RevokeCodesAsk } from "./contract/codes.ts"
 import type { IssueAsk, ListCouponsAsk, RevokeAsk } from "./contract/coupons.ts"
 import type { ListEventsAsk } from "./contract/events.ts"
 import type { CreateKeyAsk, RevokeKeyAsk } from "./contract/keys.ts"
@@ -28,6 +30,20 @@ export interface Uses {
     readonly revoke: Use<RevokeAsk>
     /** found, with {items, next} */
     readonly list: Use<ListCouponsAsk>
+  }
+  readonly codes: {
+    /** issued */
+    readonly claim: Use<ClaimAsk>
+    /** A stream of codes, or why there is none. */
+    readonly generate: (ask: GenerateCodesAsk, caller: Caller) => Promise<CodeStream | No>
+    /** What takes each line of an import, or why there is no import. */
+    readonly import: (ask: ImportCodesAsk, caller: Caller) => Promise<Importing | No>
+    /** created, changed, or found with hit on a repeat */
+    readonly putPublic: Use<PutPublicCodeAsk>
+    /** found, with {items, next} */
+    readonly list: Use<ListCodesAsk>
+    /** revoked */
+    readonly revoke: Use<RevokeCodesAsk>
   }
   readonly checkout: {
     /** quoted */

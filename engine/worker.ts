@@ -2,6 +2,7 @@
  * The worker: what runs beside the API. It moves the journals to Postgres, ends what has run out, opens cells that a restart has
  * shut, and pushes campaigns until every cell has them. Any number of workers may run; each act is safe to repeat.
  */
+import { tellUntold } from "./codes/batches.ts"
 import { flushForever, newCellFlush, PACE } from "./journal/flusher.ts"
 import { openCell } from "./journal/gate.ts"
 import { rebuildCell } from "./journal/rebuild.ts"
@@ -81,5 +82,9 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log): Loop[] => {
     ] : []),
     startEvery("pusher", PUSH_EVERY_MS, log, async () => { await pushBehind(parts, clock.now_ms()) }),
     startEvery("levels", LEVELS_EVERY_MS, log, async () => { await loadLevels(parts, log, clock.now_ms()) }),
+    startEvery("pusher", PUSH_EVERY_MS, log, async () => {
+      await pushBehind(parts, clock.now_ms())
+      await tellUntold(parts, clock.now_ms())
+    }),
   ]
 }

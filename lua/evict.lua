@@ -36,7 +36,7 @@ for _, mark in ipairs(marks) do
   local forget = false
   if kind == "r" and value and value ~= "o" then
     forget = (tonumber(string.sub(value, 2)) + 1) * HOUR_MS + remember_ms <= book.at_ms
-  elseif kind == "m" and value then
+  elseif (kind == "m" or kind == "c") and value then
     forget = (tonumber(value) + 1) * HOUR_MS <= book.at_ms
   elseif kind == "o" and value then
     local place = redis.call("HGET", wallet, "r" .. value)

@@ -12,13 +12,14 @@ local book = open_book(quota, names, now_ms)
 if not book then return { GATE_CLOSED } end
 
 local mark = "m" .. string.sub(field, 1, MARK_CHARS)
-local found = redis.call("HMGET", wallet, field, mark, count_name(campaign))
+local found = redis.call("HMGET", wallet, field, mark, count_name(campaign), "c" .. claim)
 if found[1] then
   local coupon = unpack_coupon(found[1])
   if coupon.fingerprint ~= fingerprint then return { REQUEST_CONFLICT } end
   return { REPLAYED, coupon.ends_at_ms }
 end
 if found[2] and is_new == 0 then return { AGED } end
+if found[4] then return { CLAIM_REFUSED } end -- the code of this claim is free again
 if book.cell.full == 1 then return { JOURNAL_FULL } end
 
 local terms = campaign_of(book, campaign)

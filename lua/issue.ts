@@ -6,13 +6,15 @@ export const issue = script("issue", {
   keys: ["quota", "journal", "due", "wallet"],
   args: {
     now_ms: "int", user: "text", field: "text", campaign: "int", version: "int", fingerprint: "text",
-    valid_ms: "int", holds: "json", is_unfunded: "int", held_out: "int", is_new: "int", age_ms: "int", payload: "text",
+    valid_ms: "int", holds: "json", is_unfunded: "int", held_out: "int", is_new: "int", age_ms: "int",
+    claim: "text", payload: "text",
   },
   outcomes: {
     gate_closed: {},
     request_conflict: {},
     replayed: { ends_at_ms: "int" },
     aged: {},
+    claim_refused: {},
     journal_full: {},
     campaign_unknown: {},
     campaign_not_live: {},

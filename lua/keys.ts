@@ -9,6 +9,9 @@
  *   coupon_id  = user hash, then the wallet's field: 14 characters of SHA-256(campaign number NUL request_id), then the
  *                campaign's number in base 36
  *   redemption_id = user hash, then 12 characters of SHA-256(user hash NUL order_id NUL request_id)
+ *   code hash  = base64url(first 10 bytes of the keyed hash of the code), 14 characters
+ *   code cell  = (bytes 2 to 5 of those as a big-endian integer) mod cells
+ *   claim hash = base64url(first 10 bytes of SHA-256(code hash NUL user hash NUL request_id)), 14 characters, in the code's cell
  *   hold-out   = first 4 bytes of SHA-256(campaign_id NUL user_id) mod 10000 < holdout_bp
  */
 import { createHash, hash } from "node:crypto"
@@ -99,3 +102,36 @@ export const walletKey = (cell: number, user: string): string => `{c${cell}}w${u
 export const levelsKey = (cell: number): string => `{c${cell}}l`
 export const levelBucketKey = (cell: number, generation: number, bucket: number): string => `{c${cell}}l${generation}.${bucket}`
 export const hourOf = (at_ms: number): number => Math.floor(at_ms / HOUR_MS)
+
+/** Characters of a code's or a claim's hash. */
+export const TICKET_HASH_BYTES = 10
+/** Buckets of tickets over all cells, as a power of two: at a million codes 30 in each, so that a bucket costs little beside what is in it. */
+const BUCKET_BITS = 15
+const bytesOfTicket = (hash: string): Buffer => Buffer.from(hash, "base64url")
+
+/** The hash of one claim of a code. */
+export const claimHash = (code: string, user: string, request_id: string): string =>
+  sha256(`${code}\0${user}\0${request_id}`).subarray(0, TICKET_HASH_BYTES).toString("base64url")
+/** The cell of a code. Its claims are in the same. */
+export const cellOfCode = (code: string, cells: number): number => cells === 1 ? 0 : bytesOfTicket(code).readUInt32BE(2) % cells
+/** How many of the leading bits of a ticket's hash name its bucket. */
+export const bucketBits = (cells: number): number => Math.max(0, BUCKET_BITS - Math.floor(Math.log2(cells)))
+/** The bucket of a code or a claim in its cell: the leading bits of its hash, so that buckets in order are hashes in order. */
+export const bucketOf = (hash: string, cells: number): number => bytesOfTicket(hash).readUInt16BE(0) >>> (16 - bucketBits(cells))
+/** A ticket's hash as Postgres has it: 20 hexadecimal digits, which sort as its bytes do. */
+export const ticketHex = (hash: string): string => bytesOfTicket(hash).toString("hex")
+export const ticketOfHex = (hex: string): string => Buffer.from(hex, "hex").toString("base64url")
+
+const BATCH_CHARS = 4
+/** The number of a batch of codes as its records in a cell have it. Throws beyond the 1,679,615th. */
+export const batchName = (batch_no: number): string => {
+  const name = batch_no.toString(36)
+  if (name.length > BATCH_CHARS) throw new Error(`batch ${batch_no} is beyond the last number of a batch of codes`)
+  return name.padStart(BATCH_CHARS, "0")
+}
+
+/** A cell's codes and the claims of them, by bucket; the claims whose grant is not known yet; and the misses of a span of time. */
+export const ticketsKey = (cell: number): string => `{c${cell}}x`
+export const claimsKey = (cell: number): string => `{c${cell}}y`
+export const pendingKey = (cell: number): string => `{c${cell}}p`
+export const missesKey = (cell: number, window: number): string => `{c${cell}}m${window}`

@@ -10,7 +10,7 @@ import type { Script } from "./declare.ts"
 import { ACTS_MIN, GROWTH_MAX, LENT_FOR_MS, SHARES_PER_CELL } from "./grant.ts"
 import { SCRIPTS } from "./index.ts"
 import { COUPON_HASH_CHARS, HOUR_MS, MARK_CHARS } from "./keys.ts"
-import { ACTS, CAMPAIGN_STATES, COUPON_STATES, FORMAT, HELD_OUT_MARK, REDEMPTION_STATES, recordsInLua } from "./records.ts"
+import { ACTS, BATCH_STATES, CAMPAIGN_STATES, COUPON_STATES, FORMAT, HELD_OUT_MARK, REDEMPTION_STATES, recordsInLua } from "./records.ts"
 
 const read = (file: string): string => readFileSync(new URL(file, import.meta.url), "utf8")
 
@@ -24,12 +24,13 @@ const WORDS: Readonly<Record<string, (word: string) => string>> = {
   COUPON: (word) => valueIn(COUPON_STATES, word),
   REDEMPTION: (word) => valueIn(REDEMPTION_STATES, word),
   CAMPAIGN: (word) => valueIn(CAMPAIGN_STATES, word),
+  BATCH: (word) => valueIn(BATCH_STATES, word),
   ACT: (word) => `"${ACTS[Number(valueIn(ACTS, word)) - 1]}"`,
 }
 /** What of the prelude's heads of texts and lists is known beforehand: `LIST[2]` stands in the source as the byte it is. */
 const HEADS: Readonly<Record<string, number>> = { LIST: 144, TEXT: 160 }
 const withValues = (lua: string): string =>
-  lua.replace(/\b(LIST|TEXT)\[(\d+)\]/g, (_, list: string, length: string) => `"\\${HEADS[list]! + Number(length)}"`).replace(/\b(COUPON|REDEMPTION|CAMPAIGN|ACT)\.([a-z_]+)/g, (_, list: string, word: string) => WORDS[list]!(word))
+  lua.replace(/\b(LIST|TEXT)\[(\d+)\]/g, (_, list: string, length: string) => `"\\${HEADS[list]! + Number(length)}"`).replace(/\b(COUPON|REDEMPTION|CAMPAIGN|BATCH|ACT)\.([a-z_]+)/g, (_, list: string, word: string) => WORDS[list]!(word))
 
 /** A body's outcomes in place of their names; a word that was not declared stays a name that nothing defines. */
 const withOutcomes = (words: readonly string[], lua: string): string =>

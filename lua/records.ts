@@ -30,10 +30,14 @@ export type RedemptionState = (typeof REDEMPTION_STATES)[number]
 export const CAMPAIGN_STATES = ["live", "paused", "stopped"] as const
 export type CampaignState = (typeof CAMPAIGN_STATES)[number]
 
+/** States of a batch of codes as they are packed. */
+export const BATCH_STATES = ["live", "revoked"] as const
+
 /** Acts of the journal: what an entry says happened. */
 export const ACTS = [
   "opened", "tick", "published", "paused", "stopped", "funded", "closed", "issued", "held_out", "revoked", "ended",
   "reserved", "extended", "confirmed", "cancelled", "expired", "refunded",
+  "codes_loaded", "codes_revoked", "code_revoked", "code_claimed", "code_spent", "code_freed", "grant_refused",
 ] as const
 export type Act = (typeof ACTS)[number]
 
@@ -47,6 +51,8 @@ interface Places { readonly always: readonly string[]; readonly optional: readon
  * [[budget, held]…]: money held at issue for coupons that nobody has reserved, so that a stop is O(1).
  * bank: a quota's bank, in its home cell: [[cell, granted, returned, lent_ms, lent]…], the first two growing only, then when it
  * was lent to last and how much. `cut` is the addition that is taking its total down and has `taken` so much of it.
+ * batch: a batch of codes in this cell, the ones that live here. `limit` is how often a public code may be claimed, 0 for a batch of unique
+ * ones; `loaded` counts the codes, `claimed` the claims that stand, `revoked` the codes taken out one by one. A key sees it that may touch its `line`.
  * coupon: one right in a wallet. `redemption` and `since_ms` once it was used, `holds` [[budget, held]…] for money
  * held at issue.
  * redemption: coupons held for an order. `coupons` is [[field, campaign, cost, at_issue, [[budget, held, spent, back]…]]…],
@@ -63,6 +69,7 @@ export const RECORDS = {
     optional: [],
   },
   bank: { always: ["total", "leases"], optional: ["cut", "taken"] },
+  batch: { always: ["campaign", "state", "limit", "loaded", "claimed", "revoked", "line"], optional: [] },
   coupon: { always: ["state", "ends_at_ms", "fingerprint"], optional: ["redemption", "since_ms", "holds"] },
   redemption: {
     always: ["format", "state", "order", "fingerprint", "reserved_ms", "expires_ms", "since_ms", "revision", "coupons"],
@@ -83,6 +90,7 @@ export interface BankRecord {
   total: number; leases: [cell: number, granted: number, returned: number, lent_ms?: number, lent?: number][]
   cut?: string; taken?: number
 }
+export interface BatchRecord { campaign: number; state: number; limit: number; loaded: number; claimed: number; revoked: number; line: string }
 export interface CouponRecord {
   state: number; ends_at_ms: number; fingerprint: string
   redemption?: string; since_ms?: number; holds?: [budget: number, held: number][]
@@ -115,7 +123,7 @@ export interface EntryRecord {
 export type Values = readonly unknown[]
 
 interface Types {
-  cell: CellRecord; budget: BudgetRecord; campaign: CampaignRecord; bank: BankRecord
+  cell: CellRecord; budget: BudgetRecord; campaign: CampaignRecord; bank: BankRecord; batch: BatchRecord
   coupon: CouponRecord; redemption: RedemptionRecord; entry: EntryRecord
 }
 
@@ -168,7 +176,7 @@ export const unpackKept = (bytes: Uint8Array): KeptRedemption => {
 const BEFORE: Partial<Record<RecordName, string>> = { redemption: "body" }
 
 /** How Lua packs a place: a text, a list, a number that is nearly always one byte, or else a number of nine bytes. */
-const TEXTS: readonly string[] = ["evicted", "cut", "order", "fingerprint", "redemption"]
+const TEXTS: readonly string[] = ["evicted", "cut", "order", "fingerprint", "redemption", "line"]
 const LISTS: readonly string[] = ["idle", "leases", "holds", "refunds"]
 const SMALL: readonly string[] = ["cell.format", "cell.full", "cell.rebuilding", "coupon.state", "redemption.format", "redemption.state", "redemption.revision"]
 

@@ -15,7 +15,7 @@ const IssueBody = Type.Object({
   device_id: Type.Optional(Type.String({ ...Id, description: "stored only as a keyed hash" })),
 }, closed)
 
-const IssuedOut = Type.Object({
+export const IssuedOut = Type.Object({
   coupon_id: Id, campaign_id: Id, user_id: Id, state: Type.Literal("issued"), ends_at: InstantOut,
 }, closed)
 export type IssuedAnswer = Static<typeof IssuedOut>

@@ -7,6 +7,7 @@ import { activateCampaign, getCampaign, pauseCampaign, putCampaign, stopCampaign
 import {
   cancelRedemption, confirmRedemption, extendRedemption, getRedemption, listRedemptions, quoteOrder, refundRedemption, reserveOrder,
 } from "./checkout.ts"
+import { claimCode, generateCodes, importCodes, listCodes, putPublicCode, revokeCodes } from "./codes.ts"
 import { issueCoupon, issueCoupons, listCoupons, revokeCoupon } from "./coupons.ts"
 import { listEvents } from "./events.ts"
 import { createKey, revokeKey } from "./keys.ts"
@@ -16,6 +17,7 @@ export const OPERATIONS: readonly Operation[] = [
   putBudget, addToBudget, closeBudget, getBudget, listBudgetEntries,
   putCampaign, activateCampaign, pauseCampaign, stopCampaign, getCampaign,
   issueCoupon, issueCoupons, listCoupons, revokeCoupon,
+  claimCode, generateCodes, importCodes, putPublicCode, listCodes, revokeCodes,
   quoteOrder, reserveOrder, confirmRedemption, extendRedemption, cancelRedemption, refundRedemption, getRedemption, listRedemptions,
   listEvents,
   putBadge, activateBadge, getBadge, listUserBadges, claimBadge,

@@ -19,7 +19,7 @@ import { act, NotExecuted } from "../store/redis.ts"
 /** A campaign may change or a lease run short between two tries. */
 const TRIES_MAX = 8
 
-const answerOf = (coupon_id: string, { campaign_id, user_id }: IssueAsk, ends_at_ms: number) =>
+export const answerOf = (coupon_id: string, { campaign_id, user_id }: Pick<IssueAsk, "campaign_id" | "user_id">, ends_at_ms: number) =>
   ({ coupon_id, campaign_id, user_id, state: "issued", ends_at: new Date(ends_at_ms).toISOString() })
 
 /** What is held at issue: [budget, amount] in the order of funding; nothing where the money is held at the reserve. */
@@ -33,17 +33,36 @@ const holdsOf = async (parts: Parts, campaign: Campaign, now_ms: number): Promis
   return funding.map(({ budget }, i) => [budget.budget_no, amounts[i]!])
 }
 
+/** The attempt of a code's claim was refused in the user's cell: a new one may be made. */
+export class ClaimEnded extends NotExecuted { override readonly name = "NotExecuted" }
+
+/** One coupon that is to be given. */
+export interface Grant {
+  readonly ask: IssueAsk
+  readonly campaign: Campaign
+  /** The user's hash, and the coupon's place in his wallet. */
+  readonly user: string
+  readonly field: string
+  readonly fingerprint: string
+  /** The attempt of a code's claim: a mark of it in the user's cell refuses the grant. "" where no code is claimed. */
+  readonly claim: string
+  /** What the journal says beside what every issue says. */
+  readonly facts: object
+}
+
 /** Give a user a coupon. */
 export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller): Promise<Answered> => {
-  const { now_ms } = caller
-  const known = await parts.catalogue.campaignById(ask.campaign_id)
-  if (!known || !mayTouch(caller, known.line)) return { outcome: "campaign_unknown", campaign_id: ask.campaign_id }
-  const campaign_no = known.campaign_no
-  const user = userHash(ask.user_id)
+  const campaign = await parts.catalogue.campaignById(ask.campaign_id)
+  if (!campaign || !mayTouch(caller, campaign.line)) return { outcome: "campaign_unknown", campaign_id: ask.campaign_id }
+  const field = couponField(campaign.campaign_no, ask.request_id)
+  return issueOne(parts, { ask, campaign, user: userHash(ask.user_id), field, fingerprint: fingerprintOf(ask), claim: "", facts: {} }, caller)
+}
+
+/** Give one coupon, whoever asked for it and how. */
+export const issueOne = async (parts: Parts, { ask, campaign: known, user, field, fingerprint, claim, facts }: Grant, { now_ms }: Caller): Promise<Answered> => {
+  const { campaign_no } = known
   const cell = cellOf(user, parts.cells)
-  const field = couponField(campaign_no, ask.request_id)
   const coupon_id = user + field
-  const fingerprint = fingerprintOf(ask)
   const keys = { quota: quotaKey(cell), journal: journalKey(cell), due: dueKey(cell), wallet: walletKey(cell, user) }
   let campaign = known
   let is_new = 0, waited = 0
@@ -57,11 +76,12 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
         now_ms, user, field, campaign: campaign_no, version: campaign.version, fingerprint, valid_ms: (body.coupon_valid_s ?? 0) * 1_000,
         holds: "missing" in holds ? [] : holds, is_unfunded: "missing" in holds ? 1 : 0,
         held_out: isHeldOut(campaign.campaign_id, ask.user_id, body.holdout_bp ?? 0) ? 1 : 0,
-        is_new, age_ms: parts.age_ms,
+        is_new, age_ms: parts.age_ms, claim,
         payload: JSON.stringify({
           coupon_id, campaign_id: campaign.campaign_id, campaign_no, version: campaign.version, line: campaign.line, user_id: ask.user_id, request_id: ask.request_id,
           ...(ask.channel === undefined ? {} : { channel: ask.channel }),
           ...(ask.device_id === undefined ? {} : { device: parts.hashId("device", ask.device_id) }),
+          ...facts,
         }),
       },
     })
@@ -74,6 +94,7 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
         is_new = 1 // the mark is another id's
         continue
       }
+      case "claim_refused": throw new ClaimEnded("the claim was ended before its coupon was given")
       case "campaign_changed": {
         campaign = await parts.catalogue.readAgain(campaign_no) ?? campaign
         continue

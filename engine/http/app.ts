@@ -13,6 +13,7 @@ import { routeBadges } from "./routes/badges.ts"
 import { routeBudgets } from "./routes/budgets.ts"
 import { routeCampaigns } from "./routes/campaigns.ts"
 import { routeCheckout } from "./routes/checkout.ts"
+import { routeCodes } from "./routes/codes.ts"
 import { routeCoupons } from "./routes/coupons.ts"
 import { routeEvents } from "./routes/events.ts"
 import { type Readiness, routeHouse } from "./routes/house.ts"
@@ -36,6 +37,7 @@ export const createApp = ({ uses, ready, ...http }: AppParts): Hono => {
   const document = JSON.stringify(openapi())
 
   routeCoupons(app, parts, uses)
+  routeCodes(app, parts, uses)
   routeCheckout(app, parts, uses)
   routeBudgets(app, parts, uses)
   routeCampaigns(app, parts, uses)

@@ -10,7 +10,7 @@
  */
 import type { Hono } from "hono"
 import { type Answered, ANSWERS, type Caller, type No } from "../answers.ts"
-import { check } from "../contract/check.ts"
+import { type Check, check } from "../contract/check.ts"
 import { type IssueAsk, issueCoupon, issueCoupons } from "../contract/coupons.ts"
 import { faultFields } from "../log.ts"
 import type { Use } from "../uses.ts"
@@ -28,7 +28,7 @@ export const ANSWERS_WAITING_CHARS_MAX = 48 * 1024 * 1024
 /** Bulk calls of one process at a time; more are `overloaded`. */
 export const BULK_CALLS_MAX = 4
 
-const NDJSON = { "content-type": "application/x-ndjson" }
+export const NDJSON = { "content-type": "application/x-ndjson" }
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 const checkIssue = check(issueCoupon.body!, issueCoupon.rule)
 
@@ -36,7 +36,7 @@ const invalid = (field: string, detail: string): No => ({ outcome: "request_inva
 const tooLong: No = { outcome: "request_too_large", detail: `A line has at most ${LINE_BYTES_MAX} bytes.`, bytes_max: LINE_BYTES_MAX }
 
 /** What a line asks, or why it asks nothing; `undefined` for a blank one. */
-const readLine = (line: Line): { readonly ask: IssueAsk } | { readonly no: No } | undefined => {
+const readLine = <Ask>(line: Line, checkLine: Check): { readonly ask: Ask } | { readonly no: No } | undefined => {
   if ("too_long" in line) return { no: tooLong }
   let value: unknown
   try {
@@ -46,8 +46,8 @@ const readLine = (line: Line): { readonly ask: IssueAsk } | { readonly no: No } 
   } catch (error) {
     return { no: invalid("", `The line is not JSON: ${error instanceof Error ? error.message : "it cannot be read"}.`) }
   }
-  const fault = checkIssue(value)
-  return fault ? { no: invalid(fault.field, fault.detail) } : { ask: value as IssueAsk }
+  const fault = checkLine(value)
+  return fault ? { no: invalid(fault.field, fault.detail) } : { ask: value as Ask }
 }
 
 const answerLine = (number: number, answered: Answered): string =>
@@ -55,9 +55,70 @@ const answerLine = (number: number, answered: Answered): string =>
     ? `${JSON.stringify({ line: number, status: ANSWERS[answered.outcome].status, ...(answered.hit ? { idempotency_hit: true } : {}), ...answered.body })}\n`
     : `${JSON.stringify({ line: number, ...problemBody(answered) })}\n`
 
+/** What becomes of the lines of a stream. */
+export interface LineWork<Ask> {
+  readonly body: ReadableStream<Uint8Array>
+  readonly checkLine: Check
+  /** Lines under way at a time: one call answers at most so many at once. */
+  readonly at_once: number
+  /** Never throws: what breaks is an answer. */
+  readonly answer: (ask: Ask) => Promise<Answered>
+  /** The stream was cut. */
+  readonly onCut: (fault: unknown) => void
+  /** All that could be answered was. */
+  readonly onEnd: () => void
+}
+
+/** Answer each line of a body, in order, until the input ends or nobody is there to hear it. */
+export const answerLines = <Ask>({ body, checkLine, at_once, answer, onCut, onEnd }: LineWork<Ask>): Response => {
+  const outbox = makeOutbox(ANSWERS_WAITING_CHARS_MAX)
+  let under_way = 0
+  let wake: (() => void) | undefined
+  let answered = Promise.resolve()
+
+  const answerInOrder = (number: number, coming: Answered | Promise<Answered>) => {
+    under_way += 1
+    // Lines end in any order and are answered in their own: each waits for the one before.
+    answered = answered.then(async () => {
+      outbox.put(answerLine(number, await coming))
+      under_way -= 1
+      wake?.()
+      wake = undefined
+    })
+  }
+
+  const run = async (): Promise<void> => {
+    try {
+      for await (const line of linesOf(body, LINE_BYTES_MAX)) {
+        const read = readLine<Ask>(line, checkLine)
+        if (!read) continue
+        answerInOrder(line.number, "no" in read ? read.no : answer(read.ask))
+        while (under_way >= at_once) await new Promise<void>((resolve) => { wake = resolve })
+        // Never more than its reader takes.
+        await outbox.room()
+        if (outbox.isLeft()) break
+      }
+    } catch (fault) {
+      onCut(fault)
+    } finally {
+      await answered
+      outbox.end()
+      onEnd()
+    }
+  }
+  void run()
+  return new Response(outbox.stream, { headers: NDJSON })
+}
+
+/** At most `max` calls at a time. */
+export const makeGuard = (max: number) => {
+  let calls = 0
+  return { isFull: () => calls >= max, enter: () => { calls += 1 }, leave: () => { calls -= 1 } }
+}
+
 /** Put the bulk issue on the app. */
 export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => {
-  let calls = 0
+  const guard = makeGuard(BULK_CALLS_MAX)
 
   const issueLine = async (ask: IssueAsk, caller: Caller): Promise<Answered> => {
     const began_ms = performance.now()
@@ -69,41 +130,6 @@ export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => 
       const outcome = outcomeOfFault(fault)
       settle(http, issueCoupon, outcome, began_ms, caller, ask, fault)
       return { outcome }
-    }
-  }
-
-  /** Read, issue and answer until the input ends or nobody is there to hear it. */
-  const run = async (body: ReadableStream<Uint8Array>, outbox: ReturnType<typeof makeOutbox>, caller: Caller): Promise<void> => {
-    let under_way = 0
-    let wake: (() => void) | undefined
-    let answered = Promise.resolve()
-
-    const answerInOrder = (number: number, coming: Answered | Promise<Answered>) => {
-      under_way += 1
-      // Issues end in any order and are answered in the order of their lines: each waits for the one before.
-      answered = answered.then(async () => {
-        outbox.put(answerLine(number, await coming))
-        under_way -= 1
-        wake?.()
-        wake = undefined
-      })
-    }
-
-    try {
-      for await (const line of linesOf(body, LINE_BYTES_MAX)) {
-        const read = readLine(line)
-        if (!read) continue
-        answerInOrder(line.number, "no" in read ? read.no : issueLine(read.ask, caller))
-        // One call answers at most so many lines at a time, and never more than its reader takes.
-        while (under_way >= ISSUES_AT_ONCE) await new Promise<void>((resolve) => { wake = resolve })
-        await outbox.room()
-        if (outbox.isLeft()) break
-      }
-    } catch (fault) {
-      http.log.warn("a bulk issue was cut off", { act: issueCoupons.name, api_key_id: caller.key_id, ...faultFields(fault) })
-    } finally {
-      await answered
-      outbox.end()
     }
   }
 
@@ -120,15 +146,17 @@ export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => 
       const caller = await callerOf(http, raw, issueCoupons.scopes)
       if (!isCaller(caller)) return refuse(caller)
       if (raw.url.includes("?")) return refuse(invalid("", "This call takes no query."))
-      if (calls >= BULK_CALLS_MAX) return refuse({ outcome: "overloaded" })
+      if (guard.isFull()) return refuse({ outcome: "overloaded" })
       if (raw.body === null) return new Response("", { headers: NDJSON })
-      const outbox = makeOutbox(ANSWERS_WAITING_CHARS_MAX)
-      calls += 1
-      void run(raw.body, outbox, caller).finally(() => {
-        calls -= 1
-        settle(http, issueCoupons, "changed", began_ms, caller, {})
+      guard.enter()
+      return answerLines<IssueAsk>({
+        body: raw.body, checkLine: checkIssue, at_once: ISSUES_AT_ONCE, answer: (ask) => issueLine(ask, caller),
+        onCut: (fault) => http.log.warn("a bulk issue was cut off", { act: issueCoupons.name, api_key_id: caller.key_id, ...faultFields(fault) }),
+        onEnd: () => {
+          guard.leave()
+          settle(http, issueCoupons, "changed", began_ms, caller, {})
+        },
       })
-      return new Response(outbox.stream, { headers: NDJSON })
     } catch (fault) {
       const outcome = outcomeOfFault(fault)
       settle(http, issueCoupons, outcome, began_ms, undefined, {}, fault)

@@ -25,7 +25,9 @@ export const problemBody = ({ outcome, detail, body: _, ...fields }: No): Record
 export const problem = (no: No, preference?: string): Response => {
   const { status } = ANSWERS[no.outcome]
   const headers: Record<string, string> = { "content-type": "application/problem+json" }
-  const retry_after = RETRY_AFTER_S[no.outcome]
+  // A no that knows when it ends says so itself.
+  const { retry_after_s } = no
+  const retry_after = typeof retry_after_s === "number" ? String(retry_after_s) : RETRY_AFTER_S[no.outcome]
   if (retry_after !== undefined) headers["retry-after"] = retry_after
   if (status === 401) headers["www-authenticate"] = "Bearer"
   if (preference !== undefined) headers["preference-applied"] = preference

@@ -70,7 +70,7 @@ const fillQuery = (asked: Ask, url: string, from: number, whole: ReadonlySet<str
 const NO_QUERY = Type.Object({}, closed)
 
 /** Compile what an operation takes into a function from a request to what is asked. */
-const askReader = (operation: Operation): ((c: Context) => Promise<Asked>) => {
+export const askReader = (operation: Operation): ((c: Context) => Promise<Asked>) => {
   const { params, query, body, rule, body_optional } = operation
   const checkParams = params && check(params)
   const checkQuery = check(query ?? NO_QUERY)

@@ -40,6 +40,15 @@ export interface Facts {
   readonly addition_id?: string
   readonly refund_id?: string
   readonly discount_minor?: number
+  /** Of acts on codes: hashes, the batch's name in a cell, the attempt. */
+  readonly batch?: string
+  readonly codes?: string
+  readonly code?: string
+  readonly claim?: string
+  readonly nonce?: string
+  readonly public?: number
+  readonly coupon?: string
+  readonly fingerprint?: string
 }
 
 export interface Entry {

@@ -90,3 +90,10 @@ export const couponDue = (coupon: CouponRecord, { now_ms, age_ms }: Ages): numbe
   coupon.state === ISSUED ? (coupon.holds ? coupon.ends_at_ms : coupon.ends_at_ms + age_ms)
   : coupon.state === RESERVED_COUPON ? (coupon.holds && coupon.ends_at_ms > now_ms ? coupon.ends_at_ms : Math.max(coupon.ends_at_ms, now_ms) + age_ms)
   : (coupon.since_ms ?? now_ms) + age_ms
+
+/** The mark of a refused grant, and the hour in which it may be forgotten. */
+export const refusedMark = (nonce: string): string => `c${nonce}`
+export const refusedMarkHour = (at_ms: number, { remember_ms }: Pick<Ages, "remember_ms">): number => hourOf(at_ms + remember_ms)
+
+/** Codes leave Redis when their campaign can issue no more; those of a draft, which no cell knows, stay. */
+export const isBatchOver = (campaign: CampaignFacts | undefined, ages: Ages): boolean => campaign !== undefined && isCountOver(campaign, ages)

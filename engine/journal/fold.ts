@@ -6,6 +6,7 @@
  */
 import { CAMPAIGN_STATES, fromValues, type Act, type Values } from "../../lua/records.ts"
 import { campaignOfField } from "../../lua/keys.ts"
+import { codesFold, type CodeRows } from "./fold_codes.ts"
 import { BIRTH, textOf, type Entry, type EntryId, type Unreadable } from "./entry.ts"
 
 export interface EventRow { cell: number; id: EntryId; act: Act; at_ms: number; user: string; moves: string | null; payload: string | null; ref: string | null }
@@ -43,6 +44,7 @@ export interface Batch {
   readonly redemptions: RedemptionRow[]
   readonly counts: CountRow[]
   readonly refunds: RefundRow[]
+  readonly codes: CodeRows
   readonly cellBudgets: CellBudgetRow[]
   readonly cellCampaigns: CellCampaignRow[]
   readonly cellIdle: CellIdleRow[]
@@ -76,6 +78,7 @@ export const foldRuns = (runs: readonly Run[]): Batch => {
   const coupons = new Map<string, CouponRow>(), redemptions = new Map<string, RedemptionRow>(), counts = new Map<string, CountRow>()
   const cellBudgets: CellBudgetRow[] = [], cellCampaigns: CellCampaignRow[] = [], cellIdle: CellIdleRow[] = []
   const users = new Map<string, string | null>()
+  const codes = codesFold()
 
   for (const { cell, at_ms, entries } of runs) {
     const budgets = new Map<number, CellBudgetRow>(), campaigns = new Map<number, CellCampaignRow>(), idle = new Map<string, CellIdleRow>()
@@ -175,6 +178,7 @@ export const foldRuns = (runs: readonly Run[]): Batch => {
           })
         }
       })
+      codes.take(entry)
       for (const [campaign_no, count] of entry.counts) counts.set(`${user}${campaign_no}`, { user, campaign_no, cell, count })
       if (act === "refunded" && facts.refund_id !== undefined && entry.redemptions[0]) {
         const redemption_id = user + entry.redemptions[0][0]
@@ -194,6 +198,7 @@ export const foldRuns = (runs: readonly Run[]): Batch => {
     redemptions: [...redemptions.values()].sort(byText((row) => row.redemption_id)),
     counts: [...counts.values()].sort(byText((row) => row.user)),
     refunds: [...refunds.values()].sort(byText((row) => row.redemption_id)),
+    codes: codes.rows(),
   }
 }
 

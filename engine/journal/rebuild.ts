@@ -26,9 +26,10 @@ import { cursorOf, tailOf } from "./caught_up.ts"
 import { compareIds, readEntry, textOf, type EntryId, type RawEntry } from "./entry.ts"
 import {
   couponDue, couponFrom, couponMark, couponMarkHour, isAged, isCountOver, isHourAged, isHourOver, isMarkForgotten, jsonOf, OPEN, overSince, redemptionFrom,
-  redemptionMark, type Ages, type CampaignFacts, type StoredCoupon, type StoredRedemption,
+  redemptionMark, refusedMark, refusedMarkHour, type Ages, type CampaignFacts, type StoredCoupon, type StoredRedemption,
 } from "./expected.ts"
 import { loadedLibraries } from "./gate.ts"
+import { writeCodes } from "./rebuild_codes.ts"
 
 /** Rows read and commands sent at once. */
 const BATCH_ROWS = 5_000
@@ -303,6 +304,24 @@ const writeCounts = async ({ redis, ages, onProgress }: RebuildParts, tx: Tx, ce
   }
 }
 
+/** The marks of grants that were refused to a code's claim. */
+const writeRefused = async ({ redis, ages, cells }: RebuildParts, tx: Tx, cell: number): Promise<void> => {
+  const found = tx<{ user_hash: string; nonce: string; at_ms: number }[]>`
+    select u.user_hash, r.nonce, r.at_ms from refused_grants r join users u on u.user_no = r.user_no`.cursor(BATCH_ROWS)
+  for await (const batch of found) {
+    const commands: Command[] = []
+    const writes = walletWrites(commands, cell)
+    for (const { user_hash, nonce, at_ms } of batch) {
+      const hour = refusedMarkHour(at_ms, ages)
+      if (cellOf(user_hash, cells) !== cell || isHourOver(hour, ages.now_ms)) continue
+      writes.put(user_hash, refusedMark(nonce), String(hour))
+      writes.due(user_hash, ages.now_ms + ages.remember_ms)
+    }
+    writes.flush()
+    await send(redis, cell, commands)
+  }
+}
+
 /** Which of two redemptions of an order the order's mark names: the one that stands, else the later. */
 const standsBefore = (a: { state: number; reserved_ms: number }, b: { state: number; reserved_ms: number }): boolean => {
   const stands = (row: { state: number }): boolean => redemptionMark(row.state, 0)[0] !== "x"
@@ -398,6 +417,8 @@ export const rebuildCell = async (parts: RebuildParts, cell: number): Promise<Re
     const facts = await writeQuotas(parts, tx, cell)
     const coupons = await writeCoupons(parts, tx, cell, facts)
     await writeCounts(parts, tx, cell, facts)
+    await writeRefused(parts, tx, cell)
+    await writeCodes(parts, tx, cell, facts)
     const redemptions = await writeRedemptions(parts, tx, cell)
     if (parts.cells > 1) await takeLeases(parts, bankReader(parts), cell, 1)
     await setRecord(redis, cell, { format: FORMAT, epoch: cursor.epoch, at_ms: row.at_ms, full: 0, rebuilding: 0, evicted: textOf(cursor) })

@@ -23,6 +23,7 @@ import {
   couponDue, isAged, isCountOver, isMarkForgotten, mustEnd, overSince, type Ages, type CampaignFacts,
 } from "./expected.ts"
 import { JOURNAL_KEEP_BYTES } from "./flusher.ts"
+import { type CodesSweep, newCodesSweep, sweepClaim, sweepCodes } from "./sweep_codes.ts"
 
 /** A hold is free again within a second of its end: a round is so long at most, and there are ten of them. */
 export const SWEEP_MS = 100
@@ -53,9 +54,11 @@ export interface CellSweep {
   evicted_hour: number
   measured_ms: number
   is_full: boolean
+  /** Where the round over the codes of campaigns that are over is, and when the last one was done. */
+  codes: CodesSweep
 }
 
-export const newCellSweep = (cell: number): CellSweep => ({ cell, ticked_hour: -1, evicted_hour: -1, measured_ms: 0, is_full: false })
+export const newCellSweep = (cell: number): CellSweep => ({ cell, ticked_hour: -1, evicted_hour: -1, measured_ms: 0, is_full: false, codes: newCodesSweep() })
 
 export interface SweepParts {
   readonly redis: Servers
@@ -145,7 +148,7 @@ export const judgeWallet = (wallet: ReadonlyMap<string, Buffer>, campaigns: Read
     const text = value.toString("latin1")
     let forget = false, at_ms = now_ms + AGAIN_MS
     switch (field[0]) {
-      case "m": at_ms = (Number(text) + 1) * HOUR_MS; forget = at_ms <= now_ms; break
+      case "c": case "m": at_ms = (Number(text) + 1) * HOUR_MS; forget = at_ms <= now_ms; break
       case "r": at_ms = settledAt(text)!; forget = text !== "o" && isMarkForgotten(Number(text.slice(1)), ages); break
       case "o": { const at = settledAt(wallet.get(`r${text}`)?.toString("latin1")); forget = at === undefined || at <= now_ms; at_ms = at ?? now_ms; break }
       case "n": { const campaign = campaigns.get(Number(field.slice(1))); forget = isCountOver(campaign, ages); at_ms = (campaign?.ends_ms ?? now_ms) + age_ms; break }
@@ -187,7 +190,7 @@ const sweepUser = async (parts: SweepParts, cell: number, user: string): Promise
 const sweepDue = async (parts: SweepParts, cell: number): Promise<{ expired: number; ended: number; evicted: number; is_behind: boolean }> => {
   const { redis, ages: { now_ms } } = parts
   const due = await ask(redis, dueKey(cell), (node) => node.zrangebyscore(dueKey(cell), "-inf", now_ms, "LIMIT", 0, DUE_MAX))
-  const redemptions = due.filter((name) => name[0] === "r"), users = due.filter((name) => name[0] === "u")
+  const redemptions = due.filter((name) => name[0] === "r"), users = due.filter((name) => name[0] === "u"), claims = due.filter((name) => name[0] === "c")
   const expired = await forAll(redemptions, (name) => expireOne(parts, cell, name.slice(1)))
   let ended = 0
   const evicted = await forAll(users, async (name) => {
@@ -195,6 +198,7 @@ const sweepDue = async (parts: SweepParts, cell: number): Promise<{ expired: num
     ended += swept.ended
     return swept.evicted
   })
+  await forAll(claims, (name) => sweepClaim(parts, cell, name.slice(1)))
   return { expired, ended, evicted, is_behind: due.length === DUE_MAX }
 }
 
@@ -262,6 +266,7 @@ export const sweepOnce = async (parts: SweepParts, state: CellSweep): Promise<Sw
     }
     const swept = await sweepDue(parts, cell)
     await sweepHours(parts, state)
+    state.codes = await sweepCodes(parts, cell, state.codes)
     let journal_bytes = 0
     if (Math.abs(now_ms - state.measured_ms) >= MEASURE_MS) {
       journal_bytes = await sweepJournal(parts, state)

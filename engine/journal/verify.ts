@@ -12,12 +12,14 @@ import { readCut } from "../quota/cut.ts"
 import type { Sql } from "../store/postgres.ts"
 import { ask, askNode, mastersOf, type Servers } from "../store/redis.ts"
 import { cursorOf, tailOf } from "./caught_up.ts"
+import { collect, type Collected, type Difference } from "./differences.ts"
 import { BIRTH, compareIds, idOf, textOf, type EntryId } from "./entry.ts"
 import {
   couponFrom, couponMark, couponMarkHour, isAged, isCountOver, isHourAged, isHourOver, isMarkForgotten, jsonOf, OPEN, overSince, redemptionFrom,
-  redemptionMark, type Ages, type CampaignFacts, type StoredCoupon, type StoredRedemption,
+  redemptionMark, refusedMark, refusedMarkHour, type Ages, type CampaignFacts, type StoredCoupon, type StoredRedemption,
 } from "./expected.ts"
 import { readAdditions, readSums } from "./rebuild.ts"
+import { verifyCodes } from "./verify_codes.ts"
 
 /** Users in one page, and names in one scan. */
 const PAGE_USERS = 1_000
@@ -37,10 +39,8 @@ export interface VerifyParts {
   readonly ages: () => Ages
   readonly onProgress?: (progress: VerifyProgress) => void
 }
-export interface VerifyProgress { readonly step: "counters" | "invariants" | "ledger" | "users" | "wallets" | "open"; readonly checked: number; readonly differences: number }
+export interface VerifyProgress { readonly step: "counters" | "invariants" | "ledger" | "users" | "wallets" | "open" | "codes"; readonly checked: number; readonly differences: number }
 
-export type What = "cell" | "budget" | "campaign" | "bank" | "addition" | "coupon" | "mark" | "count" | "redemption" | "order" | "deadline" | "wallet" | "ledger" | "invariant"
-export interface Difference { readonly what: What; readonly key: string; readonly field: string; readonly redis: string; readonly postgres: string }
 export interface Verified {
   /** How many things were compared. */
   readonly checked: number
@@ -67,23 +67,6 @@ const waitFor = async (sql: Sql, cell: number, tail: EntryId): Promise<void> => 
   }
 }
 
-const show = (value: unknown): string => value === undefined || value === null ? "(none)" : typeof value === "object" ? JSON.stringify(value) : String(value)
-
-/** Collects what differs; `compare` is how every pair of values is held together. */
-const collect = () => {
-  const differences: Difference[] = []
-  let checked = 0
-  return {
-    differences,
-    checked: () => checked,
-    note: (what: What, key: string, field: string, redis: unknown, postgres: unknown): void => { differences.push({ what, key, field, redis: show(redis), postgres: show(postgres) }) },
-    compare(what: What, key: string, field: string, redis: unknown, postgres: unknown): void {
-      checked += 1
-      if (show(redis) !== show(postgres)) this.note(what, key, field, redis, postgres)
-    },
-  }
-}
-type Collected = ReturnType<typeof collect>
 
 // ── Counters ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,7 +171,8 @@ const verifyCounters = async ({ redis, sql, cells }: VerifyParts, cell: number):
     }
     for (const [field, bytes] of fields) {
       // What a cell knows of its banks' epochs, and a cut that is being gathered: neither is an event.
-      if (expected.has(field) || /^e\d+$/.test(field) || (field[0] === "a" && readCut(field.slice(1), bytes.toString()))) continue
+      // Batches of codes are held against their codes.
+      if (expected.has(field) || field[0] === "t" || /^e\d+$/.test(field) || (field[0] === "a" && readCut(field.slice(1), bytes.toString()))) continue
       // A cell that was lent money and has not used it has a record and no entry yet.
       const budget = field[0] === "b" ? unpack("budget", bytes) : undefined
       if (budget && budget.held === 0 && budget.spent === 0 && cells > 1) continue
@@ -297,6 +281,7 @@ interface StoredUser {
   readonly user_hash: string
   readonly coupons: readonly (StoredCoupon & EntryId & { cell: number })[]
   readonly counts: readonly { campaign_no: number; count: string }[]
+  readonly refused: readonly { nonce: string; at_ms: number }[]
   readonly redemptions: readonly (StoredRedemption & EntryId & { reserved_ms: number })[]
 }
 interface SeenRecord { readonly kept: Buffer | null; readonly due: string | null }
@@ -305,17 +290,18 @@ interface SeenUser { readonly wallet: ReadonlyMap<string, Buffer>; readonly reco
 const readStored = async (tx: Tx | Sql, users: readonly { user_no: number; user_hash: string }[]): Promise<StoredUser[]> => {
   if (users.length === 0) return []
   const first = users[0]!.user_hash, end = `${users.at(-1)!.user_hash}~` // above every character of an id
-  const [coupons, redemptions, counts] = await Promise.all([
+  const [coupons, redemptions, counts, refused] = await Promise.all([
     tx<(StoredCoupon & EntryId & { cell: number })[]>`
       select coupon_id, state, ends_at_ms, fingerprint, redemption, since_ms, holds, cell, epoch, n from coupons where coupon_id >= ${first} and coupon_id < ${end}`,
     tx<(StoredRedemption & EntryId & { reserved_ms: number })[]>`
       select redemption_id, state, head, body, since_ms, reserved_ms, epoch, n from redemptions where redemption_id >= ${first} and redemption_id < ${end}`,
     tx<{ user_no: number; campaign_no: number; count: string }[]>`select user_no, campaign_no, count from wallet_counts where user_no = any(${users.map(({ user_no }) => user_no)})`,
+    tx<{ user_no: number; nonce: string; at_ms: number }[]>`select user_no, nonce, at_ms from refused_grants where user_no = any(${users.map(({ user_no }) => user_no)})`,
   ])
   const couponsOf = Map.groupBy(coupons, (row) => row.coupon_id.slice(0, USER_HASH_CHARS))
   const redemptionsOf = Map.groupBy(redemptions, (row) => row.redemption_id.slice(0, USER_HASH_CHARS))
-  const countsOf = Map.groupBy(counts, (row) => row.user_no)
-  return users.map(({ user_no, user_hash }) => ({ user_hash, coupons: couponsOf.get(user_hash) ?? [], redemptions: redemptionsOf.get(user_hash) ?? [], counts: countsOf.get(user_no) ?? [] }))
+  const countsOf = Map.groupBy(counts, (row) => row.user_no), refusedOf = Map.groupBy(refused, (row) => row.user_no)
+  return users.map(({ user_no, user_hash }) => ({ user_hash, coupons: couponsOf.get(user_hash) ?? [], redemptions: redemptionsOf.get(user_hash) ?? [], counts: countsOf.get(user_no) ?? [], refused: refusedOf.get(user_no) ?? [] }))
 }
 
 const readSeen = async (redis: Servers, cells: number, users: readonly StoredUser[]): Promise<SeenUser[]> => {
@@ -371,6 +357,11 @@ const compareUser = (out: Collected, stored: StoredUser, seen: SeenUser, campaig
     const field = `n${campaign_no}`, raw = seen.wallet.get(field)
     expected.add(field)
     if (raw || !isCountOver(campaigns.get(campaign_no), ages)) out.compare("count", key, field, raw?.toString(), count)
+  }
+  for (const { nonce, at_ms } of stored.refused) {
+    const field = refusedMark(nonce), hour = refusedMarkHour(at_ms, ages)
+    expected.add(field)
+    if (!isHourOver(hour, ages.now_ms)) out.compare("mark", key, field, seen.wallet.get(field)?.toString(), hour)
   }
   const orders = new Map<string, string[]>()
   for (const row of stored.redemptions) {
@@ -474,6 +465,11 @@ export const verifyAll = async (parts: VerifyParts): Promise<Verified> => {
   for (const node of mastersOf(redis)) await verifyWallets(parts, node, isFull, take)
 
   for (let cell = 0; cell < cells && !isFull(); cell += 1) take("open", await verifyOpen(parts, cell))
+  const facts = await readCampaignFacts(sql)
+  await verifyCodes({
+    redis, sql, cells, ages, factsOf: (cell) => facts.get(cell) ?? new Map(), isFull, take: (out) => take("codes", out),
+    caughtUp: async (cell) => waitFor(sql, cell, await tailOf(redis, cell)),
+  })
   return { checked, differences, is_cut: isFull() }
 }
 

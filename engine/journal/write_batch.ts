@@ -9,6 +9,7 @@
 import type { TransactionSql } from "postgres"
 import { idOf, textOf, type EntryId } from "./entry.ts"
 import { couponOf, type Allotment, type Batch } from "./fold.ts"
+import type { CodeRows } from "./fold_codes.ts"
 
 type Tx = TransactionSql<{ bigint: number }>
 
@@ -91,9 +92,32 @@ export const numberUsers = async (tx: Tx, users: ReadonlyMap<string, string | nu
   return new Map(rows.map(({ user_hash, user_no }) => [user_hash, user_no]))
 }
 
+/** The statements for codes, the claims of them and the grants that were refused. */
+const writeCodes = (tx: Tx, { codes, claims, refused }: CodeRows, userNo: (hash: string) => number): PromiseLike<unknown>[] => {
+  const sent: PromiseLike<unknown>[] = []
+  if (codes.length > 0) sent.push(tx`
+    insert into codes (code_hash, batch_no, state)
+    select * from unnest(string_to_array(${textColumn(codes, (row) => row.code_hash)}, ${BETWEEN}), ${numbers(codes, (row) => row.batch_no)}::integer[], ${numbers(codes, (row) => row.state)}::smallint[])
+    on conflict (code_hash) do update set batch_no = excluded.batch_no, state = excluded.state`)
+  if (claims.length > 0) sent.push(tx`
+    insert into code_claims as c (claim_hash, code_hash, batch_no, state, nonce, user_no, coupon, fingerprint, claimed_ms, since_ms)
+    select * from unnest(
+      string_to_array(${textColumn(claims, (row) => row.claim_hash)}, ${BETWEEN}), string_to_array(${textColumn(claims, (row) => row.code_hash)}, ${BETWEEN}),
+      ${numbers(claims, (row) => row.batch_no)}::integer[], ${numbers(claims, (row) => row.state)}::smallint[], string_to_array(${textColumn(claims, (row) => row.nonce)}, ${BETWEEN}),
+      ${numbers(claims, (row) => row.user === null ? null : userNo(row.user))}::integer[], string_to_array(${textColumn(claims, (row) => row.coupon)}, ${BETWEEN}, ${NULL}),
+      string_to_array(${textColumn(claims, (row) => row.fingerprint)}, ${BETWEEN}, ${NULL}), ${numbers(claims, (row) => row.claimed_ms)}::bigint[], ${numbers(claims, (row) => row.since_ms)}::bigint[])
+    on conflict (claim_hash) do update set state = excluded.state, nonce = excluded.nonce, since_ms = excluded.since_ms, user_no = coalesce(excluded.user_no, c.user_no),
+      coupon = coalesce(excluded.coupon, c.coupon), fingerprint = coalesce(excluded.fingerprint, c.fingerprint), claimed_ms = coalesce(excluded.claimed_ms, c.claimed_ms)`)
+  if (refused.length > 0) sent.push(tx`
+    insert into refused_grants (user_no, nonce, at_ms)
+    select * from unnest(${numbers(refused, (row) => userNo(row.user))}::integer[], string_to_array(${textColumn(refused, (row) => row.nonce)}, ${BETWEEN}), ${numbers(refused, (row) => row.at_ms)}::bigint[])
+    on conflict (user_no, nonce) do update set at_ms = excluded.at_ms`)
+  return sent
+}
+
 /** Write a batch and move the cursors. `userNo` knows every user that the batch names. */
 export const writeBatch = async (tx: Tx, batch: Batch, relearned: readonly { cell: number; allotment: Allotment }[], userNo: (hash: string) => number): Promise<void> => {
-  const { events, ledger, coupons, redemptions, counts, refunds, cellBudgets, cellCampaigns, cellIdle, quarantine, cursors } = batch
+  const { events, ledger, coupons, redemptions, counts, refunds, codes, cellBudgets, cellCampaigns, cellIdle, quarantine, cursors } = batch
   const sent: PromiseLike<unknown>[] = []
 
   if (events.length > 0) sent.push(tx`
@@ -189,6 +213,8 @@ export const writeBatch = async (tx: Tx, batch: Batch, relearned: readonly { cel
     select * from unnest(${numbers(cellIdle, (row) => row.cell)}::integer[], ${numbers(cellIdle, (row) => row.campaign_no)}::integer[],
       ${numbers(cellIdle, (row) => row.budget_no)}::integer[], ${numbers(cellIdle, (row) => row.held_minor)}::bigint[])
     on conflict (cell, campaign_no, budget_no) do update set held_minor = i.held_minor + excluded.held_minor`)
+
+  sent.push(...writeCodes(tx, codes, userNo))
 
   for (const { cell, unreadable: { id, raw, reason } } of quarantine) sent.push(tx`
     insert into quarantine (cell, epoch, n, raw, reason, at_ms)

@@ -11,7 +11,7 @@
  * lua/records.ts); a campaign's own state is a word, because a draft has no number.
  */
 import {
-  bigint, boolean, customType, index, integer, json, jsonb, pgTable, primaryKey, smallint, text,
+  bigint, boolean, customType, index, integer, json, jsonb, pgTable, primaryKey, smallint, text, uniqueIndex,
 } from "drizzle-orm/pg-core"
 import { sql } from "drizzle-orm"
 
@@ -396,3 +396,55 @@ export const runPeriods = pgTable("run_periods", {
   /** A closed period is never published anew: what comes later belongs to the next. */
   closed_ms: whole(),
 }, (table) => [primaryKey({ columns: [table.job, table.period, table.set_name] })])
+// ── Codes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Batches of codes, as operators asked for them. A public code is a batch of its own with a limit. */
+export const codeBatches = pgTable("code_batches", {
+  batch_no: integer().primaryKey().generatedAlwaysAsIdentity(),
+  campaign_no: integer().notNull().references(() => campaigns.campaign_no),
+  batch_id: idText().notNull(),
+  kind: text().notNull().$type<"generated" | "imported" | "public">(),
+  /** How many codes were asked for; null where they come in a stream. */
+  asked: whole(),
+  /** How often a public code may be claimed; 0 for unique codes. */
+  limit: whole().notNull(),
+  /** What generated codes are derived from, so that a stream that was cut can be asked for again; null once the batch was revoked. */
+  secret: bytes(),
+  created_ms: whole().notNull(),
+  revoked_ms: whole(),
+  /** Whether every cell has heard of the revocation; the worker tells those that have not. */
+  is_told: boolean().notNull().default(true),
+}, (table) => [
+  uniqueIndex("code_batches_id").on(table.campaign_no, table.batch_id),
+  index("code_batches_untold").on(table.batch_no).where(sql`not ${table.is_told}`),
+])
+
+/** Codes as their last entry left them, by keyed hash alone: 20 hexadecimal digits, so that a page is a range of buckets. State: 1 free, 2 pending, 3 spent, 4 revoked. */
+export const codes = pgTable("codes", {
+  code_hash: idText().primaryKey(),
+  batch_no: integer().notNull(),
+  state: smallint().notNull(),
+})
+
+/** Claims as their last entry left them. State: 1 pending, 2 granted, 3 freed. What only the claim's entry says is null where that lies in quarantine. */
+export const codeClaims = pgTable("code_claims", {
+  claim_hash: idText().primaryKey(),
+  code_hash: idText().notNull(),
+  batch_no: integer().notNull(),
+  state: smallint().notNull(),
+  /** Names the attempt. */
+  nonce: text().notNull(),
+  user_no: integer(),
+  /** The coupon's place in the user's wallet, without its campaign. */
+  coupon: text(),
+  fingerprint: text(),
+  claimed_ms: whole(),
+  since_ms: whole().notNull(),
+})
+
+/** The claims that a user's cell will bring no coupon for any more. */
+export const refusedGrants = pgTable("refused_grants", {
+  user_no: integer().notNull(),
+  nonce: text().notNull(),
+  at_ms: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.user_no, table.nonce] })])

@@ -18,8 +18,8 @@ describe("defaults: an empty environment starts everything on one machine", () =
     expect(good()).toEqual({
       port: 7070, host: "127.0.0.1", dataDir: ".scrip", redisUrl: undefined, databaseUrl: undefined, role: "all", cells: 1,
       durability: "local", bootstrapKey: undefined, timeZone: "UTC", clock: "system", acceptDurability: undefined,
-      logUsers: "hashed", logRequests: "faults", apiProcesses: 1, childOf: undefined,
       lakeDir: undefined, apiUrl: undefined, jobMemoryMb: 2048, jobThreads: 2,
+      logUsers: "hashed", logRequests: "faults", apiProcesses: 1, childOf: undefined, misses: { key: 10_000, user: 20, address: 200, window_s: 600 },
     })
   })
   test("a value that is set but empty counts as not set", () => {
@@ -33,10 +33,11 @@ describe("values: each is read as it is meant", () => {
       ...SERVERS, PORT: "80", HOST: "::1", SCRIP_DATA_DIR: "/d", SCRIP_ROLE: "worker", SCRIP_CELLS: "64", SCRIP_DURABILITY: "local",
       SCRIP_BOOTSTRAP_KEY: "k", SCRIP_TIME_ZONE: "Asia/Shanghai", SCRIP_ACCEPT_DURABILITY: "memory", SCRIP_LOG_USERS: "clear", SCRIP_API_PROCESSES: "4",
       SCRIP_LAKE_DIR: "/l", SCRIP_API_URL: "http://api:1", SCRIP_JOB_MEMORY_MB: "512", SCRIP_JOB_THREADS: "1",
+      SCRIP_CODE_MISSES_USER: "5", SCRIP_CODE_MISSES_WINDOW_S: "60",
     })).toEqual({
       port: 80, host: "::1", dataDir: "/d", redisUrl: "redis://r:6379", databaseUrl: "postgres://p/scrip", role: "worker", cells: 64,
       durability: "local", bootstrapKey: "k", timeZone: "Asia/Shanghai", clock: "system", acceptDurability: "memory",
-      logUsers: "clear", logRequests: "faults", apiProcesses: 4, childOf: undefined,
+      logUsers: "clear", logRequests: "faults", apiProcesses: 4, childOf: undefined, misses: { key: 10_000, user: 5, address: 200, window_s: 60 },
       lakeDir: "/l", apiUrl: "http://api:1", jobMemoryMb: 512, jobThreads: 1,
     })
   })

@@ -30,6 +30,11 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
   }
   const uses: Uses = {
     coupons: { issue: use("issue"), revoke: use("revoke"), list: use("list_coupons") },
+    codes: {
+      claim: use("claim"), putPublic: use("put_public_code"), list: use("list_codes"), revoke: use("revoke_codes"),
+      generate: async () => ({ hit: false, lines: (async function* () { yield '{"code":"2222-2222-2222-2222"}\n' })() }),
+      import: async () => async () => ({ outcome: "created", body: {} }),
+    },
     checkout: {
       quote: use("quote"), reserve: use("reserve"), confirm: use("confirm"), extend: use("extend"), cancel: use("cancel"), refund: use("refund"),
       get: use("get_redemption"), list: use("list_redemptions"),

@@ -50,7 +50,7 @@ let database: Promise<Sql> | undefined
 const emptyDatabase = async (): Promise<Sql> => {
   const sql = await (database ??= (async () => openPostgres(await (await stack()).freshDatabase(), 2).sql)())
   await sql`truncate settings, api_keys, budgets, campaigns, campaign_versions, cells, epochs, users, events, budget_entries, cell_budgets, cell_campaigns, cell_idle,
-    coupons, redemptions, refunds, wallet_counts, quarantine restart identity`
+    coupons, redemptions, refunds, wallet_counts, quarantine, code_batches, codes, code_claims, refused_grants restart identity`
   return sql
 }
 
@@ -160,7 +160,7 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
         keys,
         args: {
           now_ms, user, field, campaign, version: 1, fingerprint: fingerprintOf({ request_id }), valid_ms: 5 * DAY_MS, holds: campaign === AT_ISSUE ? [[2, 500]] : [],
-          is_unfunded: 0, held_out: 0, is_new: 0, age_ms: AGE_MS,
+          is_unfunded: 0, held_out: 0, is_new: 0, age_ms: AGE_MS, claim: "",
           payload: JSON.stringify({ coupon_id: user + field, campaign_id: `campaign ${campaign}`, campaign_no: campaign, version: 1, user_id, request_id, channel: "app", device: "d", line: "retail", ...(note === undefined ? {} : { note }) }),
         },
       })

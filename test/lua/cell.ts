@@ -210,7 +210,7 @@ const makeCell = async (on: Redis, no: number) => {
         keys: keysFor(user),
         args: {
           now_ms, user: userHash(user), field: couponField(campaign, request), campaign, version: 1, fingerprint: "as-sent", valid_ms: 0,
-          holds: [], is_unfunded: 0, held_out: 0, is_new: 0, age_ms: AGE_MS, payload: "{}", ...args,
+          holds: [], is_unfunded: 0, held_out: 0, is_new: 0, age_ms: AGE_MS, claim: "", payload: "{}", ...args,
         },
       })
     },
@@ -451,7 +451,7 @@ export const agrees = async (cell: Cell): Promise<void> => {
     for (const [field, raw] of Object.entries(await on.hgetallBuffer(name))) {
       if (field.length > 14) coupons[`${user} ${field}`] = valuesOf("coupon", unpack("coupon", raw))
       else if (/^n\d+$/.test(field)) counts[`${user} ${field}`] = raw.toString()
-      else expect(field).toMatch(/^(r.{12}|o.{12}|m.{8})$/)
+      else expect(field).toMatch(/^(r.{12}|o.{12}|m.{8}|c.{12})$/)
     }
   }
   if (hasEvicted) { // what has left is not there; what is there must still be as the journal says

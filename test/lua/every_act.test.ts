@@ -9,6 +9,7 @@ import { run } from "../../engine/store/redis.ts"
 import type { Script } from "../../lua/declare.ts"
 import { SCRIPTS } from "../../lua/index.ts"
 import { broken, type Cell, DAY_MS, HOLD_MS, HOUR_MS, hostile, MONEY, NOON, openCell, openShop, OTHER_MONEY, redis, shutCell, SPRING, use } from "./cell.ts"
+import { codesOf } from "./tickets.ts"
 
 const source = (file: string): string => readFileSync(new URL(`../../lua/${file}.lua`, import.meta.url), "utf8")
 const withoutComments = (lua: string): string => lua.replace(/--[^\n]*/g, "")
@@ -27,6 +28,8 @@ const INTERNAL: Readonly<Record<string, string>> = {
   published: "the engine answers changed", funded: "the engine answers created", closed: "the engine answers changed",
   granted: "a lease", bank_asking: "the engine has every cell tell the bank, and asks again", older_epoch: "as bank_asking", weighed: "a lease", met: "a lease", heard: "a lease", open: "a lease",
   cut_pending: "the engine waits for the other cut", set_aside: "a cut", put_back: "the engine answers budget_in_use or quota_busy", shut: "the close of a budget", taken: "a lease", given_back: "a lease", bank_unknown: "a lease", not_enough: "a lease", quota_unknown: "a lease",
+  pending: "the engine goes on where the claim stands", claimed: "the engine asks the user's cell", claim_refused: "the claim was ended before: the same request again tells",
+  refused: "the engine frees the code", settled: "the engine has answered already", code_free: "a look", dropped: "the sweeper",
   ended: "the sweeper", expired: "the sweeper", not_due: "the sweeper", evicted: "the sweeper", ticked: "the sweeper", marked: "the flusher",
 }
 
@@ -60,9 +63,12 @@ test("every declared key and argument is read by its body, and no body reads a p
 // --- nothing refuses once something was written
 
 const WRITES = /redis\.call\("(HSET|HDEL|XADD|ZADD|ZREM|UNLINK|DEL|SET|HINCRBY)"|\b(write_act|save_book|close_hold)\(/
-/** Acts that may write before the line, and what: a deadline whose hold is gone, and the first hold-out of a user. */
+/** A wrong code is counted, in counters that expire. */
+const MISSED = /if not \([^)]*\) then\s+for _, name in ipairs\(missed_by\)[\s\S]*?return \{ CODE_INVALID \}\s+end/
+/** Acts that may write before the line, and what: a deadline whose hold is gone, the first hold-out of a user, and a miss. */
 const EARLY: Readonly<Record<string, RegExp>> = {
   expire: /if not head then\s+redis\.call\("ZREM"[^\n]*\n\s+return \{ NOT_OPEN \}\s+end/,
+  claim_code: MISSED,
   issue: /if held_out == 1 then[\s\S]*?return \{ HELD_OUT \}\s+end/,
 }
 
@@ -87,7 +93,7 @@ for (const act of SCRIPTS) {
 test("nothing may refuse below the line: what the acts share", () => {
   const prelude = source("prelude")
   const writing = prelude.split(/^local function /m).filter((each) => WRITES.test(withoutComments(each)))
-  expect(writing.map((each) => /^\w+/.exec(each)![0]).sort()).toEqual(["close_hold", "save_book", "write_act"])
+  expect(writing.map((each) => /^\w+/.exec(each)![0]).sort()).toEqual(["close_hold", "put_batch", "put_bucket", "save_book", "write_act"])
   for (const each of writing) {
     const text = withoutComments(each)
     expect(text.slice(text.search(WRITES))).not.toMatch(/error\(|return \{|\bwhole\(|\blist\(/)
@@ -136,6 +142,7 @@ const CALLS_MAX: Readonly<Record<string, number>> = {
   take_leases: 4, meet: 3, hear: 2, weigh: 1, set_aside: 4, put_back: 3, shut_budget: 3,
   issue: 6, revoke: 6, end_coupons: 6, peek: 3, reserve: 8, find: 3, extend: 6, confirm: 9, confirm_late: 9, cancel: 10, expire: 10,
   refund: 8, load: 6, evict: 10, evict_settled: 5, tick: 3, mark_full: 2,
+  load_codes: 7, revoke_code: 7, revoke_codes: 5, claim_code: 14, refuse_grant: 6, settle_claim: 12, see_code: 8, drop_codes: 8,
 }
 
 /** Every act once, so that what each asks of Redis can be heard. */
@@ -167,7 +174,16 @@ const wholeLife = async (cell: Cell): Promise<void> => {
   await cell.refund({ order: "order 2", revision: 2 })
   await cell.endCoupons([{ request: "ends" }])
   await cell.publish({ version: 2 })
-  await cell.issue({ user: "bob" })
+  const codes = codesOf(cell)
+  await codes.load(["A", "B", "C"])
+  await codes.claim("A")
+  await codes.claim("unknown")
+  await codes.refuse("A")
+  await codes.settle("A", 0)
+  await codes.see("unknown")
+  await codes.revokeOne("B")
+  await codes.revokeAll()
+  await cell.issue({ user: "bob", version: 2 })
   await cell.reserve({ user: "bob", coupons: [use({ version: 2 })] })
   await cell.confirm({ user: "bob" })
   await cell.tick()
@@ -179,6 +195,9 @@ const wholeLife = async (cell: Cell): Promise<void> => {
   await cell.evict({ user: "bob", next_ms: 1 })
   await cell.shutBudget({ budget: OTHER_MONEY })
   await cell.closeBudget()
+  await cell.publish({ version: 3, state: "stopped" })
+  await codes.drop(["C"])
+  await codes.drop([])
   await cell.gateState()
   await cell.beginRebuild()
   await cell.takeLeases({ leases: [[`b${MONEY}`, 1, 0, 0, 1]], homes: [[0, 2]] })

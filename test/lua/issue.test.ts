@@ -189,6 +189,7 @@ type Ask = { -readonly [P in keyof NonNullable<Parameters<Cell["issue"]>[0]>]: N
 const SPOILS: Record<string, (cell: Cell, ask: Ask) => unknown> = {
   request_conflict: (cell) => cell.putCoupon({ state: 1, ends_at_ms: MONTH_ENDS, fingerprint: "other" }),
   aged: (cell, ask) => { ask.is_new = 0; return cell.redis.hset(cell.keysFor("ann").wallet, markOf(), "1") },
+  claim_refused: (cell, ask) => { ask.claim = "attempt"; return cell.redis.hset(cell.keysFor("ann").wallet, "cattempt", "1") },
   journal_full: (cell) => cell.putCell({ full: 1 }),
   campaign_unknown: (cell) => cell.redis.hdel(cell.keys.quota, `k${SPRING}`),
   campaign_not_live: (cell) => put(cell, { state: 2 }),
