@@ -56,7 +56,10 @@ export interface Config {
   readonly jobMemoryMb: number
   readonly jobThreads: number
   /** How many wrong codes a key, a user and an address may try in a span of seconds. */
-  readonly misses: { readonly key: number; readonly user: number; readonly address: number; readonly window_s: number }
+  readonly codeMissesKey: number
+  readonly codeMissesUser: number
+  readonly codeMissesAddress: number
+  readonly codeMissesWindowS: number
   /** The pid of the Scrip that started this process as a part of itself, with servers it has looked at already. */
   readonly childOf: number | undefined
 }
@@ -113,10 +116,10 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   const jobMemoryMb = whole("SCRIP_JOB_MEMORY_MB", JOB_MEMORY_MB, 64, JOB_MEMORY_MB_MAX)
   const jobThreads = whole("SCRIP_JOB_THREADS", JOB_THREADS, 1, JOB_THREADS_MAX)
   const apiUrl = addresses("SCRIP_API_URL", ["http:", "https:"], false)
-  const misses = {
-    key: whole("SCRIP_CODE_MISSES_KEY", 10_000, 1, MISSES_MAX), user: whole("SCRIP_CODE_MISSES_USER", 20, 1, MISSES_MAX),
-    address: whole("SCRIP_CODE_MISSES_ADDRESS", 200, 1, MISSES_MAX), window_s: whole("SCRIP_CODE_MISSES_WINDOW_S", 600, 1, DAY_S),
-  }
+  const codeMissesKey = whole("SCRIP_CODE_MISSES_KEY", 10_000, 1, MISSES_MAX)
+  const codeMissesUser = whole("SCRIP_CODE_MISSES_USER", 20, 1, MISSES_MAX)
+  const codeMissesAddress = whole("SCRIP_CODE_MISSES_ADDRESS", 200, 1, MISSES_MAX)
+  const codeMissesWindowS = whole("SCRIP_CODE_MISSES_WINDOW_S", 600, 1, DAY_S)
   const childPid = text("SCRIP_CHILD_OF")
   const childOf = childPid !== undefined && /^\d+$/.test(childPid) ? Number(childPid) : undefined
   if (childPid !== undefined && childOf === undefined) mistakes.push(`SCRIP_CHILD_OF is "${childPid}" and must be a pid. It is set by Scrip itself.`)
@@ -149,7 +152,8 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   return {
     config: {
       port, host, dataDir: text("SCRIP_DATA_DIR") ?? ".scrip", redisUrl, databaseUrl, role, cells, durability, bootstrapKey,
-      timeZone, clock, acceptDurability, logUsers, logRequests, apiProcesses, misses, childOf,
+      timeZone, clock, acceptDurability, logUsers, logRequests, apiProcesses, childOf,
+      codeMissesKey, codeMissesUser, codeMissesAddress, codeMissesWindowS,
       lakeDir: text("SCRIP_LAKE_DIR"), apiUrl, jobMemoryMb, jobThreads,
     },
   }

@@ -106,6 +106,9 @@ export const apiOf = (parts: Parts, clock: Clock, ready: () => Promise<Readiness
   return { app, metrics }
 }
 
+const missesOf = ({ codeMissesKey, codeMissesUser, codeMissesAddress, codeMissesWindowS }: Ground["config"]): MissLimits =>
+  ({ key: codeMissesKey, user: codeMissesUser, address: codeMissesAddress, window_s: codeMissesWindowS })
+
 /** An installation keeps the clock it was born with: a replay's instants lie anywhere, and a cell's time never falls. */
 const checkClock = async (sql: Sql, clock: string): Promise<void> => {
   const kept = await settingOf(sql, "clock", clock)
@@ -134,7 +137,7 @@ export const wireEngine = (): Wiring => {
     if (checked.outcome !== "agreed") throw new StartFault(sayCells(checked))
     await checkClock(postgres.sql, config.clock)
     const clock = config.clock === "replay" ? replayClock() : await openClock(redis)
-    return { clock, parts: await openParts(redis, postgres, { cells: config.cells, zone: config.timeZone, misses: config.misses }) }
+    return { clock, parts: await openParts(redis, postgres, { cells: config.cells, zone: config.timeZone, misses: missesOf(config) }) }
   })())
 
   return {

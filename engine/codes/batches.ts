@@ -18,7 +18,7 @@ import { act, NotExecuted, OutcomeUnknown } from "../store/redis.ts"
 import { CODE_CHARS_MAX, codeAt, newSecret, normalise, printed } from "./code.ts"
 import { batchAnswer } from "./list.ts"
 import { type Batch, loadCodes } from "./load.ts"
-import { codePlaces } from "./places.ts"
+import { codePlaces } from "../tickets/places.ts"
 
 /** Codes of a stream that are made, loaded and handed on together: others are answered in between. */
 const CHUNK_CODES = 1_000

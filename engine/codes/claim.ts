@@ -19,10 +19,10 @@ import { CLAIM } from "../journal/fold_codes.ts"
 import type { Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
 import { act, NotExecuted, OutcomeUnknown } from "../store/redis.ts"
-import { CLAIM_MS, normalise } from "./code.ts"
+import { normalise } from "./code.ts"
 import { missesAt } from "./misses.ts"
-import { claimedCoupon, codePlaces, fieldOf, type Held, heldText, NONCE_BYTES, readHeld } from "./places.ts"
-import { refuse, settle, type SettleParts } from "./settle.ts"
+import { CLAIM_MS, claimedCoupon, codePlaces, fieldOf, type Held, heldText, NONCE_BYTES, readHeld } from "../tickets/places.ts"
+import { refuse, settle, type SettleParts } from "../tickets/settle.ts"
 
 const settleParts = ({ redis, postgres, cells, remember_ms }: Parts): SettleParts => ({ redis, sql: postgres.sql, cells, remember_ms })
 

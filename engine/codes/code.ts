@@ -16,9 +16,6 @@ export const SECRET_BYTES = 32
 /** A code that is longer once it is normalised is nobody's. */
 export const CODE_CHARS_MAX = 64
 
-/** How long a claim may wait for its grant before a sweeper ends it: longer than any call of a process that lives. */
-export const CLAIM_MS = 10_000
-
 /** A code as it is compared: compatible letters made one (NFKC), capitals, no spaces and no dashes. */
 export const normalise = (code: string): string => code.normalize("NFKC").toUpperCase().replace(/[\s\p{Z}\p{Pd}]/gu, "")
 

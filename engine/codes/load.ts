@@ -6,7 +6,7 @@ import { batchName } from "../../lua/keys.ts"
 import type { Campaign } from "../operate/catalogue.ts"
 import type { Parts } from "../parts.ts"
 import { act } from "../store/redis.ts"
-import { codePlaces } from "./places.ts"
+import { codePlaces } from "../tickets/places.ts"
 
 /** Codes of one call to Redis: 0.6 ms of its time. */
 const LOAD_MAX = 500

@@ -5,8 +5,7 @@
  */
 import { batchName, bucketBits, claimsKey, dueKey, pendingKey, quotaKey, ticketHex, ticketOfHex, ticketsKey } from "../../lua/keys.ts"
 import { BATCH_STATES, pack, type BatchRecord } from "../../lua/records.ts"
-import { CLAIM_MS } from "../codes/code.ts"
-import { heldText } from "../codes/places.ts"
+import { CLAIM_MS, heldText } from "../tickets/places.ts"
 import type { Sql } from "../store/postgres.ts"
 import { ask, type Servers } from "../store/redis.ts"
 import { isBatchOver, type Ages, type CampaignFacts } from "./expected.ts"

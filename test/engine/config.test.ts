@@ -19,7 +19,7 @@ describe("defaults: an empty environment starts everything on one machine", () =
       port: 7070, host: "127.0.0.1", dataDir: ".scrip", redisUrl: undefined, databaseUrl: undefined, role: "all", cells: 1,
       durability: "local", bootstrapKey: undefined, timeZone: "UTC", clock: "system", acceptDurability: undefined,
       lakeDir: undefined, apiUrl: undefined, jobMemoryMb: 2048, jobThreads: 2,
-      logUsers: "hashed", logRequests: "faults", apiProcesses: 1, childOf: undefined, misses: { key: 10_000, user: 20, address: 200, window_s: 600 },
+      logUsers: "hashed", logRequests: "faults", apiProcesses: 1, childOf: undefined, codeMissesKey: 10_000, codeMissesUser: 20, codeMissesAddress: 200, codeMissesWindowS: 600,
     })
   })
   test("a value that is set but empty counts as not set", () => {
@@ -37,7 +37,7 @@ describe("values: each is read as it is meant", () => {
     })).toEqual({
       port: 80, host: "::1", dataDir: "/d", redisUrl: "redis://r:6379", databaseUrl: "postgres://p/scrip", role: "worker", cells: 64,
       durability: "local", bootstrapKey: "k", timeZone: "Asia/Shanghai", clock: "system", acceptDurability: "memory",
-      logUsers: "clear", logRequests: "faults", apiProcesses: 4, childOf: undefined, misses: { key: 10_000, user: 5, address: 200, window_s: 60 },
+      logUsers: "clear", logRequests: "faults", apiProcesses: 4, childOf: undefined, codeMissesKey: 10_000, codeMissesUser: 5, codeMissesAddress: 200, codeMissesWindowS: 60,
       lakeDir: "/l", apiUrl: "http://api:1", jobMemoryMb: 512, jobThreads: 1,
     })
   })

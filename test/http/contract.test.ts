@@ -159,6 +159,29 @@ describe("every operation answers what it documents", () => {
     expect((await call("GET", claim)).body.badges).toMatchObject([{ badge_id: badge, level: 1, active: true }])
   })
 
+  test("codes", async () => {
+    const path = `/v1/campaigns/${mine("c")}/codes`, batch_id = mine("batch"), user = mine("u codes")
+    const stream = async (place: string, body: string) => (await (await shop.app.request(`${path}${place}`, {
+      method: "POST", headers: { authorization: `Bearer ${shop.key}`, "scrip-now": String(shop.clock.now_ms()) }, body,
+    })).text()).trim().split("\n").map((line) => JSON.parse(line))
+    const [{ code }, end] = await stream("", JSON.stringify({ batch_id, count: 1 }))
+    asked.add("generate_codes")
+    expect([code, end]).toEqual([expect.stringMatching(/^([2-9A-HJ-NP-Z]{4}-?){4}$/), { codes: 1 }])
+    expect(await stream(`/import?batch_id=${mine("partner")}`, JSON.stringify({ code: mine("P 1") }))).toMatchObject([{ line: 1, status: 201 }])
+    asked.add("import_codes")
+    expect((await stream("/import", "{}"))[0]).toMatchObject({ code: "request_invalid", field: "batch_id" })
+    const claim = (text: string, request_id = "r1") => call("POST", "/v1/codes/claim", { request_id, code: text, user_id: user })
+    for (const hit of ["first", "true"]) expect(told(await claim(code))).toEqual([201, "issued", hit])
+    expect(told(await claim("nobody's", "r2"))).toEqual([404, "code_invalid", "first"])
+    const open = mine("OPEN")
+    expect(told(await call("PUT", path, { code: open, limit: 1 }))).toEqual([201, "live", "first"])
+    expect(told(await call("PUT", path, { code: open, limit: 2 }))).toEqual([200, "live", "first"])
+    expect(told(await call("PUT", path, { code: open, limit: 2 }))).toEqual([200, "live", "true"])
+    expect((await call("GET", path)).body.items).toHaveLength(3)
+    for (const hit of ["first", "true"]) expect(told(await call("POST", `${path}/revoke`, { batch_id }))).toEqual([200, "revoked", hit])
+    expect(told(await call("POST", `${path}/revoke`, { code: "none" }))).toEqual([404, "code_unknown", "first"])
+  })
+
   test("keys", async () => {
     const made = await call("POST", "/v1/keys", { name: "checkout", scopes: ["checkout"], lines: ["retail"] })
     expect(made.status).toBe(201)

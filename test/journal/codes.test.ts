@@ -1,8 +1,8 @@
 /** Codes in the journal: what is flushed, rebuilt, resharded, swept and compared. */
 import { expect, test } from "bun:test"
 import { loadCodes } from "../../engine/codes/load.ts"
-import { claimedCoupon, codePlaces, fieldOf, type Held, heldText, userPlaces } from "../../engine/codes/places.ts"
-import { refuse, settle } from "../../engine/codes/settle.ts"
+import { claimedCoupon, codePlaces, fieldOf, type Held, heldText, userPlaces } from "../../engine/tickets/places.ts"
+import { refuse, settle } from "../../engine/tickets/settle.ts"
 import { checkCells } from "../../engine/journal/gate.ts"
 import { newCellSweep, sweepOnce } from "../../engine/journal/sweeper.ts"
 import { reshard } from "../../engine/journal/reshard.ts"

@@ -207,6 +207,12 @@ const put = async (cell: Cell, changes: object) => {
   if (record) await cell.redis.hset(cell.keys.quota, `k${SPRING}`, pack("campaign", { ...record, ...changes }))
 }
 
+inShop("claim_refused: a code's claim that was ended before its coupon was given brings none", async (cell) => {
+  await cell.redis.hset(cell.keysFor("ann").wallet, "cattempt-----", "500000")
+  expect(await refused(cell, () => cell.issue({ claim: "attempt-----" }))).toEqual({ outcome: "claim_refused" })
+  expect((await cell.issue({ claim: "another-----" })).outcome).toBe("issued")
+})
+
 test("precedence: every refusal is spoilt for alone, and of two the one that is declared earlier is the answer", async () => {
   const words = Object.keys(issue.outcomes).filter((word) => !["gate_closed", "replayed", "issued"].includes(word))
   expect(Object.keys(SPOILS)).toEqual(words)

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import { run } from "../../engine/store/redis.ts"
-import { heldText } from "../../engine/codes/places.ts"
+import { heldText } from "../../engine/tickets/places.ts"
 import { claim_code } from "../../lua/claim_code.ts"
 import type { ArgsOf } from "../../lua/declare.ts"
 import { drop_codes } from "../../lua/drop_codes.ts"

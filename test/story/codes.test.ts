@@ -119,7 +119,7 @@ for (const cells of [1, 4]) {
       await story.expectConserved()
     }, START_MS_MAX)
 
-    test("created: a partner's codes are imported line by line, a second time without harm, and never into two batches", async () => {
+    test("code_taken: a partner's codes are imported line by line, a second time without harm, and never into two batches", async () => {
       const { stream, claim, batch } = await withCampaign(cells)
       const tag = fresh("P")
       const lines = [`{"code":"${tag} 1"}`, `{"code":"${tag} 2"}`, "{}", `{"code":"${tag}-1"}`, '{"code":" - "}'].join("\n")
@@ -146,7 +146,7 @@ for (const cells of [1, 4]) {
       await story.expectConserved()
     }, START_MS_MAX)
 
-    test("batch_revoked, batch_unknown, code_unknown, code_spent: what is taken out of use is invalid from then on", async () => {
+    test("batch_unknown: and code_unknown, code_spent, batch_revoked: what is taken out of use is invalid from then on", async () => {
       const { generate, claim, say, campaign_id, stream, story } = await withCampaign(cells)
       const batch_id = fresh("batch"), [one, two, three] = await generate(3, batch_id)
       const revoke = (body: object) => say("POST", `/v1/campaigns/${campaign_id}/codes/revoke`, body)

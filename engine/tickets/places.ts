@@ -22,6 +22,9 @@ export const userPlaces = (user: string, cells: number) => {
   return { cell, keys: { quota: quotaKey(cell), journal: journalKey(cell), due: dueKey(cell), wallet: walletKey(cell, user) } }
 }
 
+/** How long a claim may wait for its grant before a sweeper ends it: longer than any call of a process that lives. */
+export const CLAIM_MS = 10_000
+
 export const NONCE_BYTES = 9, NONCE_CHARS = 12
 const CODE_CHARS = 14
 
