@@ -117,6 +117,8 @@ export interface Caller {
   readonly scopes: readonly Scope[]
   /** The business lines the key may touch; "*" is all. */
   readonly lines: readonly string[]
+  /** He hears of an act once Postgres has committed it. */
+  readonly durability?: "ledger"
 }
 export const SCOPES = ["checkout", "issue", "operate", "approve", "read"] as const
 export type Scope = (typeof SCOPES)[number]

@@ -62,9 +62,9 @@ interface Stores { readonly sql: Sql; readonly redis: ReturnType<typeof connectS
 const latestInstant = async (sql: Sql): Promise<number> => (await sql<{ at_ms: number | null }[]>`select max(at_ms) as at_ms from cells`)[0]?.at_ms ?? 0
 
 /** Servers of our own for as long as the command runs, where no engine has them; a StartFault says that one has. */
-const openPrivate = async ({ dataDir, redisUrl, databaseUrl }: Config): Promise<PrivateServers | undefined> =>
+const openPrivate = async ({ dataDir, redisUrl, databaseUrl, privateRedis }: Config): Promise<PrivateServers | undefined> =>
   redisUrl !== undefined && databaseUrl !== undefined ? undefined
-    : startPrivate({ dataDir, log: quietLog, redis: redisUrl === undefined, postgres: databaseUrl === undefined })
+    : startPrivate({ dataDir, log: quietLog, redis: redisUrl === undefined, topology: privateRedis, postgres: databaseUrl === undefined })
 
 const openStores = async (config: Config, remembered: Partial<Pick<PrivateServers, "redisUrl" | "databaseUrl">> | undefined): Promise<Stores | string> => {
   const redisUrl = config.redisUrl ?? remembered?.redisUrl, databaseUrl = config.databaseUrl ?? remembered?.databaseUrl

@@ -14,6 +14,10 @@ export type Durability = (typeof DURABILITIES)[number]
 export const ACCEPTED_DURABILITIES = ["memory", "local"] as const
 export type AcceptedDurability = (typeof ACCEPTED_DURABILITIES)[number]
 
+/** One private Redis, or a cluster of three masters with a replica each. */
+export const TOPOLOGIES = ["one", "cluster"] as const
+export type Topology = (typeof TOPOLOGIES)[number]
+
 export const CLOCKS = ["system", "replay"] as const
 export type Clock = (typeof CLOCKS)[number]
 
@@ -44,6 +48,8 @@ export interface Config {
   readonly bootstrapKey: string | undefined
   readonly timeZone: string
   readonly clock: Clock
+  /** What the private Redis is. */
+  readonly privateRedis: Topology
   readonly acceptDurability: AcceptedDurability | undefined
   readonly logUsers: "hashed" | "clear"
   /** Which requests leave a line: those that broke, or all. */
@@ -109,6 +115,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   const cells = whole("SCRIP_CELLS", 1, 1, CELLS_MAX)
   const durability = word("SCRIP_DURABILITY", DURABILITIES, "local")
   const clock = word("SCRIP_CLOCK", CLOCKS, "system")
+  const privateRedis = word("SCRIP_PRIVATE_REDIS", TOPOLOGIES, "one")
   const acceptDurability = word("SCRIP_ACCEPT_DURABILITY", ACCEPTED_DURABILITIES, undefined)
   const logUsers = word("SCRIP_LOG_USERS", ["hashed", "clear"], "hashed")
   const logRequests = word("SCRIP_LOG_REQUESTS", ["faults", "all"], "faults")
@@ -145,14 +152,13 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
     if (redisUrl === undefined) mistakes.push(`SCRIP_ROLE is "${role}", which needs REDIS_URL: the private Redis belongs to role all.`)
     if (databaseUrl === undefined) mistakes.push(`SCRIP_ROLE is "${role}", which needs DATABASE_URL: the private Postgres belongs to role all.`)
   }
-  if (durability !== "local") mistakes.push(`SCRIP_DURABILITY is "${durability}", which this version does not keep yet: only "local" is.`)
   if (port === 0 && apiProcesses > 1) mistakes.push("PORT is 0, which several processes cannot share: SCRIP_API_PROCESSES needs a port.")
 
   if (mistakes.length > 0) return { mistakes }
   return {
     config: {
       port, host, dataDir: text("SCRIP_DATA_DIR") ?? ".scrip", redisUrl, databaseUrl, role, cells, durability, bootstrapKey,
-      timeZone, clock, acceptDurability, logUsers, logRequests, apiProcesses, childOf,
+      timeZone, clock, privateRedis, acceptDurability, logUsers, logRequests, apiProcesses, childOf,
       codeMissesKey, codeMissesUser, codeMissesAddress, codeMissesWindowS,
       lakeDir: text("SCRIP_LAKE_DIR"), apiUrl, jobMemoryMb, jobThreads,
     },

@@ -181,7 +181,7 @@ const openServers = async (config: Config, log: Log, redisUrl: string, databaseU
 const startServers = async (config: Config, log: Log, signal: AbortSignal): Promise<PrivateServers | undefined> => {
   const { role, childOf, redisUrl, databaseUrl, dataDir } = config
   if (role !== "all" || childOf !== undefined || (redisUrl !== undefined && databaseUrl !== undefined)) return undefined
-  return startPrivate({ dataDir, log, signal, redis: redisUrl === undefined, postgres: databaseUrl === undefined })
+  return startPrivate({ dataDir, log, signal, redis: redisUrl === undefined, topology: config.privateRedis, postgres: databaseUrl === undefined })
 }
 
 const PROMISES: Readonly<Record<Durability | AcceptedDurability, string>> = {

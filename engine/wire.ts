@@ -3,6 +3,7 @@
  */
 import { randomBytes } from "node:crypto"
 import type { Hono } from "hono"
+import { Redis } from "ioredis"
 import { TICKET_HASH_BYTES } from "../lua/keys.ts"
 import { cancelWith } from "./checkout/cancel.ts"
 import { confirmWith } from "./checkout/confirm.ts"
@@ -39,10 +40,13 @@ import { isOpen } from "./ready.ts"
 import { openClock, replayClock, type Clock } from "./store/clock.ts"
 import type { Postgres, Sql } from "./store/postgres.ts"
 import type { Servers } from "./store/redis.ts"
+import { LEDGER_PACE, PACE } from "./journal/flusher.ts"
 import { checkCells, type CellsCheck } from "./journal/gate.ts"
+import { openLedger } from "./journal/ledger.ts"
+import type { DurabilityPromise, Ledger } from "./store/masters.ts"
 import { StartFault } from "./store/private.ts"
 import { makeDemo, welcome } from "./welcome.ts"
-import type { Uses } from "./uses.ts"
+import type { Use, Uses } from "./uses.ts"
 import { openCells, startWorker } from "./worker.ts"
 
 /** Bytes of the key under which ids of devices, payments and addresses are hashed. */
@@ -75,6 +79,21 @@ export const openParts = async (
   }
 }
 
+/** Each use case as its caller prefers it: with `ledger` it waits for Postgres. */
+const asPreferred = (uses: Uses, ledgered: Uses): Uses => {
+  type Families = Record<string, Record<string, Use<unknown>>>
+  const plain = uses as unknown as Families, waits = ledgered as unknown as Families
+  const choose = (family: string, name: string): Use<unknown> => {
+    const now = plain[family]![name]!, then = waits[family]![name]!
+    return (ask, caller) => (caller.durability === "ledger" ? then : now)(ask, caller)
+  }
+  return Object.fromEntries(Object.entries(plain).map(([family, acts]) => [family, Object.fromEntries(Object.keys(acts).map((name) => [name, choose(family, name)]))])) as unknown as Uses
+}
+
+/** Parts whose acts keep a promise before they are heard of. One connection alone can promise nothing more. */
+export const promising = (parts: Parts, promise: DurabilityPromise): Parts =>
+  parts.redis instanceof Redis ? parts : { ...parts, redis: { ...parts.redis, promise } }
+
 /** Every use case over the same parts. */
 export const usesOf = (parts: Parts): Uses => ({
   coupons: { issue: issueWith(parts), revoke: revokeWith(parts), list: listCouponsWith(parts) },
@@ -99,10 +118,12 @@ export const usesOf = (parts: Parts): Uses => ({
 
 export interface Api { readonly app: Hono; readonly metrics: Metrics }
 
-/** The API over these parts. */
-export const apiOf = (parts: Parts, clock: Clock, ready: () => Promise<Readiness>, log: Log, config: HttpConfig): Api => {
+/** The API over these parts, and over the same with `ledger` in their promise. */
+export const apiOf = (parts: Parts, ledger: Ledger, clock: Clock, ready: () => Promise<Readiness>, log: Log, config: HttpConfig): Api => {
   const metrics = makeMetrics()
-  const app = createApp({ uses: usesOf(parts), findKey: openKeys(parts.postgres.sql), ready, metrics, log, clock, config })
+  const ledgered = usesOf(promising(parts, { is_replicated: false, ledger }))
+  const uses = config.durability === "ledger" ? ledgered : asPreferred(usesOf(parts), ledgered)
+  const app = createApp({ uses, findKey: openKeys(parts.postgres.sql), ready, metrics, log, clock, config })
   return { app, metrics }
 }
 
@@ -137,7 +158,8 @@ export const wireEngine = (): Wiring => {
     if (checked.outcome !== "agreed") throw new StartFault(sayCells(checked))
     await checkClock(postgres.sql, config.clock)
     const clock = config.clock === "replay" ? replayClock() : await openClock(redis)
-    return { clock, parts: await openParts(redis, postgres, { cells: config.cells, zone: config.timeZone, misses: missesOf(config) }) }
+    const parts = await openParts(redis, postgres, { cells: config.cells, zone: config.timeZone, misses: missesOf(config) })
+    return { clock, parts: config.durability === "replicated" ? promising(parts, { is_replicated: true }) : parts }
   })())
 
   return {
@@ -151,7 +173,7 @@ export const wireEngine = (): Wiring => {
       const hasDemo = isFirst && isOnPrivate && config.clock === "system"
       if (hasDemo) await makeDemo(usesOf(parts), clock.now_ms(), config.timeZone)
       if (isFirst) first = { key, hasDemo }
-      return startWorker(parts, clock, log)
+      return startWorker(parts, clock, log, config.durability === "ledger" ? LEDGER_PACE : PACE)
     },
     app: async (ground) => {
       const { parts, clock } = await open(ground)
@@ -160,7 +182,9 @@ export const wireEngine = (): Wiring => {
         missing: [...(readiness.isDraining() ? ["the process is being stopped"] : []), ...await isOpen(parts)],
         durability: readiness.durability, accepted: readiness.accepted, clock: config.clock, cells: config.cells,
       })
-      const { app, metrics } = apiOf(parts, clock, ready, log, { clock: config.clock, log_requests: config.logRequests })
+      // Its loop lives as long as the process: it looks only while somebody waits for Postgres.
+      const { ledger } = openLedger({ ...parts, log })
+      const { app, metrics } = apiOf(parts, ledger, clock, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability })
       showGauges(metrics, parts, clock)
       // It lives as long as the process and holds nothing open.
       setInterval(() => void parts.catalogue.refresh().catch(() => undefined), CATALOGUE_EVERY_MS).unref()

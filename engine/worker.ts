@@ -3,7 +3,7 @@
  * shut, and pushes campaigns until every cell has them. Any number of workers may run; each act is safe to repeat.
  */
 import { tellUntold } from "./codes/batches.ts"
-import { flushForever, newCellFlush, PACE } from "./journal/flusher.ts"
+import { flushForever, newCellFlush, PACE, type Pace } from "./journal/flusher.ts"
 import { openCell } from "./journal/gate.ts"
 import { rebuildCell } from "./journal/rebuild.ts"
 import { JOURNAL_BYTES_MAX, newCellSweep, sweepForever } from "./journal/sweeper.ts"
@@ -61,7 +61,7 @@ export const openCells = async (parts: Parts, clock: Clock, log: Log): Promise<v
 }
 
 /** The worker's loops, in the order in which they start: the flusher first, because it stops last. */
-export const startWorker = (parts: Parts, clock: Clock, log: Log): Loop[] => {
+export const startWorker = (parts: Parts, clock: Clock, log: Log, pace: Pace = PACE): Loop[] => {
   const { redis, cells, postgres: { sql } } = parts
   const flushes = cellsOf(parts).map(newCellFlush)
   const sweeps = cellsOf(parts).map(newCellSweep)
@@ -69,7 +69,7 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log): Loop[] => {
   const keeper = cells > 1 ? makeKeeper(parts, log, clock.now_ms) : undefined
   return [
     startForever("flusher", (signal) => flushForever({
-      redis, sql, log, cells, known: new Map(), states: flushes, pace: PACE, signal, onFlushed: ({ used }) => keeper?.hear(used),
+      redis, sql, log, cells, known: new Map(), states: flushes, pace, signal, onFlushed: ({ used }) => keeper?.hear(used),
     })),
     startForever("sweeper", (signal) => sweepForever({
       states: sweeps, signal, log,

@@ -31,6 +31,8 @@ export interface Script<N extends string = string, K extends readonly string[] =
   readonly name: N
   readonly says: string
   readonly nature: Nature
+  /** It writes no entry and yet tells what became of an act: where a yes waits for Postgres, so does its answer. */
+  readonly tells?: true
   readonly keys: K
   readonly args: A
   readonly outcomes: O

@@ -3,6 +3,7 @@ import { script } from "./declare.ts"
 export const find = script("find", {
   says: "Find a redemption's record: open, settled in an hour, aged, or unknown here.",
   nature: "read",
+  tells: true,
   keys: ["quota", "open", "wallet", "settled"],
   args: { now_ms: "int", redemption: "text", hour: "text" },
   outcomes: {

@@ -93,6 +93,8 @@ const inOrder = (value: unknown): unknown => {
 export const fingerprintOf = (request: unknown): string => hashText(JSON.stringify(inOrder(request)), FINGERPRINT_CHARS)
 
 export const quotaKey = (cell: number): string => `{c${cell}}q`
+/** The cell that a key of one names. */
+export const cellOfKey = (key: string): number => Number(key.slice("{c".length, key.indexOf("}")))
 export const journalKey = (cell: number): string => `{c${cell}}j`
 export const openKey = (cell: number): string => `{c${cell}}o`
 export const dueKey = (cell: number): string => `{c${cell}}d`

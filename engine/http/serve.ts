@@ -29,6 +29,8 @@ export interface Http {
 export interface HttpConfig {
   /** In a replay the caller says what time it is. */
   readonly clock: "system" | "replay"
+  /** What a 2xx has survived, unless its caller asks for more. */
+  readonly durability: "memory" | "local" | "replicated" | "ledger"
   /** Which requests leave a line in the log. */
   readonly log_requests: "all" | "faults"
 }
@@ -40,9 +42,17 @@ export const honoPath = (path: string): string => path.replaceAll(/\{(\w+)\}/g, 
 
 const invalid = ({ field, detail }: RequestFault): No => ({ outcome: "request_invalid", field, detail })
 
-/** RFC 7240: of what a caller prefers, the durability that is in force here is applied; anything else is as if it were not said. */
-const preferenceOf = (header: string | null): string | undefined =>
-  header !== null && /(^|,)\s*durability\s*=\s*"?local"?\s*(;|,|$)/i.test(header) ? "durability=local" : undefined
+const PREFERS = /(?:^|,)\s*durability\s*=\s*"?(local|replicated|ledger)"?\s*(?:;|,|$)/i
+
+/**
+ * RFC 7240: of what a caller prefers, the durability that is in force here is applied, and `ledger` wherever servers keep what they
+ * answer; anything else is as if it were not said.
+ */
+const preferenceOf = (header: string | null, { durability }: HttpConfig): string | undefined => {
+  if (header === null) return undefined
+  const wanted = PREFERS.exec(header)?.[1]?.toLowerCase()
+  return wanted !== undefined && (wanted === durability || (wanted === "ledger" && durability !== "memory")) ? `durability=${wanted}` : undefined
+}
 
 /** The instant of a request, or what is wrong with how the caller of a replay gave it. */
 const nowOf = (http: Http, request: Request): number | RequestFault => {
@@ -67,6 +77,7 @@ const fillQuery = (asked: Ask, url: string, from: number, whole: ReadonlySet<str
   return undefined
 }
 
+const LEDGER = { durability: "ledger" } as const
 const NO_QUERY = Type.Object({}, closed)
 
 /** Compile what an operation takes into a function from a request to what is asked. */
@@ -131,7 +142,8 @@ export const callerOf = async (http: Http, request: Request, scopes: Operation["
   if (!mayDo(key.scopes, scopes)) return scopeMissing(scopes)
   if (typeof now !== "number") return invalid(now)
   if (http.config.clock === "replay") http.clock.told(now)
-  return { now_ms: now, key_id: key.key_id, scopes: key.scopes, lines: key.lines }
+  const is_ledger = preferenceOf(request.headers.get("prefer"), http.config) === "durability=ledger"
+  return { now_ms: now, key_id: key.key_id, scopes: key.scopes, lines: key.lines, ...(is_ledger ? LEDGER : {}) }
 }
 
 export const isCaller = (caller: Caller | No): caller is Caller => "key_id" in caller
@@ -159,7 +171,7 @@ export const serve = <O extends Operation>(app: Hono, http: Http, operation: O, 
   app.on(operation.method, honoPath(operation.path), async (c) => {
     const began_ms = performance.now()
     const { raw } = c.req
-    const preference = preferenceOf(raw.headers.get("prefer"))
+    const preference = preferenceOf(raw.headers.get("prefer"), http.config)
     let caller: Caller | undefined
     let ask = NOTHING
     try {

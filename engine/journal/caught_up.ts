@@ -1,7 +1,7 @@
 /**
  * Wait until Postgres has what a cell had decided when the caller asked: so that a list shows a reader his own writes.
  *
- * One loop a cell serves all who wait, so that a thousand readers are one query every few milliseconds.
+ * One loop serves all who wait, for whichever cell, so that a thousand readers are one query every few milliseconds.
  */
 import { journalKey } from "../../lua/keys.ts"
 import { answeringPostgres, PostgresAway } from "../store/away.ts"
@@ -14,7 +14,7 @@ export const CAUGHT_UP_WAIT_MS = 3_000
 const POLL_MS = 3
 
 interface Stores { readonly redis: Servers; readonly postgres: Pick<Postgres, "sql"> }
-interface Waiter { readonly tail: EntryId; readonly until: number; readonly settle: (fault?: Error) => void }
+interface Waiter { readonly cell: number; readonly tail: EntryId; readonly until: number; readonly settle: (at: EntryId | Error) => void }
 
 /** The id of the last entry that a cell's journal was ever given, also after it was trimmed. */
 export const tailOf = async (redis: Servers, cell: number): Promise<EntryId> => {
@@ -35,22 +35,31 @@ export const cursorOf = async (sql: Sql, cell: number): Promise<EntryId> => {
   return row ? { epoch: row.epoch, n: row.n } : BIRTH
 }
 
-const loops = new WeakMap<Sql, Map<number, Waiter[]>>()
+/** The cursors of some cells; the beginning where there is none yet. */
+export const cursorsOf = async (sql: Sql, cells: readonly number[]): Promise<Map<number, EntryId>> => {
+  const rows = await sql<(EntryId & { cell: number })[]>`select cell, epoch, n from cells where cell = any(${[...cells]})`
+  return new Map(rows.map(({ cell, epoch, n }) => [cell, { epoch, n }]))
+}
 
-const poll = async (sql: Sql, cell: number, waiting: Waiter[]): Promise<void> => {
+const loops = new WeakMap<Sql, Waiter[]>()
+
+const poll = async (sql: Sql, waiting: Waiter[]): Promise<void> => {
   // Bounded: each waiter leaves by its instant at the latest.
   while (waiting.length > 0) {
-    let cursor: EntryId
+    let cursors: Map<number, EntryId>
     try {
-      cursor = await answeringPostgres(() => cursorOf(sql, cell))
+      cursors = await answeringPostgres(() => cursorsOf(sql, [...new Set(waiting.map(({ cell }) => cell))]))
     } catch (fault) {
       for (const { settle } of waiting.splice(0)) settle(fault instanceof Error ? fault : new Error(String(fault)))
       return
     }
     const now = performance.now()
     for (const waiter of waiting.splice(0)) {
-      if (compareIds(cursor, waiter.tail) >= 0) waiter.settle()
-      else if (now >= waiter.until) waiter.settle(new PostgresAway(`cell ${cell} is flushed up to ${textOf(cursor)}, not yet to ${textOf(waiter.tail)}`))
+      const { cell, tail, until, settle } = waiter
+      // Whoever began to wait for another cell while the question was on its way is asked for in the next.
+      const cursor = cursors.get(cell) ?? BIRTH
+      if (compareIds(cursor, tail) >= 0) settle(cursor)
+      else if (now >= until) settle(new PostgresAway(`cell ${cell} is flushed up to ${textOf(cursor)}, not yet to ${textOf(tail)}`))
       else waiting.push(waiter)
     }
     if (waiting.length > 0) await Bun.sleep(POLL_MS)
@@ -58,18 +67,16 @@ const poll = async (sql: Sql, cell: number, waiting: Waiter[]): Promise<void> =>
 }
 
 /**
- * Resolve when the cell's cursor has passed the tail seen at this call; throws PostgresAway when it has not within
- * `wait_ms`. A caller who knows the entry he waits for names it and saves the call to Redis.
+ * Resolve when the cell's cursor has passed the tail seen at this call, with where it is then; throws PostgresAway when it has not
+ * within `wait_ms`. A caller who knows the entry he waits for names it and saves the call to Redis.
  */
-export const caughtUp = async ({ redis, postgres: { sql } }: Stores, cell: number, wait_ms = CAUGHT_UP_WAIT_MS, entry?: EntryId): Promise<void> => {
+export const caughtUp = async ({ redis, postgres: { sql } }: Stores, cell: number, wait_ms = CAUGHT_UP_WAIT_MS, entry?: EntryId): Promise<EntryId> => {
   const tail = entry ?? await tailOf(redis, cell)
-  let cells = loops.get(sql)
-  if (!cells) loops.set(sql, cells = new Map())
-  let waiting = cells.get(cell)
-  if (!waiting) cells.set(cell, waiting = [])
+  let waiting = loops.get(sql)
+  if (!waiting) loops.set(sql, waiting = [])
   const isFirst = waiting.length === 0
-  await new Promise<void>((resolve, reject) => {
-    waiting.push({ tail, until: performance.now() + wait_ms, settle: (fault) => fault ? reject(fault) : resolve() })
-    if (isFirst) void poll(sql, cell, waiting)
+  return new Promise((resolve, reject) => {
+    waiting.push({ cell, tail, until: performance.now() + wait_ms, settle: (at) => at instanceof Error ? reject(at) : resolve(at) })
+    if (isFirst) void poll(sql, waiting)
   })
 }

@@ -311,6 +311,8 @@ export interface Pace {
  * act (2026-11-22). A reader of a list waits for them, so where little comes they stay short.
  */
 export const PACE: Pace = { gather_ms: 20, busy_gather_ms: 80, idle_ms_max: 20 }
+/** Answers wait: a batch gathers only what comes while the one before is committed, and a little. */
+export const LEDGER_PACE: Pace = { gather_ms: 2, busy_gather_ms: 2, idle_ms_max: 4 }
 /** From so many entries in one batch on, much comes. */
 const BUSY_ENTRIES = 50
 const IDLE_MS_MIN = 2

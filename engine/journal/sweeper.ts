@@ -225,10 +225,12 @@ const sweepHours = async (parts: SweepParts, state: CellSweep): Promise<void> =>
   if (last <= state.evicted_hour) return
   const first = Math.max(state.evicted_hour + 1, last - HOURS_BACK_MAX)
   const hours = Array.from({ length: last - first + 1 }, (_, i) => first + i)
-  const there = await ask(redis, quotaKey(cell), (node) => Promise.all(hours.map((hour) => node.exists(settledKey(cell, hour)))))
+  // All hours in one question, then each: the first round looks at thousands, of which few or none are there.
+  const keys = hours.map((hour) => settledKey(cell, hour))
+  const there = await ask(redis, quotaKey(cell), async (node) => await node.exists(keys) === 0 ? [] : Promise.all(keys.map((key) => node.exists(key))))
   let left = 0
   for (const [i, hour] of hours.entries()) {
-    if (there[i] === 0) continue
+    if (there[i] !== 1) continue
     if ((hour + 1) * HOUR_MS >= flushed_ms || left === HOURS_MAX) return // this hour is the first of the next round
     left += 1
     await callUsers(parts, cell, hour)

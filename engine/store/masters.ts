@@ -19,11 +19,29 @@ const LOOK_MS_MAX = 500
 /** A connection that the map no longer names stays for so long: longer than any command may take. */
 const LEAVE_MS = 5_000
 
+/** What stands behind a yes, beyond the disk of the master that gave it. */
+export interface DurabilityPromise {
+  /** A replica has it too. */
+  readonly is_replicated: boolean
+  /** Postgres has it. */
+  readonly ledger?: Ledger
+}
+
+/** The way to Postgres, as far as an act has to wait for it. */
+export interface Ledger {
+  /** Throws where the flusher is so late that an act had better not begin. */
+  readonly begin: () => void
+  /** Resolves once Postgres has a cell's journal up to an entry; throws where that is not to be known, or the entry was lost. */
+  readonly passed: (cell: number, entry_id: string) => Promise<void>
+}
+
 /** A node of the servers: where it is, and whether it is a replica. */
 export interface Node { readonly address: string; readonly is_replica: boolean }
 
 export interface Masters {
   readonly is_cluster: boolean
+  /** What an act must have survived before its caller hears of it, beyond the disk of its master. */
+  readonly promise?: DurabilityPromise
   /** The master that serves a key now; nothing where none is known. */
   of(key: string): Redis | undefined
   /** The connection to an address that a node has named. */

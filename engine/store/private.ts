@@ -16,7 +16,9 @@ import {
 import { createServer } from "node:net"
 import { basename, dirname, join, resolve } from "node:path"
 import postgres from "postgres"
+import { type ClusterNode, clusterConf, formCluster, MASTERS, REPLICAS } from "./private_cluster.ts"
 import { type Child, end, type Identity, identityOf, isAlive, readIdentity, type StopSignals, superviseChild, withDeathSignal } from "../child.ts"
+import type { Topology } from "../config.ts"
 import type { Log } from "../log.ts"
 
 /** Redis Functions came with 7.0; Valkey began above it. */
@@ -41,6 +43,8 @@ export class StartFault extends Error {
 
 /** What a folder remembers of its servers, so that addresses in other terminals stay true over a restart. */
 interface Memory {
+  /** Of the nodes of a private cluster: where each serves, and where it talks to the others. */
+  cluster?: ClusterNode[]
   redis_port: number
   redis_password: string
   postgres_port: number
@@ -52,6 +56,8 @@ export interface PrivateParts {
   readonly log: Log
   /** Leave one out when a real server takes its place. */
   readonly redis?: boolean
+  /** One Redis, or a cluster of three masters with a replica each. */
+  readonly topology?: Topology
   readonly postgres?: boolean
   /** Raised when the start is to be given up: it then ends what it has begun, and throws. */
   readonly signal?: AbortSignal
@@ -101,7 +107,7 @@ const readMemory = (file: string): Partial<Memory> => {
   }
 }
 
-const remember = async (file: string): Promise<Memory> => {
+const remember = async (file: string, topology: Topology): Promise<Memory> => {
   const old = readMemory(file)
   const taken = new Set<number>()
   const port = async (wish: number | undefined): Promise<number> => {
@@ -111,7 +117,17 @@ const remember = async (file: string): Promise<Memory> => {
     taken.add(choice)
     return choice
   }
+  const cluster: ClusterNode[] = []
+  for (let i = 0; topology === "cluster" && i < MASTERS + REPLICAS; i += 1) {
+    // The nodes know each other by their ports: those of a cluster that was formed cannot be chosen anew.
+    const kept = old.cluster?.[i]
+    if (kept && !((await isPortFree(kept.port)) && (await isPortFree(kept.bus_port)))) {
+      throw new StartFault(`Port ${kept.port} or ${kept.bus_port}, which belongs to the private cluster, is taken. Stop what listens there.`)
+    }
+    cluster.push(kept ?? { port: await port(undefined), bus_port: await port(undefined) })
+  }
   const memory: Memory = {
+    ...(topology === "cluster" ? { cluster } : {}),
     redis_port: await port(old.redis_port),
     redis_password: old.redis_password ?? randomBytes(24).toString("base64url"),
     postgres_port: await port(old.postgres_port),
@@ -161,7 +177,9 @@ export const takeFolder = (dataDir: string): (() => void) => {
   throw new StartFault(`${dataDir} is being taken by another Scrip at this moment.`)
 }
 
-const redisPidFile = (dataDir: string): string => join(dataDir, "redis.pid")
+const redisPidFile = (dataDir: string, name: string): string => join(dataDir, `${name}.pid`)
+/** The names of the servers of a private Redis, as logs, folders and pids know them. */
+const redisNames = (topology: Topology): string[] => topology === "one" ? ["redis"] : Array.from({ length: MASTERS + REPLICAS }, (_, i) => `redis_${i + 1}`)
 const postgresPidFile = (dataDir: string): string => join(dataDir, "postgres.pid")
 
 /** End the server of a killed run, if its pid file proves that the process is the one that run has started. */
@@ -240,29 +258,48 @@ const redisServes = (port: number, password: string): Promise<boolean> =>
     socket.catch(() => settle(false))
   })
 
-const startRedis = async (dataDir: string, memory: Memory, log: Log, signal: AbortSignal): Promise<Child> => {
+const startRedis = async (dataDir: string, name: string, { port, password, more = "" }: { port: number; password: string; more?: string }, log: Log, signal: AbortSignal): Promise<Child> => {
   const binary = findRedisServer()
   if (binary === undefined) {
     throw new StartFault("There is no redis-server or valkey-server of version 7.0 or newer on the PATH. Install one, or name one in REDIS_URL.")
   }
-  const dir = join(dataDir, "redis")
+  const dir = join(dataDir, name)
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const conf = join(dir, "redis.conf")
-  writeWhole(conf, redisConf(dir, memory.redis_port, memory.redis_password))
+  writeWhole(conf, redisConf(dir, port, password) + more)
   const child = superviseChild({
-    name: "redis",
+    name,
     command: withDeathSignal(REDIS_STOP[0], [binary, conf]),
     cwd: dir,
     env: childEnv(),
-    logFile: join(dataDir, "redis.log"),
-    pidFile: redisPidFile(dataDir),
+    logFile: join(dataDir, `${name}.log`),
+    pidFile: redisPidFile(dataDir, name),
     stopSignals: REDIS_STOP,
     stopWait_ms: STOP_MS,
     log,
   })
-  await untilReady(child, () => redisServes(memory.redis_port, memory.redis_password), join(dataDir, "redis.log"), signal)
+  await untilReady(child, () => redisServes(port, password), join(dataDir, `${name}.log`), signal)
   return child
 }
+
+/** The nodes of a private cluster, started and made one. */
+const startCluster = async (dataDir: string, { cluster = [], redis_password: password }: Memory, log: Log, signal: AbortSignal): Promise<Child[]> => {
+  const started = await Promise.allSettled(cluster.map(({ port, bus_port }, i) =>
+    startRedis(dataDir, redisNames("cluster")[i]!, { port, password, more: clusterConf(bus_port, password) }, log, signal)))
+  const children = started.flatMap((each) => each.status === "fulfilled" ? [each.value] : [])
+  const failed = started.find((each) => each.status === "rejected")
+  try {
+    if (failed) throw failed.reason
+    await formCluster(cluster, password, signal)
+    return children
+  } catch (fault) {
+    await Promise.all(children.map((child) => child.stop()))
+    throw fault
+  }
+}
+
+const redisUrlOf = ({ redis_port, redis_password, cluster }: Pick<Memory, "redis_port" | "redis_password" | "cluster">): string =>
+  cluster === undefined ? `redis://:${redis_password}@127.0.0.1:${redis_port}` : cluster.map(({ port }) => `redis-cluster://:${redis_password}@127.0.0.1:${port}`).join(",")
 
 // ── Postgres ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -474,17 +511,17 @@ const untilReady = async (child: Child, serves: () => Promise<boolean>, logFile:
 
 /** Where the private servers of a folder are, or were; nothing where the folder has never had any. */
 export const rememberedServers = (dataDir: string): { readonly redisUrl: string; readonly databaseUrl: string } | undefined => {
-  const { redis_port, redis_password, postgres_port, postgres_password } = readMemory(join(resolve(dataDir), "servers.json"))
+  const { redis_port, redis_password, postgres_port, postgres_password, cluster } = readMemory(join(resolve(dataDir), "servers.json"))
   if (redis_port === undefined || redis_password === undefined || postgres_port === undefined || postgres_password === undefined) return undefined
   return {
-    redisUrl: `redis://:${redis_password}@127.0.0.1:${redis_port}`,
+    redisUrl: redisUrlOf({ redis_port, redis_password, ...(cluster ? { cluster } : {}) }),
     databaseUrl: postgresUrl({ redis_port, redis_password, postgres_port, postgres_password }, DATABASE),
   }
 }
 
 /** Start the private servers of a folder and say where they are. They are kept alive until `stop`. */
 export const startPrivate = async (
-  { dataDir, log, redis = true, postgres: wanted = true, signal = new AbortController().signal }: PrivateParts,
+  { dataDir, log, redis = true, topology = "one", postgres: wanted = true, signal = new AbortController().signal }: PrivateParts,
 ): Promise<PrivateServers> => {
   const root = resolve(dataDir)
   // Others may walk through to what is theirs below, and see nothing of what is here.
@@ -497,25 +534,28 @@ export const startPrivate = async (
   let stopped: Promise<void> | undefined
   const stop = (wait_ms = 2 * STOP_MS) => (stopped ??= (async () => {
     // Redis first: nothing it still holds is lost, because what it answered is on disk. Postgres last.
-    for (const child of children) await child.stop(wait_ms / 2)
+    const isPostgres = ({ name }: Child) => name === "postgres"
+    await Promise.all(children.filter((child) => !isPostgres(child)).map((child) => child.stop(wait_ms / 2)))
+    for (const child of children.filter(isPostgres)) await child.stop(wait_ms / 2)
     giveBack()
   })())
   try {
     // Before the ports are looked at: a server that was left behind holds its own.
     await Promise.all([
-      endLeftover(redisPidFile(root), "redis", REDIS_STOP, log),
+      ...(["one", "cluster"] as const).flatMap(redisNames).map((name) => endLeftover(redisPidFile(root, name), name, REDIS_STOP, log)),
       endLeftover(postgresPidFile(root), "postgres", POSTGRES_STOP, log),
     ])
-    const memory = await remember(join(root, "servers.json"))
+    const memory = await remember(join(root, "servers.json"), topology)
     const started = await Promise.allSettled([
-      ...(redis ? [startRedis(root, memory, log, signal)] : []),
-      ...(wanted ? [startPostgres(root, memory, log, signal)] : []),
+      ...(!redis ? [] : topology === "cluster" ? [startCluster(root, memory, log, signal)]
+        : [startRedis(root, "redis", { port: memory.redis_port, password: memory.redis_password }, log, signal).then((child) => [child])]),
+      ...(wanted ? [startPostgres(root, memory, log, signal).then((child) => [child])] : []),
     ])
-    for (const each of started) if (each.status === "fulfilled") children.push(each.value)
+    for (const each of started) if (each.status === "fulfilled") children.push(...each.value)
     const failed = started.find((each) => each.status === "rejected")
     if (failed) throw failed.reason
     return {
-      redisUrl: redis ? `redis://:${memory.redis_password}@127.0.0.1:${memory.redis_port}` : undefined,
+      redisUrl: redis ? redisUrlOf(memory) : undefined,
       databaseUrl: wanted ? postgresUrl(memory, DATABASE) : undefined,
       pids: () => Object.fromEntries(children.flatMap((child) => { const pid = child.pid(); return pid === undefined ? [] : [[child.name, pid]] })),
       restarts: () => Object.fromEntries(children.map((child) => [child.name, child.restarts()])),

@@ -8,10 +8,12 @@
  * a cluster says that a slot is elsewhere, or on its way, are followed here, and in the end told as what they are.
  */
 import { Redis } from "ioredis"
-import { clusterMasters, type Masters, oneMaster } from "./masters.ts"
 import type { ArgsOf, FieldType, KeysOf, ReplyOf, Script } from "../../lua/declare.ts"
+import { gate_state } from "../../lua/gate_state.ts"
+import { cellOfKey, journalKey, quotaKey } from "../../lua/keys.ts"
 import { library, type Library } from "../../lua/library.ts"
 import { callAct } from "./call.ts"
+import { clusterMasters, type DurabilityPromise, type Masters, oneMaster } from "./masters.ts"
 
 /** How long a caller waits for Redis before the outcome counts as unknown. */
 export const COMMAND_TIMEOUT_MS = 3_000
@@ -139,8 +141,35 @@ const corkTurn = (redis: Redis): void => {
   stream.cork()
   setImmediate(() => {
     corked.delete(redis)
+    waiting.get(redis)?.send()
     stream.uncork()
   })
+}
+
+/** A replica has so long to acknowledge; the connection stands still meanwhile. */
+const REPLICA_WAIT_MS = 1_000
+interface Waiting { readonly acknowledged: Promise<void>; readonly send: () => void }
+const waiting = new WeakMap<Redis, Waiting>()
+
+/**
+ * Resolves once a replica has all that this connection was answered until the end of this turn: one WAIT for all acts of the turn. It
+ * covers what an act has only read, too, because WAIT counts what the master had written by then.
+ */
+const replicated = (node: Redis): Promise<void> => {
+  let ours = waiting.get(node)
+  if (!ours) {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    promise.catch(() => undefined) // heard by each act that waits
+    const send = () => {
+      waiting.delete(node)
+      node.wait(1, REPLICA_WAIT_MS).then(
+        (replicas) => replicas >= 1 ? resolve() : reject(new OutcomeUnknown(`no replica has acknowledged within ${REPLICA_WAIT_MS} ms`)),
+        (fault: unknown) => reject(new OutcomeUnknown(`whether a replica has it is unknown: ${fault instanceof Error ? fault.message : String(fault)}`)),
+      )
+    }
+    waiting.set(node, ours = { acknowledged: promise, send })
+  }
+  return ours.acknowledged
 }
 
 /** What a refusal says of where to ask; a transaction says it in the command that was refused. */
@@ -198,13 +227,10 @@ export const mastersOf = (servers: Servers): readonly Redis[] => servers instanc
 const field = (bytes: Buffer, type: FieldType): string | number | Buffer =>
   type === "bytes" ? bytes : type === "int" ? Number(bytes.toString("latin1")) : bytes.toString("utf8")
 
-/**
- * Run one atomic act. Keys and arguments are named as declared, the reply is a union on `outcome`.
- * Throws NotExecuted, OutcomeUnknown, RedisFull, or the script's own error, which is a bug.
- */
-export const run = async <S extends Script>(servers: Servers, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<ReplyOf<S>> => {
-  const key = (call.keys as Record<string, string>)[script.keys[0]!]!
-  const reply = await ask(servers, key, async (node) => {
+/** A call by its declaration, as it goes to one node: where the library is missing it is loaded first. */
+const fcall = <S extends Script>(script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }) => ({
+  key: (call.keys as Record<string, string>)[script.keys[0]!]!,
+  on: async (node: Redis): Promise<Buffer[]> => {
     const send = () => callAct(node, script, ourLibrary().hash, call)
     try {
       return await send()
@@ -213,7 +239,11 @@ export const run = async <S extends Script>(servers: Servers, script: S, call: {
       await loadLibrary(node) // it was not there, so nothing has run
       return send()
     }
-  })
+  },
+})
+
+/** A reply as the declaration names it. */
+const replyOf = <S extends Script>(script: S, reply: readonly Buffer[]): ReplyOf<S> => {
   const outcome = reply[0]!.toString("latin1")
   const fields = script.outcomes[outcome]
   if (!fields) throw new Error(`${script.name} answered an undeclared word: ${outcome}`)
@@ -223,11 +253,49 @@ export const run = async <S extends Script>(servers: Servers, script: S, call: {
   return named as ReplyOf<S>
 }
 
+/**
+ * Run one atomic act. Keys and arguments are named as declared, the reply is a union on `outcome`.
+ * Throws NotExecuted, OutcomeUnknown, RedisFull, or the script's own error, which is a bug.
+ */
+export const run = async <S extends Script>(servers: Servers, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<ReplyOf<S>> => {
+  const { key, on } = fcall(script, call)
+  return replyOf(script, await ask(servers, key, on))
+}
+
 type Open<R extends { readonly outcome: string }> = Exclude<R, { readonly outcome: "gate_closed" }>
+
+/**
+ * Run an act, and have its answer wait for what was promised: a replica, Postgres. What was decided is heard in any case; where the
+ * promise cannot be kept it is OutcomeUnknown, and a repeat waits anew. The journal's tail is read on the same connection just behind
+ * the act, so it is of the same server and not before what the act has written or has seen.
+ */
+const promised = async <S extends Script>(servers: Masters, { is_replicated, ledger }: DurabilityPromise, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<ReplyOf<S>> => {
+  const { key, on } = fcall(script, call)
+  const waits = ledger && (script.keys.includes("journal") || script.tells) ? ledger : undefined
+  waits?.begin()
+  const cell = cellOfKey(key)
+  const state = waits && fcall(gate_state, { keys: { quota: quotaKey(cell), journal: journalKey(cell) }, args: {} })
+  const { reply, acknowledged, tail } = await ask(servers, key, async (node) => {
+    const sent = on(node)
+    const acknowledged = is_replicated ? replicated(node) : undefined
+    const tail = state?.on(node).then((raw) => replyOf(gate_state, raw).tail)
+    tail?.catch(() => undefined) // it matters only where the act has been heard of
+    return { reply: await sent, acknowledged, tail: { tail } }
+  })
+  const named = replyOf(script, reply)
+  if (named.outcome === "gate_closed") return named
+  await acknowledged
+  if (waits && tail.tail) {
+    const entry_id = await tail.tail.catch((fault: unknown) => { throw new OutcomeUnknown("how far the journal was is unknown", { cause: fault }) })
+    await waits.passed(cell, entry_id)
+  }
+  return named
+}
 
 /** Run an act in its cell while the gate is open; a shut one is NotExecuted: the cell is being compared with Postgres. */
 export const act = async <S extends Script>(servers: Servers, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<Open<ReplyOf<S>>> => {
-  const reply = await run(servers, script, call)
+  const promise = servers instanceof Redis ? undefined : servers.promise
+  const reply = promise ? await promised(servers as Masters, promise, script, call) : await run(servers, script, call)
   if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
   return reply as Open<ReplyOf<S>>
 }

@@ -17,7 +17,7 @@ describe("defaults: an empty environment starts everything on one machine", () =
   test("the values", () => {
     expect(good()).toEqual({
       port: 7070, host: "127.0.0.1", dataDir: ".scrip", redisUrl: undefined, databaseUrl: undefined, role: "all", cells: 1,
-      durability: "local", bootstrapKey: undefined, timeZone: "UTC", clock: "system", acceptDurability: undefined,
+      durability: "local", bootstrapKey: undefined, timeZone: "UTC", clock: "system", privateRedis: "one", acceptDurability: undefined,
       lakeDir: undefined, apiUrl: undefined, jobMemoryMb: 2048, jobThreads: 2,
       logUsers: "hashed", logRequests: "faults", apiProcesses: 1, childOf: undefined, codeMissesKey: 10_000, codeMissesUser: 20, codeMissesAddress: 200, codeMissesWindowS: 600,
     })
@@ -31,18 +31,19 @@ describe("values: each is read as it is meant", () => {
   test("all at once", () => {
     expect(good({
       ...SERVERS, PORT: "80", HOST: "::1", SCRIP_DATA_DIR: "/d", SCRIP_ROLE: "worker", SCRIP_CELLS: "64", SCRIP_DURABILITY: "local",
-      SCRIP_BOOTSTRAP_KEY: "k", SCRIP_TIME_ZONE: "Asia/Shanghai", SCRIP_ACCEPT_DURABILITY: "memory", SCRIP_LOG_USERS: "clear", SCRIP_API_PROCESSES: "4",
+      SCRIP_PRIVATE_REDIS: "cluster", SCRIP_BOOTSTRAP_KEY: "k", SCRIP_TIME_ZONE: "Asia/Shanghai", SCRIP_ACCEPT_DURABILITY: "memory", SCRIP_LOG_USERS: "clear", SCRIP_API_PROCESSES: "4",
       SCRIP_LAKE_DIR: "/l", SCRIP_API_URL: "http://api:1", SCRIP_JOB_MEMORY_MB: "512", SCRIP_JOB_THREADS: "1",
       SCRIP_CODE_MISSES_USER: "5", SCRIP_CODE_MISSES_WINDOW_S: "60",
     })).toEqual({
       port: 80, host: "::1", dataDir: "/d", redisUrl: "redis://r:6379", databaseUrl: "postgres://p/scrip", role: "worker", cells: 64,
-      durability: "local", bootstrapKey: "k", timeZone: "Asia/Shanghai", clock: "system", acceptDurability: "memory",
+      durability: "local", bootstrapKey: "k", timeZone: "Asia/Shanghai", clock: "system", privateRedis: "cluster", acceptDurability: "memory",
       logUsers: "clear", logRequests: "faults", apiProcesses: 4, childOf: undefined, codeMissesKey: 10_000, codeMissesUser: 5, codeMissesAddress: 200, codeMissesWindowS: 60,
       lakeDir: "/l", apiUrl: "http://api:1", jobMemoryMb: 512, jobThreads: 1,
     })
   })
   test("a cluster is several addresses; a unix socket is its path", () => {
     expect(good({ REDIS_URL: "redis://a:1, redis://b:2" }).redisUrl).toBe("redis://a:1,redis://b:2")
+    expect(good({ REDIS_URL: "redis-cluster://a:1" }).redisUrl).toBe("redis-cluster://a:1")
     expect(good({ REDIS_URL: "/run/redis.sock" }).redisUrl).toBe("/run/redis.sock")
   })
 })
@@ -51,12 +52,12 @@ describe("mistakes: the start stops and every one is named", () => {
   test("all of them at once", () => {
     const said = mistakes({
       PORT: "70000", HOST: "a b", REDIS_URL: "http://r", DATABASE_URL: "mysql://p", SCRIP_ROLE: "king", SCRIP_CELLS: "0",
-      SCRIP_DURABILITY: "memory", SCRIP_BOOTSTRAP_KEY: "two words", SCRIP_TIME_ZONE: "Mars/Base", SCRIP_CLOCK: "sun",
+      SCRIP_DURABILITY: "memory", SCRIP_BOOTSTRAP_KEY: "two words", SCRIP_TIME_ZONE: "Mars/Base", SCRIP_CLOCK: "sun", SCRIP_PRIVATE_REDIS: "two",
       SCRIP_ACCEPT_DURABILITY: "ledger", SCRIP_LOG_USERS: "yes", SCRIP_API_PROCESSES: "-1",
     })
     expect(said.map((each) => each.split(" ")[0]).sort()).toEqual([
       "DATABASE_URL", "HOST", "PORT", "REDIS_URL", "SCRIP_ACCEPT_DURABILITY", "SCRIP_API_PROCESSES", "SCRIP_BOOTSTRAP_KEY", "SCRIP_CELLS",
-      "SCRIP_CLOCK", "SCRIP_DURABILITY", "SCRIP_LOG_USERS", "SCRIP_ROLE", "SCRIP_TIME_ZONE",
+      "SCRIP_CLOCK", "SCRIP_DURABILITY", "SCRIP_LOG_USERS", "SCRIP_PRIVATE_REDIS", "SCRIP_ROLE", "SCRIP_TIME_ZONE",
     ])
   })
   test("a number has one spelling", () => {
@@ -74,10 +75,6 @@ describe("mistakes: the start stops and every one is named", () => {
     expect(mistakes({ SCRIP_ROLE: "api" })).toHaveLength(2)
     expect(mistakes({ SCRIP_ROLE: "jobs", REDIS_URL: SERVERS.REDIS_URL })).toHaveLength(1)
     expect(mistakes({ SCRIP_ROLE: "worker", ...SERVERS })).toEqual([])
-  })
-  test("a promise that is not kept yet is not taken", () => {
-    expect(mistakes({ SCRIP_DURABILITY: "replicated", ...SERVERS })).toHaveLength(1)
-    expect(mistakes({ SCRIP_DURABILITY: "ledger", ...SERVERS })).toHaveLength(1)
   })
   test("several processes cannot share a port that the system chooses", () => {
     expect(mistakes({ PORT: "0", SCRIP_API_PROCESSES: "2" })).toHaveLength(1)

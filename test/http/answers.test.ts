@@ -103,12 +103,19 @@ describe("how an outcome is told", () => {
     }
   })
 
-  test("Prefer: durability=local is applied and said so, anything else is as if it were not said", async () => {
-    const { ask } = smallApp({ answer: () => ({ outcome: "reserved", body: {} }) })
+  test("Prefer: the durability in force is applied and said so, and so is ledger; anything else is as if it were not said", async () => {
+    const { ask, calls } = smallApp({ answer: () => ({ outcome: "reserved", body: {} }) })
     const applied = async (prefer: string) => (await ask("POST", "/v1/redemptions", threeLines(), { headers: { prefer } })).headers.get("preference-applied")
     expect(await applied("durability=local")).toBe("durability=local")
     expect(await applied('respond-async, Durability="local"; x=y')).toBe("durability=local")
-    for (const prefer of ["durability=ledger", "durability=locally", "respond-async", "xdurability=local"]) expect(await applied(prefer)).toBeNull()
+    expect(calls.at(-1)!.caller.durability).toBeUndefined()
+    expect(await applied("durability=ledger")).toBe("durability=ledger")
+    expect(calls.at(-1)!.caller.durability).toBe("ledger")
+    const memory = smallApp({ config: { durability: "memory" } })
+    for (const prefer of ["durability=ledger", "durability=local"]) {
+      expect((await memory.ask("POST", "/v1/redemptions", threeLines(), { headers: { prefer } })).headers.get("preference-applied")).toBeNull()
+    }
+    for (const prefer of ["durability=replicated", "durability=locally", "respond-async", "xdurability=local"]) expect(await applied(prefer)).toBeNull()
   })
 })
 

@@ -56,7 +56,7 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
     },
     ready: () => ({ missing, durability: "local", clock: "system", cells: 1 }),
     clock: { now_ms: () => NOON_MS, told: (at_ms) => told.push(at_ms) },
-    config: { clock: "system", log_requests: "faults", ...config },
+    config: { clock: "system", log_requests: "faults", durability: "local", ...config },
   })
   /** Ask with the key that may do everything, or with another. */
   const ask = (method: string, path: string, body?: unknown, { key = "all", headers = {} }: { key?: string; headers?: Record<string, string> } = {}) =>

@@ -6,18 +6,24 @@
  */
 import { randomBytes } from "node:crypto"
 import type { Hono } from "hono"
+import type { Durability, Topology } from "../../engine/config.ts"
+import { LEDGER_PACE, PACE } from "../../engine/journal/flusher.ts"
+import { openLedger } from "../../engine/journal/ledger.ts"
 import type { Parts } from "../../engine/parts.ts"
+import type { PrivateServers } from "../../engine/store/private.ts"
 import { makeLog } from "../../engine/log.ts"
 import { bootstrapKey } from "../../engine/operate/keys.ts"
 import { replayClock, type Clock } from "../../engine/store/clock.ts"
 import { openPostgres } from "../../engine/store/postgres.ts"
-import { connectRedis, redisReady } from "../../engine/store/redis.ts"
+import { connectServers, redisReady } from "../../engine/store/redis.ts"
 import { openCells, startWorker } from "../../engine/worker.ts"
-import { apiOf, openParts } from "../../engine/wire.ts"
+import { apiOf, openParts, promising } from "../../engine/wire.ts"
 import { beforeEnd, stack } from "./stack.ts"
 
 /** How many cells a shop has where a test does not say: the behaviour tests run over one and, by SCRIP_TEST_CELLS, over several. */
 export const CELLS = Number(process.env["SCRIP_TEST_CELLS"] ?? 1)
+/** And what its Redis is: one server or, by SCRIP_TEST_TOPOLOGY, a cluster. */
+export const TOPOLOGY: Topology = process.env["SCRIP_TEST_TOPOLOGY"] === "cluster" ? "cluster" : "one"
 /** Noon of a month's middle, far from every edge. */
 export const NOON = Date.UTC(2026, 5, 15, 12)
 const CONNECTIONS_MAX = 8
@@ -34,6 +40,8 @@ export interface Shop {
   readonly parts: Parts
   readonly clock: Clock
   readonly database_url: string
+  /** The Redis of its own, if it has one: to kill, fill or break. */
+  readonly redisServers: PrivateServers | undefined
   /** A key with every scope and line. */
   readonly key: string
   /** Call the API; the time is the shop's unless told, and telling moves the shop's forward. */
@@ -41,19 +49,29 @@ export interface Shop {
   close(): Promise<void>
 }
 
+export interface ShopWishes {
+  readonly cells?: number
+  /** Servers of its own. */
+  readonly own?: boolean
+  readonly topology?: Topology
+  readonly durability?: Durability
+}
+
 /** Open an engine with its own Redis and database, or (by default) on those of the run. */
-const open = async (cells: number, isOwn: boolean): Promise<Shop> => {
+const open = async ({ cells = 1, own: isOwn = false, topology = "one", durability = "local" }: ShopWishes): Promise<Shop> => {
   const servers = await stack()
-  const own = isOwn ? await servers.ownRedis() : undefined
-  const redis = connectRedis(own?.redisUrl ?? servers.redisUrl, () => undefined)
+  const own = isOwn ? await servers.ownRedis(topology) : undefined
+  const redis = connectServers(own?.redisUrl ?? servers.redisUrl, () => undefined)
   await redisReady(redis, REDIS_WAIT_MS)
   const database_url = own ? await servers.freshDatabase() : servers.databaseUrl
   const postgres = openPostgres(database_url, CONNECTIONS_MAX)
   const clock = replayClock()
   clock.told(NOON)
-  const parts = await openParts(redis, postgres, { cells, zone: "UTC" })
+  const opened = await openParts(redis, postgres, { cells, zone: "UTC" })
+  const parts = durability === "replicated" ? promising(opened, { is_replicated: true }) : opened
   await openCells(parts, clock, log)
-  const loops = startWorker(parts, clock, log)
+  const { ledger, loop } = openLedger({ ...parts, log })
+  const loops = [...startWorker(parts, clock, log, durability === "ledger" ? LEDGER_PACE : PACE), loop]
   const key = `test_${randomBytes(16).toString("hex")}`
   await bootstrapKey(postgres.sql, key, clock.now_ms())
   let closing: Promise<void> | undefined
@@ -64,9 +82,9 @@ const open = async (cells: number, isOwn: boolean): Promise<Shop> => {
     await own?.stop()
   })())
   beforeEnd(close)
-  const { app } = apiOf(parts, clock, async () => ({ missing: [], durability: "local", clock: "replay", cells }), log, { clock: "replay", log_requests: "faults" })
+  const { app } = apiOf(parts, ledger, clock, async () => ({ missing: [], durability, clock: "replay", cells }), log, { clock: "replay", log_requests: "faults", durability })
   return {
-    app, parts, clock, database_url, key,
+    app, parts, clock, database_url, key, redisServers: own,
     call: async (method, path, body, { now_ms, key: asked = key, headers = {} } = {}) => {
       const answer = await app.request(path, {
         method,
@@ -83,4 +101,8 @@ const open = async (cells: number, isOwn: boolean): Promise<Shop> => {
 let shared: Promise<Shop> | undefined
 
 /** The shop of this run; or one of the caller's own, with servers and a clock that nobody else touches. */
-export const openShop = ({ cells = CELLS, own = cells !== CELLS }: { cells?: number; own?: boolean } = {}): Promise<Shop> => own ? open(cells, true) : (shared ??= open(CELLS, false))
+export const openShop = (wishes: ShopWishes = {}): Promise<Shop> => {
+  const { cells = CELLS, topology = TOPOLOGY, durability = "local" } = wishes
+  const own = wishes.own ?? (cells !== CELLS || topology !== TOPOLOGY || durability !== "local")
+  return own ? open({ cells, topology, durability, own }) : (shared ??= open({ cells: CELLS, topology: TOPOLOGY, own: TOPOLOGY !== "one" }))
+}

@@ -8,6 +8,7 @@ import { afterAll } from "bun:test"
 import { randomBytes } from "node:crypto"
 import { join } from "node:path"
 import postgres from "postgres"
+import type { Topology } from "../../engine/config.ts"
 import { quietLog } from "../../engine/log.ts"
 import { migrate } from "../../engine/store/postgres.ts"
 import { type PrivateServers, startPrivate } from "../../engine/store/private.ts"
@@ -21,7 +22,7 @@ export interface Stack {
   /** A new database with our tables and nothing in them. */
   freshDatabase(): Promise<string>
   /** A second Redis of the caller's own, to restart, fill or break; it ends with the run at the latest. */
-  ownRedis(): Promise<PrivateServers & { readonly redisUrl: string }>
+  ownRedis(topology?: Topology): Promise<PrivateServers & { readonly redisUrl: string }>
 }
 
 const closers: (() => Promise<void>)[] = []
@@ -59,8 +60,8 @@ const start = async (): Promise<Stack> => {
       await admin(`create database ${name} template template_scrip`)
       return withDatabase(databaseUrl, name)
     },
-    ownRedis: async () => {
-      const own = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog, postgres: false })
+    ownRedis: async (topology = "one") => {
+      const own = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog, topology, postgres: false })
       servers.push(own)
       if (own.redisUrl === undefined) throw new Error("the private Redis has no address")
       return { ...own, redisUrl: own.redisUrl }
