@@ -166,7 +166,7 @@ const openServers = async (config: Config, log: Log, redisUrl: string, databaseU
       throw new StartFault(`Postgres at ${placeOf(databaseUrl)} does not answer: ${fault instanceof Error ? fault.message : String(fault)}`)
     })
     // Replicas too: each may be a master one day.
-    const nodes = redis.nodes().map(({ address, is_replica }) => ({ name: address, is_replica, node: redis.at(address) }))
+    const nodes = redis.nodes().map(({ address, is_replica }) => ({ name: address, is_replica, node: redis.at(address, "all") }))
     await Promise.all(nodes.map(({ node }) => redisReady(node, SERVER_WAIT_MS_MAX)))
     const asked = nodes.map(({ name, is_replica, node }) => ({ name, is_replica, call: (command: string, ...args: string[]) => askNode(node.call(command, ...args)) }))
     return { redis, postgres, judgement: await checkServers(asked, postgres.sql, config.durability, config.acceptDurability) }

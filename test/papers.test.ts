@@ -31,7 +31,7 @@ test("README: the table of settings has every variable of config.ts with its def
   const NOT_FOR_OPERATORS = "SCRIP_CHILD_OF"
   const DEFAULTS: Readonly<Record<string, keyof Config>> = {
     PORT: "port", HOST: "host", SCRIP_DATA_DIR: "dataDir", REDIS_URL: "redisUrl", DATABASE_URL: "databaseUrl", SCRIP_ROLE: "role", SCRIP_CELLS: "cells",
-    SCRIP_DURABILITY: "durability", SCRIP_BOOTSTRAP_KEY: "bootstrapKey", SCRIP_TIME_ZONE: "timeZone", SCRIP_CLOCK: "clock",
+    SCRIP_DURABILITY: "durability", SCRIP_BOOTSTRAP_KEY: "bootstrapKey", SCRIP_TIME_ZONE: "timeZone", SCRIP_CLOCK: "clock", SCRIP_PRIVATE_REDIS: "privateRedis",
     SCRIP_ACCEPT_DURABILITY: "acceptDurability", SCRIP_LOG_USERS: "logUsers", SCRIP_LOG_REQUESTS: "logRequests", SCRIP_API_PROCESSES: "apiProcesses",
     SCRIP_LAKE_DIR: "lakeDir", SCRIP_API_URL: "apiUrl", SCRIP_CODE_MISSES_KEY: "codeMissesKey", SCRIP_CODE_MISSES_USER: "codeMissesUser", SCRIP_CODE_MISSES_ADDRESS: "codeMissesAddress",
     SCRIP_CODE_MISSES_WINDOW_S: "codeMissesWindowS", SCRIP_JOB_MEMORY_MB: "jobMemoryMb", SCRIP_JOB_THREADS: "jobThreads",

@@ -1,8 +1,9 @@
 /**
  * The masters that hold the cells: of one server, or of a Redis Cluster by its map of slots.
  *
- * Each master has one connection of ours with the rules of redis.ts, so what is true of one server is true of each: nothing is queued, sent
- * twice or sent elsewhere behind our back. ioredis' own Cluster client tries again by itself after a lost connection and draws a node by
+ * Each master has a connection of ours with the rules of redis.ts, so what is true of one server is true of each: nothing is queued, sent
+ * twice or sent elsewhere behind our back. Acts that wait for a replica have a second one, a lane of their own, because WAIT makes
+ * a connection stand still. ioredis' own Cluster client tries again by itself after a lost connection and draws a node by
  * chance where it knows none; here only the caller in redis.ts sends again, and only what a node has refused before it ran.
  *
  * The map is read from the node that has seen the newest epoch of the cluster, each second, and at once when a node says that it has
@@ -35,6 +36,9 @@ export interface Ledger {
   readonly passed: (cell: number, entry_id: string) => Promise<void>
 }
 
+/** Which of the two connections to a node: the one for all, or that of the acts that wait for a replica. */
+export type Lane = "all" | "waiting"
+
 /** A node of the servers: where it is, and whether it is a replica. */
 export interface Node { readonly address: string; readonly is_replica: boolean }
 
@@ -43,9 +47,9 @@ export interface Masters {
   /** What an act must have survived before its caller hears of it, beyond the disk of its master. */
   readonly promise?: DurabilityPromise
   /** The master that serves a key now; nothing where none is known. */
-  of(key: string): Redis | undefined
+  of(key: string, lane: Lane): Redis | undefined
   /** The connection to an address that a node has named. */
-  at(address: string): Redis
+  at(address: string, lane: Lane): Redis
   /** Every master, each once. */
   all(): readonly Redis[]
   /** Every node there is, replicas too, as the newest map says. */
@@ -58,10 +62,24 @@ export interface Masters {
 }
 
 /** One server is a map of one master. */
-export const oneMaster = (redis: Redis, address: string): Masters => ({
-  is_cluster: false, of: () => redis, at: () => redis, all: () => [redis], nodes: () => [{ address, is_replica: false }],
-  moved: () => undefined, look: async () => undefined, disconnect: () => redis.disconnect(),
-})
+export const oneMaster = (connect: () => Redis, address: string): Masters => {
+  const redis = connect()
+  let second: Redis | undefined
+  const open = (): Redis => {
+    const opened = connect()
+    opened.connect().catch(() => undefined) // it tries again by itself
+    return opened
+  }
+  const on = (lane: Lane): Redis => lane === "all" ? redis : (second ??= open())
+  return {
+    is_cluster: false, of: (_, lane) => on(lane), at: (_, lane) => on(lane), all: () => [redis], nodes: () => [{ address, is_replica: false }],
+    moved: () => undefined, look: async () => undefined,
+    disconnect: () => {
+      redis.disconnect()
+      second?.disconnect()
+    },
+  }
+}
 
 interface SlotMap { readonly epoch: number; readonly ranges: readonly { first: number; last: number; master: string }[]; readonly nodes: readonly Node[] }
 
@@ -101,11 +119,17 @@ export const clusterMasters = (seeds: readonly string[], connect: (address: stri
   let masters: string[] = [], nodes: readonly Node[] = []
   let looking: Promise<void> | undefined, looked_at = -Infinity, is_closed = false
 
-  const at = (address: string): Redis => {
-    let redis = connections.get(address)
+  const seconds = new Map<string, Redis>()
+  const at = (address: string, lane: Lane = "all"): Redis => {
+    const ours = lane === "all" ? connections : seconds
+    let redis = ours.get(address)
     if (!redis) {
-      connections.set(address, redis = connect(address))
+      ours.set(address, redis = connect(address))
       const opened = redis
+      if (lane === "waiting") {
+        opened.connect().catch(() => undefined)
+        return opened
+      }
       opened.on("ready", () => {
         if (masters.includes(address)) onMaster(opened)
         void cluster.look()
@@ -128,9 +152,10 @@ export const clusterMasters = (seeds: readonly string[], connect: (address: stri
     }
     for (const address of connections.keys()) {
       if (nodes.some((node) => node.address === address) || seeds.includes(address)) continue
-      const gone = connections.get(address)!
+      const gone = [connections.get(address), seconds.get(address)]
       connections.delete(address)
-      setTimeout(() => gone.disconnect(), LEAVE_MS).unref()
+      seconds.delete(address)
+      setTimeout(() => { for (const redis of gone) redis?.disconnect() }, LEAVE_MS).unref()
     }
   }
 
@@ -145,9 +170,9 @@ export const clusterMasters = (seeds: readonly string[], connect: (address: stri
 
   const cluster: Masters = {
     is_cluster: true,
-    of: (key) => { const owner = owners[slotOf(key)]; return owner === undefined ? undefined : at(owner) },
+    of: (key, lane) => { const owner = owners[slotOf(key)]; return owner === undefined ? undefined : at(owner, lane) },
     at,
-    all: () => masters.map(at),
+    all: () => masters.map((address) => at(address)),
     nodes: () => nodes,
     moved: (slot, address) => {
       owners[slot] = address
@@ -157,7 +182,7 @@ export const clusterMasters = (seeds: readonly string[], connect: (address: stri
     disconnect: () => {
       is_closed = true
       clearInterval(timer)
-      for (const redis of connections.values()) redis.disconnect()
+      for (const redis of [...connections.values(), ...seconds.values()]) redis.disconnect()
     },
   }
   const timer = setInterval(() => void cluster.look(), LOOK_EVERY_MS)

@@ -13,7 +13,7 @@ import { gate_state } from "../../lua/gate_state.ts"
 import { cellOfKey, journalKey, quotaKey } from "../../lua/keys.ts"
 import { library, type Library } from "../../lua/library.ts"
 import { callAct } from "./call.ts"
-import { clusterMasters, type DurabilityPromise, type Masters, oneMaster } from "./masters.ts"
+import { clusterMasters, type DurabilityPromise, type Lane, type Masters, oneMaster } from "./masters.ts"
 
 /** How long a caller waits for Redis before the outcome counts as unknown. */
 export const COMMAND_TIMEOUT_MS = 3_000
@@ -71,7 +71,7 @@ export const isCluster = (addresses: string): boolean => addresses.includes(",")
 
 /** The servers at one address, or the masters of the cluster of which some nodes are named. `onError` hears of every connection's errors. */
 export const connectServers = (addresses: string, onError: (error: Error) => void): Masters => {
-  if (!isCluster(addresses)) return oneMaster(connectRedis(addresses, onError), URL.canParse(addresses) ? new URL(addresses).host : addresses)
+  if (!isCluster(addresses)) return oneMaster(() => connectRedis(addresses, onError), URL.canParse(addresses) ? new URL(addresses).host : addresses)
   const urls = addresses.split(",").map((address) => new URL(address.replace("-cluster:", ":")))
   const { protocol, username, password } = urls[0]!
   // Whoever names one node has named how to talk to all.
@@ -141,35 +141,43 @@ const corkTurn = (redis: Redis): void => {
   stream.cork()
   setImmediate(() => {
     corked.delete(redis)
-    waiting.get(redis)?.send()
+    sendWait(redis)
     stream.uncork()
   })
 }
 
 /** A replica has so long to acknowledge; the connection stands still meanwhile. */
-const REPLICA_WAIT_MS = 1_000
-interface Waiting { readonly acknowledged: Promise<void>; readonly send: () => void }
-const waiting = new WeakMap<Redis, Waiting>()
+const REPLICA_WAIT_MS = 500
+/** Acts that wait for a replica, by their connection: those for which WAIT was sent, and those for which it will be. */
+const waited = new WeakSet<Redis>()
+const waiting = new WeakMap<Redis, PromiseWithResolvers<void>>()
 
 /**
- * Resolves once a replica has all that this connection was answered until the end of this turn: one WAIT for all acts of the turn. It
- * covers what an act has only read, too, because WAIT counts what the master had written by then.
+ * Resolves once a replica has all that this connection has answered to acts sent until now: one WAIT for all acts of a turn, and for all
+ * that are sent while another WAIT is on its way, because they run behind it. It covers what an act has only read, too: WAIT counts
+ * what the master had written by then.
  */
 const replicated = (node: Redis): Promise<void> => {
   let ours = waiting.get(node)
   if (!ours) {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    promise.catch(() => undefined) // heard by each act that waits
-    const send = () => {
-      waiting.delete(node)
-      node.wait(1, REPLICA_WAIT_MS).then(
-        (replicas) => replicas >= 1 ? resolve() : reject(new OutcomeUnknown(`no replica has acknowledged within ${REPLICA_WAIT_MS} ms`)),
-        (fault: unknown) => reject(new OutcomeUnknown(`whether a replica has it is unknown: ${fault instanceof Error ? fault.message : String(fault)}`)),
-      )
-    }
-    waiting.set(node, ours = { acknowledged: promise, send })
+    waiting.set(node, ours = Promise.withResolvers<void>())
+    ours.promise.catch(() => undefined) // heard by each act that waits
   }
-  return ours.acknowledged
+  return ours.promise
+}
+
+const sendWait = (node: Redis): void => {
+  const ours = waiting.get(node)
+  if (!ours || waited.has(node)) return
+  waiting.delete(node)
+  waited.add(node)
+  node.wait(1, REPLICA_WAIT_MS).then(
+    (replicas) => replicas >= 1 ? ours.resolve() : ours.reject(new OutcomeUnknown(`no replica has acknowledged within ${REPLICA_WAIT_MS} ms`)),
+    (fault: unknown) => ours.reject(new OutcomeUnknown(`whether a replica has it is unknown: ${fault instanceof Error ? fault.message : String(fault)}`)),
+  ).finally(() => {
+    waited.delete(node)
+    sendWait(node)
+  })
 }
 
 /** What a refusal says of where to ask; a transaction says it in the command that was refused. */
@@ -182,12 +190,15 @@ const sayingOf = (fault: unknown): string => {
  * Send something to the master of a key, and follow the slot where the cluster says that it has moved or is moving. `send` is called anew
  * only after a node has refused it before running anything.
  */
-const follow = async <T>(masters: Masters, key: string, send: (node: Redis) => Promise<T>): Promise<T> => {
+const follow = async <T>(masters: Masters, key: string, lane: Lane, send: (node: Redis) => Promise<T>): Promise<T> => {
   let asked: Redis | undefined
   for (let hops = 0, pauses = 0; ;) {
-    const node = asked ?? masters.of(key)
+    const node = asked ?? masters.of(key, lane)
     try {
       if (!node) throw new NotExecuted("no master of the cluster is known to serve this")
+      await untilOpen(node)
+      // A connection that has ended says the same of what it never sent as of what it did: it is not asked.
+      if (node.status !== "ready") throw new NotExecuted(NEVER_SENT)
       if (asked) node.asking().catch(() => undefined) // on the same connection, just before
       asked = undefined
       corkTurn(node)
@@ -198,7 +209,7 @@ const follow = async <T>(masters: Masters, key: string, send: (node: Redis) => P
       const moved = MOVED.exec(says), ask = ASK.exec(says)
       if ((moved || ask) && hops++ < HOPS_MAX) {
         if (moved) masters.moved(Number(moved[1]), moved[2]!)
-        const next = masters.at(moved?.[2] ?? ask![1]!)
+        const next = masters.at(moved?.[2] ?? ask![1]!, lane)
         await nodeReady(next, CONNECT_WAIT_MS)
         if (ask) asked = next
         continue
@@ -214,11 +225,19 @@ const follow = async <T>(masters: Masters, key: string, send: (node: Redis) => P
  * Plain commands on the keys of one cell, sent to the master of `key`; with the same three kinds of failure as `run`. Several are sent
  * again as a whole, so they have to be safe to repeat.
  */
-export const ask = async <T>(servers: Servers, key: string, send: (node: Redis) => Promise<T>): Promise<T> => {
-  if (!(servers instanceof Redis) && servers.is_cluster) return follow(servers, key, send)
-  const node = servers instanceof Redis ? servers : servers.of(key)!
+export const ask = <T>(servers: Servers, key: string, send: (node: Redis) => Promise<T>): Promise<T> => askIn("all", servers, key, send)
+
+const askIn = async <T>(lane: Lane, servers: Servers, key: string, send: (node: Redis) => Promise<T>): Promise<T> => {
+  if (!(servers instanceof Redis) && servers.is_cluster) return follow(servers, key, lane, send)
+  const node = servers instanceof Redis ? servers : servers.of(key, lane)!
+  if (lane === "waiting") await untilOpen(node)
   corkTurn(node)
   return askNode(send(node))
+}
+
+/** A connection that is being opened for the first time is waited for; one that was lost is not. */
+const untilOpen = async (node: Redis): Promise<void> => {
+  if (node.status === "connecting" || node.status === "connect") await nodeReady(node, CONNECT_WAIT_MS)
 }
 
 /** Every master, for what concerns a server and no cell. */
@@ -275,7 +294,7 @@ const promised = async <S extends Script>(servers: Masters, { is_replicated, led
   waits?.begin()
   const cell = cellOfKey(key)
   const state = waits && fcall(gate_state, { keys: { quota: quotaKey(cell), journal: journalKey(cell) }, args: {} })
-  const { reply, acknowledged, tail } = await ask(servers, key, async (node) => {
+  const { reply, acknowledged, tail } = await askIn(is_replicated ? "waiting" : "all", servers, key, async (node) => {
     const sent = on(node)
     const acknowledged = is_replicated ? replicated(node) : undefined
     const tail = state?.on(node).then((raw) => replyOf(gate_state, raw).tail)

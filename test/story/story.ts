@@ -7,7 +7,7 @@ import { JOURNAL_BYTES_MAX, newCellSweep, sweepOnce } from "../../engine/journal
 import { verifyAll } from "../../engine/journal/verify.ts"
 import { quietLog } from "../../engine/log.ts"
 import { cellsOf } from "../../engine/parts.ts"
-import { CELLS, openShop, type Shop } from "../support/shop.ts"
+import { openShop, type Shop, type ShopWishes } from "../support/shop.ts"
 import { imbalances } from "./conservation.ts"
 
 const FLUSH_WAIT_MS = 20_000
@@ -25,9 +25,9 @@ export interface Story extends Shop {
   expectConserved(): Promise<void>
 }
 
-/** Open a story's shop with so many cells. */
-export const openStory = async ({ cells = CELLS }: { cells?: number } = {}): Promise<Story> => {
-  const shop = await openShop({ cells, own: true })
+/** Open a story's shop as it is wished for. */
+export const openStory = async (wishes: Omit<ShopWishes, "own"> = {}): Promise<Story> => {
+  const shop = await openShop({ ...wishes, own: true })
   const { parts, clock } = shop
   const { sql } = parts.postgres
   const states = cellsOf(parts).map(newCellSweep)
