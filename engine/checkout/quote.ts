@@ -83,7 +83,8 @@ export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller)
   const priced_ms = ask.priced_at === undefined ? undefined : Date.parse(ask.priced_at)
   const at_ms = priced_ms ?? caller.now_ms
   const { priced, left } = await chooseFor(parts, ask, caller, priced_ms)
-  const payers = await payersOf(parts, priced, at_ms)
+  // What there is to spend is what there is now, whatever instant the price is asked for.
+  const payers = await payersOf(parts, priced, caller.now_ms)
   const order = await withLevels(parts, ask.user_id === undefined ? undefined : userHash(ask.user_id), ask.order, payers.held)
   const quote = price(order, payers.held, coupons === "best" ? "best" : "named", {
     now_ms: at_ms, profile, steps_max: stepsOf(ask), funds: await fundsOf(parts, payers, caller.now_ms),

@@ -196,9 +196,9 @@ describe("every field of an order, a line and a campaign reaches the price", () 
 })
 
 describe("budgets", () => {
-  const budgetOf = async (limit_minor: number, line = "retail") => {
+  const budgetOf = async (limit_minor: number, month = "2026-06") => {
     const budget_id = fresh("budget")
-    await yes(shop.call("PUT", `/v1/budgets/${budget_id}`, { line, month: "2026-06", currency: "EUR", limit_minor }))
+    await yes(shop.call("PUT", `/v1/budgets/${budget_id}`, { line: "retail", month, currency: "EUR", limit_minor }))
     return budget_id
   }
   const paidBy = (budget_id: string) => ({ line: "retail", funding: [{ budget_id, share_bp: 10_000 }] })
@@ -212,8 +212,9 @@ describe("budgets", () => {
   })
 
   test("budget_not_open: a budget of another month pays nothing, and one that is not there yet is no obstacle", async () => {
-    const budget_id = await budgetOf(500)
-    expect(await quoted([1000], [amount("a", 300, paidBy(budget_id))], { priced_at: "2026-07-01T00:00:00Z" })).toMatchObject({ discount_minor: 0, rejected: [{ code: "budget_not_open", budget_id }] })
+    const budget_id = await budgetOf(500, "2026-07")
+    expect(await quoted([1000], [amount("a", 300, paidBy(budget_id))])).toMatchObject({ discount_minor: 0, rejected: [{ code: "budget_not_open", budget_id }] })
+    expect(await quoted([1000], [amount("a", 300, paidBy(await budgetOf(500)))], { priced_at: "2026-07-01T00:00:00Z" })).toMatchObject({ discount_minor: 300 })
     expect(await quoted([1000], [amount("a", 300, paidBy("not-there-{month}"))])).toMatchObject({ discount_minor: 300 })
   })
 

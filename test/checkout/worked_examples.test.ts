@@ -5,6 +5,7 @@ import { beforeAll, expect, test } from "bun:test"
 import { differences, EXAMPLES, type Example } from "../pricing/examples.ts"
 import { fresh, yes } from "../story/till.ts"
 import { brokenContract } from "../support/contract.ts"
+import { monthOf } from "../story/model/world.ts"
 import { openShop, type Shop } from "../support/shop.ts"
 
 const START_MS_MAX = 60_000
@@ -20,7 +21,7 @@ const draftsOf = async ({ drafts, funds, order }: Example): Promise<readonly obj
   for (const [name, limit_minor] of Object.entries(funds)) {
     const budget_id = fresh(name)
     names.set(name, budget_id)
-    await yes(shop.call("PUT", `/v1/budgets/${budget_id}`, { line: "retail", month: PRICED_AT.slice(0, 7), currency: order.currency, limit_minor }))
+    await yes(shop.call("PUT", `/v1/budgets/${budget_id}`, { line: "retail", month: monthOf(shop.clock.now_ms()), currency: order.currency, limit_minor }))
   }
   return drafts.map((draft) => ({ ...draft, funding: draft.funding?.map(({ budget_id, share_bp }) => ({ budget_id: names.get(budget_id) ?? budget_id, share_bp })) }))
 }
