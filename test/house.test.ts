@@ -202,9 +202,10 @@ describe("folder and list say the same", () => {
   const filesIn = (folder: string, ending: string): string[] =>
     existsSync(join(HOUSE, folder)) ? readdirSync(join(HOUSE, folder)).filter((name) => name.endsWith(ending)).map((name) => name.slice(0, -ending.length)).sort() : []
 
-  test("a coupon's kind: one file in engine/pricing/kinds, one line in its list, and the word is the file's name", () => {
+  test("a coupon's kind: one file in engine/pricing/kinds, one line in its list, a page in docs/kinds, and the word is the file's name", () => {
     const SHARED = ["index", "terms"]
     expect(KINDS.map(({ name }) => name as string).sort()).toEqual(filesIn("engine/pricing/kinds", ".ts").filter((name) => !SHARED.includes(name)))
+    expect(filesIn("docs/kinds", ".md")).toEqual(KINDS.map(({ name }) => name as string).sort())
   })
 
   test("an atomic act: a declaration and a body in lua, and one line in SCRIPTS", () => {

@@ -4,7 +4,7 @@
 // and those already taken, and answers with the one that is in its way.
 
 import type { Candidate } from "./candidate.ts"
-import type { RuleName } from "./types.ts"
+import { LEVELS, type RuleName } from "./types.ts"
 
 /** A coupon that is in the way, and by which rule. */
 export type Conflict = { readonly rule: RuleName; readonly other: Candidate; readonly detail: string }
@@ -86,10 +86,8 @@ export function conflictOf(candidate: Candidate, taken: readonly Candidate[]): C
   return undefined
 }
 
-/** Coupons of one stretch see the same original amounts: a level, or the shipping at the end. */
-export const stretchOf = ({ terms }: Candidate): number => (terms.target === "shipping" ? SHIPPING_STRETCH : terms.level)
-
-const SHIPPING_STRETCH = 100
+/** Coupons of one stretch see the same original amounts: a level, and the levels once more for the shipping at the end. */
+export const stretchOf = ({ terms }: Candidate): number => (terms.target === "shipping" ? LEVELS.length : 0) + terms.level
 
 /** Candidates in their order of application. */
 export function inOrder(candidates: readonly Candidate[], kindOrder: "priority" | "percent_first"): Candidate[] {

@@ -95,6 +95,12 @@ test("order of application: the shipping comes last of all, whatever its level a
   expect(answered).toMatchObject({ discount_minor: 200, shipping_discount_minor: 100, total_minor: 1300 })
 })
 
+test("order of application: among those of the shipping by level too, then priority", () => {
+  const ship = (id: string, stacking: Stacking) => amount(id, 100, { target: "shipping", stacking })
+  const answered = quote(order([1000], { shipping_minor: 500 }), [ship("payment", { level: "payment", priority: 9 }), ship("shop", {}), ship("line", { level: "line" })])
+  expect(appliedIds(answered)).toEqual(["line", "shop", "payment"])
+})
+
 test("order of application: decides the amount", () => {
   const fixed = (priority: number) => amount("fixed", 1000, { stacking: { priority } })
   const twenty = (priority: number) => percent("twenty", 2000, { stacking: { priority } })
