@@ -126,7 +126,12 @@ export interface Job {
    * Which closed periods the schedule sees to, the latest first: those from `since_ms` on that have ended everywhere. Nothing: only on demand.
    * What has been published with the inputs of today is not run again.
    */
-  readonly schedule?: { readonly kind: PeriodKind; readonly periods_max: number }
+  readonly schedule?: {
+    readonly kind: PeriodKind
+    readonly periods_max: number
+    /** Due is only what one of these has published, and again whenever it publishes anew. */
+    readonly follows?: readonly string[]
+  }
   /** Whether the schedule has anything to see to; yes where this is left out. */
   readonly isWanted?: (sql: Sql) => Promise<boolean>
   readonly prepare?: (parts: JobParts) => Promise<void>

@@ -2,5 +2,6 @@
 import type { Job } from "../job.ts"
 import { badge_compensation } from "./badge_compensation.ts"
 import { badges } from "./badges.ts"
+import { reports } from "./reports.ts"
 
-export const JOBS: readonly Job[] = [badges, badge_compensation]
+export const JOBS: readonly Job[] = [badges, badge_compensation, reports]

@@ -41,3 +41,9 @@ export const pageHtml = ({ title, sentence, facts, sections }: Page): string => 
 ${sections.map(section).join("\n")}
 </body></html>
 `
+
+/** The page that lists all reports, the newest first. */
+export const indexHtml = (reports: readonly { readonly title: string; readonly sentence: string; readonly file: string }[]): string =>
+  pageHtml({ title: "Reports", sentence: reports[0]?.sentence ?? "There is no report yet.", facts: [`${reports.length} reports`], sections: [{
+    title: "Reports", table: { columns: ["report", "in a sentence"], rows: reports.map(({ title, sentence, file }) => [{ text: title, href: file }, sentence]) },
+  }] })

@@ -448,3 +448,16 @@ export const refusedGrants = pgTable("refused_grants", {
   nonce: text().notNull(),
   at_ms: whole().notNull(),
 }, (table) => [primaryKey({ columns: [table.user_no, table.nonce] })])
+
+
+/** The pages of a `reports` run: one for each job that had published its period. */
+export const reports = pgTable("reports", {
+  run_id: idText().notNull(),
+  /** The job that the page tells of. */
+  job: text().notNull(),
+  period: idText().notNull(),
+  set_name: text().notNull(),
+  title: text().notNull(),
+  sentence: text().notNull(),
+  html: text().notNull(),
+}, (table) => [primaryKey({ columns: [table.run_id, table.job] })])
