@@ -57,6 +57,7 @@ export const ANSWERS = {
 
   // badges
   badge_unknown: no(404, "There is no such badge, or no such version of it."),
+  report_unknown: no(404, "There is no published report of this job and period."),
   badge_cycle: no(409, "The badge would look at itself by way of others."),
   badge_not_held: no(409, "The user has no level of this badge."),
 

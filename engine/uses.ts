@@ -17,6 +17,7 @@ import type { CancelAsk, ConfirmAsk, ExtendAsk, ListRedemptionsAsk, QuoteAsk, Re
 import type { ClaimAsk, GenerateCodesAsk, ImportCodesAsk, ListCodesAsk, PutPublicCodeAsk, RevokeCodesAsk } from "./contract/codes.ts"
 import type { IssueAsk, ListCouponsAsk, RevokeAsk } from "./contract/coupons.ts"
 import type { ListEventsAsk } from "./contract/events.ts"
+import type { ListReportsAsk, ReportAsk } from "./contract/reports.ts"
 import type { CreateKeyAsk, RevokeKeyAsk } from "./contract/keys.ts"
 
 /** One use case. */
@@ -86,6 +87,12 @@ export interface Uses {
     readonly stop: Use<CampaignAsk>
     /** found */
     readonly get: Use<CampaignAsk>
+  }
+  readonly reports: {
+    /** found, with {items, next} */
+    readonly list: Use<ListReportsAsk>
+    /** found */
+    readonly get: Use<ReportAsk>
   }
   readonly events: {
     /** found, with {items, next} */

@@ -25,6 +25,7 @@ import { activateBadgeWith, getBadgeWith, putBadgeWith } from "./operate/badges.
 import { addToBudgetWith, closeBudgetWith, getBudgetWith, listBudgetEntriesWith, putBudgetWith } from "./operate/budgets.ts"
 import { activateCampaignWith, getCampaignWith, pauseCampaignWith, putCampaignWith, stopCampaignWith } from "./operate/campaigns.ts"
 import { listEventsWith } from "./operate/events.ts"
+import { getReportWith, listReportsWith } from "./operate/reports.ts"
 import { showGauges } from "./gauges.ts"
 import { createApp } from "./http/app.ts"
 import type { Readiness } from "./http/routes/house.ts"
@@ -110,6 +111,7 @@ export const usesOf = (parts: Parts): Uses => ({
     put: putCampaignWith(parts), activate: activateCampaignWith(parts), pause: pauseCampaignWith(parts), stop: stopCampaignWith(parts), get: getCampaignWith(parts),
   },
   events: { list: listEventsWith(parts) },
+  reports: { list: listReportsWith(parts), get: getReportWith(parts) },
   badges: {
     put: putBadgeWith(parts), activate: activateBadgeWith(parts), get: getBadgeWith(parts), list: listUserBadgesWith(parts), claim: claimBadgeWith(parts),
   },

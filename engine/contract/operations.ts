@@ -12,6 +12,7 @@ import { issueCoupon, issueCoupons, listCoupons, revokeCoupon } from "./coupons.
 import { listEvents } from "./events.ts"
 import { createKey, revokeKey } from "./keys.ts"
 import type { Operation } from "./operation.ts"
+import { getReport, listReports } from "./reports.ts"
 
 export const OPERATIONS: readonly Operation[] = [
   putBudget, addToBudget, closeBudget, getBudget, listBudgetEntries,
@@ -21,5 +22,6 @@ export const OPERATIONS: readonly Operation[] = [
   quoteOrder, reserveOrder, confirmRedemption, extendRedemption, cancelRedemption, refundRedemption, getRedemption, listRedemptions,
   listEvents,
   putBadge, activateBadge, getBadge, listUserBadges, claimBadge,
+  listReports, getReport,
   createKey, revokeKey,
 ]

@@ -18,6 +18,7 @@ import { routeCoupons } from "./routes/coupons.ts"
 import { routeEvents } from "./routes/events.ts"
 import { type Readiness, routeHouse } from "./routes/house.ts"
 import { routeKeys } from "./routes/keys.ts"
+import { routeReports } from "./routes/reports.ts"
 import type { Http, HttpConfig } from "./serve.ts"
 
 export interface AppParts {
@@ -43,6 +44,7 @@ export const createApp = ({ uses, ready, ...http }: AppParts): Hono => {
   routeCampaigns(app, parts, uses)
   routeEvents(app, parts, uses)
   routeBadges(app, parts, uses)
+  routeReports(app, parts, uses)
   routeKeys(app, parts, uses)
   routeHouse(app, { ready, metrics: http.metrics, document, page: docsPage(openapi()) })
 

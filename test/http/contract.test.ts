@@ -137,6 +137,11 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("GET", "/v1/events?after=x"))).toEqual([400, "request_invalid", "first"])
   })
 
+  test("reports", async () => {
+    expect((await call("GET", "/v1/reports?limit=1")).body).toMatchObject({ items: expect.any(Array) })
+    expect(told(await call("GET", "/v1/reports/badges/1999-01"))).toEqual([404, "report_unknown", "first"])
+  })
+
   test("badges", async () => {
     const [badge, user] = [mine("badge"), mine("u badges")]
     const path = `/v1/badges/${badge}`

@@ -43,6 +43,7 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
     campaigns: { put: use("put_campaign"), activate: use("activate_campaign"), pause: use("pause_campaign"), stop: use("stop_campaign"), get: use("get_campaign") },
     events: { list: use("list_events") },
     badges: { put: use("put_badge"), activate: use("activate_badge"), get: use("get_badge"), list: use("list_user_badges"), claim: use("claim_badge") },
+    reports: { list: use("list_reports"), get: use("get_report") },
     keys: { create: use("create_key"), revoke: use("revoke_key") },
   }
   const metrics = makeMetrics()
