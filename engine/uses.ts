@@ -18,6 +18,7 @@ import type { ClaimAsk, GenerateCodesAsk, ImportCodesAsk, ListCodesAsk, PutPubli
 import type { IssueAsk, ListCouponsAsk, RevokeAsk } from "./contract/coupons.ts"
 import type { ListEventsAsk } from "./contract/events.ts"
 import type { ListReportsAsk, ReportAsk } from "./contract/reports.ts"
+import type { CheckoutDiscountsAsk } from "./contract/ucp.ts"
 import type { CreateKeyAsk, RevokeKeyAsk } from "./contract/keys.ts"
 
 /** One use case. */
@@ -49,6 +50,8 @@ export interface Uses {
   readonly checkout: {
     /** quoted */
     readonly quote: Use<QuoteAsk>
+    /** quoted */
+    readonly discounts: Use<CheckoutDiscountsAsk>
     /** reserved */
     readonly reserve: Use<ReserveAsk>
     /** confirmed */

@@ -8,6 +8,7 @@ import { TICKET_HASH_BYTES } from "../lua/keys.ts"
 import { cancelWith } from "./checkout/cancel.ts"
 import { confirmWith } from "./checkout/confirm.ts"
 import { extendWith } from "./checkout/extend.ts"
+import { checkoutDiscountsWith } from "./checkout/discounts.ts"
 import { quoteWith } from "./checkout/quote.ts"
 import { getRedemptionWith, listRedemptionsWith } from "./checkout/read.ts"
 import { refundWith } from "./checkout/refund.ts"
@@ -103,7 +104,7 @@ export const usesOf = (parts: Parts): Uses => ({
     revoke: revokeCodesWith(parts),
   },
   checkout: {
-    quote: quoteWith(parts), reserve: reserveWith(parts), confirm: confirmWith(parts), extend: extendWith(parts), cancel: cancelWith(parts),
+    quote: quoteWith(parts), discounts: checkoutDiscountsWith(parts), reserve: reserveWith(parts), confirm: confirmWith(parts), extend: extendWith(parts), cancel: cancelWith(parts),
     refund: refundWith(parts), get: getRedemptionWith(parts), list: listRedemptionsWith(parts),
   },
   budgets: { put: putBudgetWith(parts), add: addToBudgetWith(parts), close: closeBudgetWith(parts), get: getBudgetWith(parts), entries: listBudgetEntriesWith(parts) },

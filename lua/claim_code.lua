@@ -35,8 +35,7 @@ local is_seen = false
 for _, line in ipairs(lines) do is_seen = is_seen or line == "*" or record and line == record.line end
 
 if not (is_right and is_seen) then
-  for _, name in ipairs(missed_by) do redis.call("HINCRBY", misses, name, 1) end
-  redis.call("PEXPIRE", misses, forget_ms)
+  note_miss(misses, missed_as, missed_by, forget_ms)
   return { CODE_INVALID }
 end
 record.claimed = record.claimed + 1

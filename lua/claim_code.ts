@@ -6,7 +6,7 @@ export const claim_code = script("claim_code", {
   keys: ["quota", "journal", "due", "tickets", "claims", "pending", "misses"],
   args: {
     now_ms: "int", code: "text", bucket: "int", claim: "text", claim_bucket: "int", nonce: "text", user: "text", lines: "json",
-    missed_by: "json", misses_max: "json", forget_ms: "int", due_ms: "int", grant: "text", payload: "text",
+    missed_as: "text", missed_by: "json", misses_max: "json", forget_ms: "int", due_ms: "int", grant: "text", payload: "text",
   },
   outcomes: {
     gate_closed: {},

@@ -640,6 +640,15 @@ local function put_bucket(key, name, bucket)
   if bucket == "" then redis.call("HDEL", key, name) else redis.call("HSET", key, name, bucket) end
 end
 
+-- Count a wrong code against all who tried it, the same code of one user once: who shows a cart again does not guess. The counters
+-- are no part of any record, and expire.
+local function note_miss(misses, missed, missed_by, forget_ms)
+  if redis.call("HSETNX", misses, missed, "") == 1 then
+    for _, name in ipairs(missed_by) do redis.call("HINCRBY", misses, name, 1) end
+  end
+  redis.call("PEXPIRE", misses, forget_ms)
+end
+
 -- Nobody can claim a code of this campaign any more. One that no cell knows yet is a draft.
 local function is_campaign_over(terms, at_ms)
   return terms and (terms.state == CAMPAIGN.stopped or terms.ends_ms <= at_ms)

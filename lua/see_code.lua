@@ -18,6 +18,5 @@ if record and is_seen then
 end
 
 -- Below this line nothing may refuse.
-for _, name in ipairs(missed_by) do redis.call("HINCRBY", misses, name, 1) end
-redis.call("PEXPIRE", misses, forget_ms)
+note_miss(misses, missed_as, missed_by, forget_ms)
 return { CODE_INVALID }

@@ -40,7 +40,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "engine/operate": { says: "what operators do", may: [...GROUND, "engine/badges", "engine/contract", "engine/journal", "engine/pricing", "engine/quota"] },
   "engine/coupons": { says: "issue, revoke, list, claim", may: [...GROUND, "engine/contract", "engine/levels", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
   "engine/codes": { says: "codes: made, imported, claimed, revoked", may: [...GROUND, "engine/contract", "engine/coupons", "engine/journal", "engine/operate", "engine/tickets"] },
-  "engine/checkout": { says: "quote, reserve, confirm, cancel, extend, refund, find", may: [...GROUND, "engine/contract", "engine/levels", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
+  "engine/checkout": { says: "quote, reserve, confirm, cancel, extend, refund, find", may: [...GROUND, "engine/codes", "engine/contract", "engine/levels", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
   "engine/http": { says: "HTTP; is handed the use cases and imports none", may: ["engine/answers.ts", "engine/contract", "engine/log.ts", "engine/loop.ts", "engine/store"] },
   "analytics": { says: "the sidecar: knows the tables and the rules of badges, and nothing else of the engine", may: ["engine/badges", "engine/store/schema.ts"], alone: true },
 }

@@ -82,7 +82,7 @@ const claimOnce = async (parts: Parts, ask: ClaimAsk, caller: Caller): Promise<A
   const code = parts.codeHash(normalise(ask.code)), user = userHash(user_id), claim = claimHash(code, user, request_id)
   const fingerprint = fingerprintOf({ ...rest, request_id, user_id, code })
   const coupon = claimedCoupon(request_id)
-  const misses = missesAt(parts.misses, { key_id, user, ...(client_address === undefined ? {} : { address: parts.hashId("address", client_address) }) }, parts.cells, now_ms)
+  const misses = missesAt(parts.misses, { key_id, user, ...(client_address === undefined ? {} : { address: parts.hashId("address", client_address) }) }, code, parts.cells, now_ms)
   const places = codePlaces(code, parts.cells)
   const nonce = randomBytes(NONCE_BYTES).toString("base64url")
   const reply = await act(parts.redis, claim_code, {

@@ -11,6 +11,7 @@ import { claimCode, generateCodes, importCodes, listCodes, putPublicCode, revoke
 import { issueCoupon, issueCoupons, listCoupons, revokeCoupon } from "./coupons.ts"
 import { listEvents } from "./events.ts"
 import { createKey, revokeKey } from "./keys.ts"
+import { checkoutDiscounts } from "./ucp.ts"
 import type { Operation } from "./operation.ts"
 import { getReport, listReports } from "./reports.ts"
 
@@ -20,6 +21,7 @@ export const OPERATIONS: readonly Operation[] = [
   issueCoupon, issueCoupons, listCoupons, revokeCoupon,
   claimCode, generateCodes, importCodes, putPublicCode, listCodes, revokeCodes,
   quoteOrder, reserveOrder, confirmRedemption, extendRedemption, cancelRedemption, refundRedemption, getRedemption, listRedemptions,
+  checkoutDiscounts,
   listEvents,
   putBadge, activateBadge, getBadge, listUserBadges, claimBadge,
   listReports, getReport,

@@ -440,7 +440,10 @@ export const codeClaims = pgTable("code_claims", {
   fingerprint: text(),
   claimed_ms: whole(),
   since_ms: whole().notNull(),
-})
+}, (table) => [
+  // Whose a code is, when a checkout shows it.
+  index("code_claims_code").on(table.code_hash),
+])
 
 /** The claims that a user's cell will bring no coupon for any more. */
 export const refusedGrants = pgTable("refused_grants", {

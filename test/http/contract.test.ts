@@ -187,6 +187,15 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("POST", `${path}/revoke`, { code: "none" }))).toEqual([404, "code_unknown", "first"])
   })
 
+  test("checkout discounts", async () => {
+    const path = `/v1/campaigns/${mine("c")}/codes`, code = mine("UCP")
+    await call("PUT", path, { code, limit: 1 })
+    const body = { user_id: mine("u ucp"), currency: "CNY", line_items: [{ id: "1", item: { id: "shoe", price: 15_000 }, quantity: 2 }], discounts: { codes: [code, "none"] } }
+    const answer = await call("POST", "/v1/checkout/discounts", body)
+    expect([answer.status, answer.body.discounts.applied.length, answer.body.messages.length]).toEqual([200, 1, 1])
+    expect(told(await call("POST", "/v1/checkout/discounts", { ...body, line_items: [...body.line_items, ...body.line_items] }))).toEqual([400, "request_invalid", "first"])
+  })
+
   test("keys", async () => {
     const made = await call("POST", "/v1/keys", { name: "checkout", scopes: ["checkout"], lines: ["retail"] })
     expect(made.status).toBe(201)

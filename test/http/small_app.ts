@@ -36,7 +36,7 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
       import: async () => async () => ({ outcome: "created", body: {} }),
     },
     checkout: {
-      quote: use("quote"), reserve: use("reserve"), confirm: use("confirm"), extend: use("extend"), cancel: use("cancel"), refund: use("refund"),
+      quote: use("quote"), discounts: use("checkout_discounts"), reserve: use("reserve"), confirm: use("confirm"), extend: use("extend"), cancel: use("cancel"), refund: use("refund"),
       get: use("get_redemption"), list: use("list_redemptions"),
     },
     budgets: { put: use("put_budget"), add: use("add_to_budget"), close: use("close_budget"), get: use("get_budget"), entries: use("list_budget_entries") },

@@ -37,7 +37,7 @@ const withCodes = async (cells = 1) => {
       keys: { ...places.keys, misses: places.misses(1) },
       args: {
         now_ms: world.now(), code: held.code, bucket: places.bucket, claim, claim_bucket: bucketOf(claim, of), nonce: held.nonce, user: held.user, lines: ["retail"],
-        missed_by: ["key"], misses_max: [1_000], forget_ms: 1_000, due_ms: world.now() + 10_000, grant: heldText(held),
+        missed_as: "one", missed_by: ["key"], misses_max: [1_000], forget_ms: 1_000, due_ms: world.now() + 10_000, grant: heldText(held),
         payload: JSON.stringify({ code: held.code, claim, nonce: held.nonce, coupon: held.coupon, fingerprint: FINGERPRINT, user_id, request_id: "claim" }).slice(0, -1),
       },
     })

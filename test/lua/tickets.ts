@@ -34,7 +34,7 @@ export const codesOf = (cell: Cell) => {
   const keys = { ...cell.keys, tickets: ticketsKey(no), claims: claimsKey(no), pending: pendingKey(no), misses: missesKey(no, 1) }
   const claimOf = (code: string, { user = "ann", request = "first" }: Claiming): string => claimHash(codeHashOf(code), userHash(user), request)
   const nonceOf = ({ nonce = "1" }: Claiming): string => nonce.padEnd(12, "-")
-  const misses = { missed_by: ["key", "user"], misses_max: [1_000, 5], forget_ms: FORGET_MS }
+  const missesOf = (code: string, user = "ann") => ({ missed_as: `${user} ${code}`, missed_by: ["key", "user"], misses_max: [1_000, 5], forget_ms: FORGET_MS })
 
   return {
     load: (codes: readonly string[], { limit = 0, batch = BATCH, campaign = SPRING }: { limit?: number; batch?: number; campaign?: number } = {}) =>
@@ -48,7 +48,7 @@ export const codesOf = (cell: Cell) => {
       const hash = codeHashOf(code), claim = claimOf(code, of), user = userHash(of.user ?? "ann"), nonce = nonceOf(of)
       return run(on, claim_code, {
         keys, args: {
-          now_ms: cell.now(), code: hash, bucket: bucket(hash), claim, claim_bucket: bucket(claim), nonce, user, lines, ...misses, due_ms: cell.now() + CLAIM_MS,
+          now_ms: cell.now(), code: hash, bucket: bucket(hash), claim, claim_bucket: bucket(claim), nonce, user, lines, ...missesOf(code, of.user), due_ms: cell.now() + CLAIM_MS,
           grant: heldText({ fingerprint: "as--sent", code: hash, user, coupon: couponField(0, "claim").slice(0, 14) }),
           payload: JSON.stringify({ code: hash, claim, nonce }).slice(0, -1),
         },
@@ -73,7 +73,7 @@ export const codesOf = (cell: Cell) => {
       })
     },
     see: (code: string, lines: readonly string[] = ["*"]) =>
-      run(on, see_code, { keys, args: { now_ms: cell.now(), code: codeHashOf(code), bucket: bucket(codeHashOf(code)), lines, ...misses } }),
+      run(on, see_code, { keys, args: { now_ms: cell.now(), code: codeHashOf(code), bucket: bucket(codeHashOf(code)), lines, ...missesOf(code) } }),
     revokeOne: (code: string, campaign = SPRING) =>
       run(on, revoke_code, { keys, args: { now_ms: cell.now(), campaign, code: codeHashOf(code), bucket: bucket(codeHashOf(code)), payload: `{"code":"${codeHashOf(code)}"` } }),
     revokeAll: () => run(on, revoke_codes, { keys, args: { now_ms: cell.now(), batch: batchName(BATCH), campaign: SPRING, limit: 0, line: LINE, payload: "{}" } }),
