@@ -13,8 +13,8 @@ import { aloneOf, isTurn, NOTHING_TO_DISCOUNT } from "./turn.ts"
 import type { Needs, Setting, Sheet } from "./types.ts"
 import { meet, stepsOf, walk } from "./walk.ts"
 
-/** The steps that one quote may spend on saying what would help, some 3 ms; beyond them `needs` is left out. */
-export const NEEDS_STEPS_MAX = 20_000
+/** The steps that one quote may spend on saying what would help, some 6 ms; beyond them `needs` is left out. */
+export const NEEDS_STEPS_MAX = 40_000
 
 /** Steps left, shared by all refusals of a quote. */
 export type Purse = { steps: number }
@@ -31,6 +31,9 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
   // Beyond the shopper's help: a currency, a channel, a badge.
   if (lacks.some((lack) => !lack.needs)) return undefined
 
+  // Each look walks through all of them, so a long list of refusals is explained only as far as the steps last.
+  if (purse.steps <= 0) return undefined
+  purse.steps -= stepsOf(table.sheet, table.ranked.length)
   // Those in its way leave one by one, until it stands.
   const without: Candidate[] = []
   const ranked = (): Candidate[] => table.ranked.filter((candidate) => !without.includes(candidate))
