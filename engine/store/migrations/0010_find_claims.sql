@@ -1,0 +1,1 @@
+CREATE INDEX "code_claims_code" ON "code_claims" USING btree ("code_hash");
