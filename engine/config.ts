@@ -25,6 +25,8 @@ const PORT_MAX = 65_535
 /** Redis Cluster has so many slots; more cells than slots would only cost memory. */
 const CELLS_MAX = 16_384
 const API_PROCESSES_MAX = 64
+/** A first key that can be guessed opens everything; those that Scrip makes have 43 random characters. */
+const KEY_CHARS_MIN = 8
 const KEY_CHARS_MAX = 256
 /** What one run of a job may have: enough for a month of ten million users, on a laptop too. */
 const JOB_MEMORY_MB = 2048
@@ -132,8 +134,8 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   if (childPid !== undefined && childOf === undefined) mistakes.push(`SCRIP_CHILD_OF is "${childPid}" and must be a pid. It is set by Scrip itself.`)
 
   const bootstrapKey = text("SCRIP_BOOTSTRAP_KEY")
-  if (bootstrapKey !== undefined && !(/^[\x21-\x7e]+$/.test(bootstrapKey) && bootstrapKey.length <= KEY_CHARS_MAX)) {
-    mistakes.push(`SCRIP_BOOTSTRAP_KEY must be 1 to ${KEY_CHARS_MAX} printable ASCII characters without a space.`)
+  if (bootstrapKey !== undefined && !(/^[\x21-\x7e]+$/.test(bootstrapKey) && bootstrapKey.length >= KEY_CHARS_MIN && bootstrapKey.length <= KEY_CHARS_MAX)) {
+    mistakes.push(`SCRIP_BOOTSTRAP_KEY must be ${KEY_CHARS_MIN} to ${KEY_CHARS_MAX} printable ASCII characters without a space.`)
   }
 
   const timeZone = text("SCRIP_TIME_ZONE") ?? "UTC"

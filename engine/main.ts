@@ -78,7 +78,14 @@ export interface Wiring {
   readonly welcome?: (url: string) => string
 }
 
-const isPortTaken = (fault: unknown): boolean => (fault as NodeJS.ErrnoException).code === "EADDRINUSE"
+/** Why this machine does not listen where it was told to, as the operator can mend it; nothing for what is no setting's fault. */
+const whyNotHere = (fault: unknown, host: string, port: number): string | undefined => {
+  switch ((fault as NodeJS.ErrnoException).code) {
+    case "EADDRINUSE": return `Port ${port} of ${host} is taken. Stop what listens there, or name another PORT.`
+    case "EACCES": return `PORT is ${port}, which this user may not listen on. Name one above 1023.`
+    case "EINVAL": case "EADDRNOTAVAIL": case "ENOTFOUND": return `HOST is "${host}", which is no address of this machine. 127.0.0.1 is itself alone, 0.0.0.0 every address it has.`
+  }
+}
 
 /** Listen. A port is shared only by processes that were started to share it; anyone else hears that it is taken. */
 export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: App): Piece & { readonly port: number } => {
@@ -103,7 +110,8 @@ export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: A
     const server = Bun.serve({ ...options, port, reusePort: isShared })
     return { name: "api", port: server.port ?? port, stop: () => server.stop() }
   } catch (fault) {
-    if (isPortTaken(fault)) throw new StartFault(`Port ${port} of ${host} is taken. Stop what listens there, or name another PORT.`)
+    const why = whyNotHere(fault, host, port)
+    if (why !== undefined) throw new StartFault(why)
     throw fault
   }
 }

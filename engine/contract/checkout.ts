@@ -214,13 +214,13 @@ export const refundRedemption = operation({
 
 export const getRedemption = operation({
   name: "get_redemption", method: "GET", path: "/v1/redemptions/{redemption_id}", family: "checkout", scopes: ["checkout", "read"],
-  says: "A redemption as it stands, with its refunds.",
+  says: "A redemption as it stands, with its refunds. Like confirm, cancel and refund it needs no line: whoever has the id sees the whole.",
   params: RedemptionPath, yes: { found: RedemptionOut }, no: ["redemption_unknown"],
 })
 
 export const listRedemptions = operation({
   name: "list_redemptions", method: "GET", path: "/v1/redemptions", family: "checkout", scopes: ["checkout", "read"],
-  says: "The redemptions of an order.",
+  says: "The redemptions of an order, whichever lines their coupons are of.",
   query: Type.Object({ user_id: Id, order_id: Id, ...PAGE }, closed),
   yes: { found: RedemptionsOut }, no: [],
 })

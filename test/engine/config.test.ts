@@ -31,12 +31,12 @@ describe("values: each is read as it is meant", () => {
   test("all at once", () => {
     expect(good({
       ...SERVERS, PORT: "80", HOST: "::1", SCRIP_DATA_DIR: "/d", SCRIP_ROLE: "worker", SCRIP_CELLS: "64", SCRIP_DURABILITY: "local",
-      SCRIP_PRIVATE_REDIS: "cluster", SCRIP_BOOTSTRAP_KEY: "k", SCRIP_TIME_ZONE: "Asia/Shanghai", SCRIP_ACCEPT_DURABILITY: "memory", SCRIP_LOG_USERS: "clear", SCRIP_API_PROCESSES: "4",
+      SCRIP_PRIVATE_REDIS: "cluster", SCRIP_BOOTSTRAP_KEY: "12345678", SCRIP_TIME_ZONE: "Asia/Shanghai", SCRIP_ACCEPT_DURABILITY: "memory", SCRIP_LOG_USERS: "clear", SCRIP_API_PROCESSES: "4",
       SCRIP_LAKE_DIR: "/l", SCRIP_API_URL: "http://api:1", SCRIP_JOB_MEMORY_MB: "512", SCRIP_JOB_THREADS: "1",
       SCRIP_CODE_MISSES_USER: "5", SCRIP_CODE_MISSES_WINDOW_S: "60",
     })).toEqual({
       port: 80, host: "::1", dataDir: "/d", redisUrl: "redis://r:6379", databaseUrl: "postgres://p/scrip", role: "worker", cells: 64,
-      durability: "local", bootstrapKey: "k", timeZone: "Asia/Shanghai", clock: "system", privateRedis: "cluster", acceptDurability: "memory",
+      durability: "local", bootstrapKey: "12345678", timeZone: "Asia/Shanghai", clock: "system", privateRedis: "cluster", acceptDurability: "memory",
       logUsers: "clear", logRequests: "faults", apiProcesses: 4, childOf: undefined, codeMissesKey: 10_000, codeMissesUser: 5, codeMissesAddress: 200, codeMissesWindowS: 60,
       lakeDir: "/l", apiUrl: "http://api:1", jobMemoryMb: 512, jobThreads: 1,
     })
@@ -49,6 +49,9 @@ describe("values: each is read as it is meant", () => {
 })
 
 describe("mistakes: the start stops and every one is named", () => {
+  test("a first key that is short is guessed", () => {
+    expect(mistakes({ SCRIP_BOOTSTRAP_KEY: "1234567" })).toEqual(["SCRIP_BOOTSTRAP_KEY must be 8 to 256 printable ASCII characters without a space."])
+  })
   test("all of them at once", () => {
     const said = mistakes({
       PORT: "70000", HOST: "a b", REDIS_URL: "http://r", DATABASE_URL: "mysql://p", SCRIP_ROLE: "king", SCRIP_CELLS: "0",

@@ -89,6 +89,11 @@ describe("several API processes", () => {
     }
     await stranger.stop(true)
   })
+  test("a host that is no address of this machine is named", async () => {
+    const engine = runEngineProcess({ ...(await servers()), HOST: "999.1.1.1" })
+    expect(await engine.exited).toBe(1)
+    expect(engine.said()).toContain('Scrip does not start: HOST is "999.1.1.1", which is no address of this machine')
+  })
 })
 
 describe("start", () => {
