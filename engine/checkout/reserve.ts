@@ -125,6 +125,8 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
   const dropped = new Map<string, Left>()
   /** What is left of budgets that Redis has found short, by its own word: what is priced anew is priced with it. */
   const short = new Map<string, number>()
+  /** Coupons of a signed quote that have ended, and their money of the issue with them. */
+  const ended = new Set<string>()
   let is_new = 0, waited = 0
 
   for (let tries = 0; tries < TRIES_MAX; tries++) {
@@ -138,7 +140,7 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
       return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, chosen.left[0]?.no ?? rejection(quote))
     }
 
-    const plan = await planOf(parts, places, quote, choices, now_ms, signed !== undefined)
+    const plan = await planOf(parts, places, quote, choices, now_ms, signed && ended)
     if ("no" in plan) {
       if (isBest) { dropped.set(plan.no.coupon_id, plan.no); continue }
       return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, plan.no.no)
@@ -181,7 +183,7 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
       case "campaign_stopped": case "campaign_paused": no = refuse({ outcome: reply.outcome, coupon_id }, coupon_id); break
       case "coupon_ended":
         // The money held at issue went back meanwhile: a promise is paid by budgets then.
-        if (signed && plan.at_issue[plan.choices.findIndex((choice) => choice.coupon_id === coupon_id)]) continue
+        if (signed && !ended.has(coupon_id) && plan.at_issue[plan.choices.findIndex((choice) => choice.coupon_id === coupon_id)]) { ended.add(coupon_id); continue }
         no = refuse({ outcome: "coupon_ended", coupon_id, ended_at: new Date(reply.ended_at_ms).toISOString() }, coupon_id); break
       case "campaign_changed": {
         const { campaign } = plan.choices.find((choice) => choice.coupon_id === coupon_id)!
@@ -241,9 +243,9 @@ const heldPayments = async (parts: Parts, { campaign: { body } }: Choice, holds:
 /**
  * The coupons of a quote in the order of application with the budgets that pay them, or the first that none pays. A coupon whose money
  * was held at issue needs no open budget, but its wallet's word for what is held. A signed one whose end gave that money back is paid by
- * the budgets of now.
+ * the budgets of now: `ended` are those that Redis has said so of.
  */
-const planOf = async (parts: Parts, places: Places, quote: Quote, choices: readonly Choice[], now_ms: number, isSigned: boolean): Promise<Plan | { no: Left }> => {
+const planOf = async (parts: Parts, places: Places, quote: Quote, choices: readonly Choice[], now_ms: number, ended: ReadonlySet<string> | undefined): Promise<Plan | { no: Left }> => {
   const inOrder = quote.applied.map(({ coupon_id }) => choices.find((each) => each.coupon_id === coupon_id)!)
   const unread = inOrder.filter(({ campaign, holds }) => campaign.body.hold_at === "issue" && !holds).map(({ field }) => field)
   const read = unread.length > 0 ? (await readWallet(parts, places, now_ms, { fields: unread })).coupons : undefined
@@ -252,7 +254,7 @@ const planOf = async (parts: Parts, places: Places, quote: Quote, choices: reado
     const { coupon_id, field, campaign } = choice
     const { cost_minor } = quote.applied[i]!
     const record = read?.get(field)
-    const isPaid = campaign.body.hold_at === "issue" && !(isSigned && record !== undefined && COUPON_STATES[record.state - 1] === "ended")
+    const isPaid = campaign.body.hold_at === "issue" && !(ended && (ended.has(coupon_id) || record !== undefined && COUPON_STATES[record.state - 1] === "ended"))
     at_issue.push(isPaid)
     if (isPaid) {
       const holds = choice.holds ?? record?.holds

@@ -95,6 +95,20 @@ test("reserved: honoured when the window ended meanwhile, with its money or, whe
   expect((await yes(say("GET", `/v1/budgets/${swept.budget_id}`))).held_minor).toBe(0)
 })
 
+test("reserved: a signed quote takes the place of its order's older hold, also when that ends the coupon", async () => {
+  const { user_id, coupon_id, budget_id } = await openCampaign({ lasts_ms: 30_000, kind: "amount_off", terms: { amount_minor: 700 }, more: { hold_at: "issue" } })
+  const { quote } = await quoteFor(user_id, [coupon_id])
+  const order_id = fresh("order")
+  const older = await yes(say("POST", "/v1/redemptions", { order_id, user_id, order: order(), coupons: [coupon_id], hold_s: 900 }))
+  later(31_000)
+  const held = await yes(redeem(user_id, quote, { order_id, request_id: "signed" }))
+  expect(held.discount_minor).toBe(700)
+  expect((await yes(say("GET", `/v1/redemptions/${older.redemption_id}`))).state).toBe("cancelled")
+  expect((await yes(say("GET", `/v1/budgets/${budget_id}`))).held_minor).toBe(700)
+  await yes(say("POST", `/v1/redemptions/${held.redemption_id}/confirm`))
+  expect(await yes(say("GET", `/v1/budgets/${budget_id}`))).toMatchObject({ held_minor: 0, spent_minor: 700 })
+})
+
 test("quote_mismatch: another user or another order, with what has changed", async () => {
   const { user_id, coupon_id } = await openCampaign()
   const { quote } = await quoteFor(user_id, [coupon_id])
