@@ -9,6 +9,7 @@ import { cellOf, quotaKey, userHash } from "../../lua/keys.ts"
 import { ask, mastersOf, ourLibrary } from "../../engine/store/redis.ts"
 import { slotOf } from "../../engine/store/slots.ts"
 import { handsOn } from "../support/cluster.ts"
+import { beforeEnd } from "../support/stack.ts"
 import { until } from "../support/run_engine.ts"
 import { openStory, type Story } from "../story/story.ts"
 import { fresh, issueAsk, openCampaign, reserveAsk, yes } from "../story/till.ts"
@@ -24,7 +25,7 @@ let campaign_id: string, budget_id: string
 
 beforeAll(async () => {
   story = await openStory({ cells: CELLS, topology: "cluster", durability: "replicated" })
-  hands = handsOn(story.redisServers!)
+  hands = handsOn(story.redisServers!, beforeEnd)
   ;({ campaign_id, budget_id } = await openCampaign(say, story.now_ms()))
 }, START_MS_MAX)
 afterAll(async () => { await story.close() }, START_MS_MAX)

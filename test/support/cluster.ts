@@ -12,7 +12,6 @@ import { clusterConf } from "../../engine/store/private_cluster.ts"
 import { slotOf } from "../../engine/store/slots.ts"
 import { until } from "./run_engine.ts"
 import { scratchFolder } from "./scratch.ts"
-import { beforeEnd } from "./stack.ts"
 
 interface Member { readonly name: string; readonly port: number; readonly client: Redis }
 
@@ -24,8 +23,8 @@ const freePort = (): Promise<number> => new Promise((settle, fail) => {
 
 const quiet = (url: string): Redis => new Redis(url, { retryStrategy: () => 50 }).on("error", () => {})
 
-/** The hands of a test on a private cluster. */
-export const handsOn = (servers: Pick<PrivateServers, "redisUrl" | "pids">) => {
+/** The hands of a test on a private cluster; what they opened is closed by what they give to `beforeEnd`. */
+export const handsOn = (servers: Pick<PrivateServers, "redisUrl" | "pids">, beforeEnd: (close: () => Promise<void>) => void) => {
   const urls = (servers.redisUrl ?? "").split(",").map((url) => new URL(url.replace("redis-cluster:", "redis:")))
   const { password } = urls[0]!
   const members: Member[] = urls.map((url, i) => ({ name: `redis_${i + 1}`, port: Number(url.port), client: quiet(url.href) }))

@@ -34,6 +34,9 @@ export interface Check {
 export const FAULTS_MAX = 20
 /** Repeats that are asked at once. */
 const AT_ONCE = 8
+/** A claim that was cut short is brought to its end by the sweeper within this. */
+const CLAIMS_MS_MAX = 60_000
+const CLAIMS_POLL_MS = 200
 /** So many yeses are asked again with other words. */
 const OTHER_WORDS_MAX = 400
 
@@ -79,7 +82,7 @@ const balances: Check = {
 
 const limits: Check = {
   name: "I6",
-  says: "no stock, no user's limit and no coupon was used beyond what it allows",
+  says: "no stock, no user's limit, no coupon and no code was used beyond what it allows",
   look: async ({ sql, shelf }) => {
     const campaigns = await sql<{ campaign_id: string; issued: number; most: number }[]>`
       select campaign_id, sum(n)::int as issued, max(n)::int as most from (
@@ -93,7 +96,30 @@ const limits: Check = {
       select coupon, array_agg(redemption_id) as live from (
         select r.redemption_id, left(r.redemption_id, 22) || (c.value->>0) as coupon from redemptions r, json_array_elements(r.head->8) c where r.state in (1, 2, 5)
       ) each group by coupon having count(*) > 1`
-    return { faults: [...over, ...shared] }
+    const claims = await sql`
+      select c.code_hash, count(*) as granted, b."limit" from code_claims c join code_batches b using (batch_no) where c.state = 2
+      group by c.code_hash, b."limit" having count(*) > greatest(b."limit", 1)`
+    return { faults: [...over, ...shared, ...claims] }
+  },
+}
+
+const codes: Check = {
+  name: "codes",
+  says: "every claim has come to an end: granted with its coupon, or freed without one",
+  look: async ({ sql }) => {
+    const until = performance.now() + CLAIMS_MS_MAX
+    for (;;) {
+      const open = await sql`select claim_hash, since_ms from code_claims where state = 1`
+      if (open.length === 0 || performance.now() > until) {
+        const without = await sql`
+          select c.claim_hash, c.state from code_claims c join users u using (user_no)
+          where c.state in (2, 3) and (c.state = 2) <> exists (select 1 from coupons k where k.user_no = c.user_no and left(k.coupon_id, 36) = u.user_hash || left(c.coupon, 14))`
+        const counted = await sql<{ state: number; n: number }[]>`select state, count(*)::int as n from code_claims group by 1`
+        const of = (state: number) => counted.find((row) => row.state === state)?.n ?? 0
+        return { faults: [...open, ...without], counted: { granted: of(2), freed: of(3) } }
+      }
+      await Bun.sleep(CLAIMS_POLL_MS)
+    }
   },
 }
 
@@ -185,4 +211,4 @@ const linear: Check = {
 }
 
 /** In the order in which they are looked at: linear before exactlyOnce, whose repeats are acts of their own. */
-export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, chain, exactlyOnce, conflicts, { ...agrees, name: `${agrees.name}, after the repeats` }]
+export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, codes, chain, exactlyOnce, conflicts, { ...agrees, name: `${agrees.name}, after the repeats` }]

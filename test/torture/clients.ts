@@ -66,6 +66,17 @@ export const sayTo = (scene: Pick<Scene, "urls">, chance: Chance, wait_ms: numbe
   }
 }
 
+/** Ask for lines until they come whole. */
+export const readFrom = (scene: Pick<Scene, "urls">, chance: Chance, wait_ms: number) => async (path: string, body: object): Promise<string> => {
+  const send = sendTo(scene), end = performance.now() + wait_ms
+  for (;;) {
+    const heard = await send("POST", path, body, chance)
+    if (heard && heard.status < 300) return heard.text
+    if (performance.now() > end) throw new Error(`${path}: ${heard?.text ?? "no answer"} for ${wait_ms} ms`)
+    await Bun.sleep(AGAIN_MS)
+  }
+}
+
 interface Asked { readonly arena?: number; readonly isStubborn?: boolean }
 type Do = (kind: ActKind, path: string, body: Record<string, unknown>, asked?: Asked) => Promise<Record<string, any> | undefined>
 
@@ -150,6 +161,19 @@ export const rival = async (scene: Scene, chance: Chance, name: string): Promise
     const confirmed = await act("confirm", `${path}/confirm`, {}, asked)
     arena.begun[of] += 1
     if (confirmed) await act("refund", `${path}/refunds`, { refund_id: "all", lines: "all" }, asked)
+  }
+}
+
+/** One who claims codes that others claim too, and uses what he gets. */
+export const claimant = async (scene: Scene, chance: Chance, name: string): Promise<void> => {
+  const act = actor(scene, chance)
+  const { codes } = scene.shelf
+  for (let round = 0; !scene.isOver(); round++) {
+    const user_id = `${name}-${round}`, code = chance.happens(0.3) ? codes.public : chance.pick(codes.unique)
+    const coupon = await act("claim", "/v1/codes/claim", { request_id: fresh("claim"), code, user_id })
+    if (!coupon || scene.isOver()) continue
+    const redemption = await act("reserve", "/v1/redemptions", reserveBody(user_id, [coupon["coupon_id"]], LONG_HOLD_S))
+    if (redemption && !scene.isOver()) await act("confirm", `/v1/redemptions/${redemption["redemption_id"]}/confirm`, {})
   }
 }
 

@@ -19,9 +19,9 @@ const MACHINE = `${platform()} ${arch()}, ${cpus().length} cores, Bun ${Bun.vers
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 /** Run as told and write its page. */
-const ordinary = async ({ seed, layout, minutes, kills, cells, only, folder }: Options): Promise<boolean> => {
+const ordinary = async ({ seed, layout, minutes, kills, cells, durability, only, folder }: Options): Promise<boolean> => {
   say(`torture: --seed ${seed}`)
-  const result = await runOnce({ seed, layout, minutes, kills, cells, tree: TREE, ...(only ? { only } : {}), onStrike: ({ at_ms, name, what }) => say(`${String(at_ms).padStart(8)} ms  ${name}: ${what}`) })
+  const result = await runOnce({ seed, layout, minutes, kills, cells, durability, tree: TREE, ...(only ? { only } : {}), onStrike: ({ at_ms, name, what }) => say(`${String(at_ms).padStart(8)} ms  ${name}: ${what}`) })
   mkdirSync(folder, { recursive: true })
   const page = join(folder, `${seed}.html`)
   writeFileSync(page, pageOf(result, MACHINE))
@@ -38,13 +38,13 @@ const foundBy = (result: RunResult): string | undefined =>
   result.checked.find(({ faults }) => faults.length > 0)?.name ?? result.findings[0]?.slice(0, 80)
 
 /** Take out each guard, and be content only with a harness that sees it. */
-const broken = async ({ seed, layout, minutes, kills, cells, guards }: Options): Promise<boolean> => {
+const broken = async ({ seed, layout, minutes, kills, cells, durability, guards }: Options): Promise<boolean> => {
   const rows: { guard: string; found: string | undefined }[] = []
   for (const name of guards) {
     const guard = GUARDS.find((each) => each.name === name)!
     let found: string | undefined
     try {
-      found = foundBy(await runOnce({ seed, layout, minutes, kills, cells, tree: withoutGuard(TREE, guard), ...(guard.only ? { only: guard.only } : {}) }))
+      found = foundBy(await runOnce({ seed, layout, minutes, kills, cells, durability, tree: withoutGuard(TREE, guard), ...(guard.only ? { only: guard.only } : {}) }))
     } catch (fault) {
       found = `it does not go on: ${(fault instanceof Error ? fault.message : String(fault)).split("\n")[0]}`
     }

@@ -39,6 +39,8 @@ const SLOW_FSYNC_US = 40_000
 const SLOW_MS = 3_000
 /** What a Redis that comes back has lost of its log: some dozen acts. */
 const LOST_BYTES = 48 * 1024
+/** Between the keys of a slot that is moved. */
+const SLOT_PAUSE_MS = 5
 
 const NO_PART = "this layout has no such process"
 const NO_PROXY = "this layout has no proxies"
@@ -125,7 +127,7 @@ const withRedis = async <T>(stand: Stand, work: (redis: ReturnType<typeof connec
 
 /** A full memory refuses what takes and lets pass what gives back. */
 const fullMemory: Nemesis = {
-  name: "full_memory", weight: 2,
+  name: "full_memory", weight: 2, cannot: (stand) => withCluster(stand),
   strike: async (stand) => {
     await withRedis(stand, async (redis) => {
       const used = Number(/used_memory:(\d+)/.exec(String(await redis.info("memory")))?.[1])
@@ -140,7 +142,7 @@ const fullMemory: Nemesis = {
 /** A disk that takes its time: what is not synced is not answered. */
 const slowDisk: Nemesis = {
   name: "slow_fsync", weight: 2,
-  cannot: () => Bun.which("strace") === null ? "there is no strace here" : undefined,
+  cannot: (stand) => Bun.which("strace") === null ? "there is no strace here" : withCluster(stand),
   strike: async (stand) => {
     const pid = stand.pidOf("redis")
     if (pid === undefined) return "redis, which was down"
@@ -151,6 +153,9 @@ const slowDisk: Nemesis = {
     return `${SLOW_FSYNC_US} µs for each fsync, for ${SLOW_MS} ms`
   },
 }
+
+/** What is done to the one Redis of a stand. */
+const withCluster = ({ cluster }: Stand): string | undefined => cluster === undefined ? undefined : "there are several Redis"
 
 /** The files of Redis' log, oldest first. */
 const logFilesOf = (dataDir: string): string[] => {
@@ -164,7 +169,7 @@ const logFilesOf = (dataDir: string): string[] => {
  */
 const loseTail: Nemesis = {
   name: "lose_tail", weight: 1, isKill: true,
-  cannot: (stand) => stand.parts.includes("api_1") ? undefined : NO_PART,
+  cannot: (stand) => stand.parts.includes("api_1") ? withCluster(stand) : NO_PART,
   strike: async (stand) => {
     const pids = (["api_1", "api_2"] as const).flatMap((part) => stand.pidOf(part) ?? [])
     for (const pid of pids) process.kill(pid, "SIGSTOP")
@@ -182,6 +187,35 @@ const loseTail: Nemesis = {
     } finally {
       for (const pid of pids) process.kill(pid, "SIGCONT")
     }
+  },
+}
+
+const withoutCluster = ({ cluster }: Stand): string | undefined => cluster === undefined ? "there is one Redis" : undefined
+/** A key of a cell, to name its slot. */
+const cellKey = (stand: Stand, chance: Chance): string => `{c${chance.below(stand.cells)}}q`
+
+/** A master dies and its replica takes its place; what it comes back as is a replica. */
+const failOver: Nemesis = {
+  name: "fail_over", weight: 3, isKill: true, cannot: withoutCluster,
+  strike: async (stand, chance) => {
+    const key = cellKey(stand, chance)
+    await stand.cluster!.failOver(key)
+    await stand.cluster!.whole()
+    return `the master of ${key}`
+  },
+}
+
+/** A slot goes to another master, key by key, while everybody goes on. */
+const moveSlot: Nemesis = {
+  name: "move_slot", weight: 2, cannot: withoutCluster,
+  strike: async (stand, chance) => {
+    const key = cellKey(stand, chance), { master } = await stand.cluster!.serving(key)
+    const masters = new Set<string>()
+    for (let cell = 0; cell < stand.cells; cell++) masters.add((await stand.cluster!.serving(`{c${cell}}q`)).master.name)
+    const to = stand.cluster!.members.find(({ name }) => masters.has(name) && name !== master.name)
+    if (!to) return "nowhere: one master serves all cells"
+    await stand.cluster!.moveSlot(key, to, SLOT_PAUSE_MS)
+    return `${key} from ${master.name} to ${to.name}`
   },
 }
 
@@ -207,7 +241,7 @@ export const NEMESES: readonly Nemesis[] = [
   kill("kill_api", 3, ["api_1", "api_2"]),
   kill("kill_engine", 3, ["engine"]),
   kill("kill_worker", 3, ["worker_1", "worker_2"]),
-  kill("kill_redis", 3, ["redis"]),
+  kill("kill_redis", 3, ["redis", "redis_1", "redis_2", "redis_3", "redis_4", "redis_5", "redis_6"]),
   kill("kill_postgres", 3, ["postgres"]),
   freeze,
   cut,
@@ -218,6 +252,8 @@ export const NEMESES: readonly Nemesis[] = [
   fullMemory,
   slowDisk,
   loseTail,
+  failOver,
+  moveSlot,
   loseEntry,
 ]
 

@@ -1,6 +1,7 @@
 /**
  * What the command line of the harness may say. Pure; every mistake is named at once.
  */
+import { DURABILITIES, type Durability } from "../../engine/config.ts"
 import { GUARDS } from "./guards.ts"
 import { NEMESES } from "./nemeses.ts"
 import { LAYOUTS, type Layout } from "./stand.ts"
@@ -11,6 +12,7 @@ export interface Options {
   readonly minutes: number
   readonly kills: number
   readonly cells: number
+  readonly durability: Durability
   readonly only: readonly string[] | undefined
   /** The guards that are taken out, one run each; none for an ordinary run. */
   readonly guards: readonly string[]
@@ -21,22 +23,25 @@ const SEED_MAX = 2 ** 31
 const MINUTES_MAX = 24 * 60
 const KILLS_MAX = 1_000_000
 const CELLS_MAX = 1_024
+const CLUSTER_CELLS = 64
 const MINUTES = 5
 const BREAK_MINUTES = 1
 
 export const USAGE = `npm run torture -- [options]
 
-  --layout L       split: two APIs and two workers, Redis and Postgres, with proxies between (the default); whole: what npm start starts
+  --layout L       split: two APIs and two workers, Redis and Postgres, with proxies between (the default); cluster: the same on three masters
+                   with a replica each; whole: what npm start starts
   --seed N         what is chosen (a random one, printed)
   --minutes M      how long (${MINUTES}; ${BREAK_MINUTES} for each guard of --break)
   --kills K        end after so many kills, if that is earlier
-  --cells C        of the engine (1)
+  --cells C        of the engine (1; 64 on a cluster)
+  --durability D   what a 2xx is to mean: ${DURABILITIES.join(", ")} (local; replicated on a cluster)
   --only A,B       only these: ${NEMESES.map(({ name }) => name).join(", ")}
   --break GUARD    take one guard out of a copy of the engine, and be green only if that is found; \`all\` takes out one after the other:
                    ${GUARDS.map(({ name }) => name).join(", ")}
   --folder DIR     where the report is written (.scrip/torture)`
 
-const NAMES = ["--layout", "--seed", "--minutes", "--kills", "--cells", "--only", "--break", "--folder"] as const
+const NAMES = ["--layout", "--seed", "--minutes", "--kills", "--cells", "--durability", "--only", "--break", "--folder"] as const
 
 /** The options, or every mistake in them. `random` is the seed where none is named. */
 export const readOptions = (words: readonly string[], random: number): { options: Options } | { mistakes: string[] } => {
@@ -63,11 +68,13 @@ export const readOptions = (words: readonly string[], random: number): { options
   }
   const layout = LAYOUTS.find((each) => each === (values.get("--layout") ?? "split"))
   if (!layout) mistakes.push(`--layout is "${values.get("--layout")}" and must be one of ${LAYOUTS.join(", ")}.`)
+  const durability = DURABILITIES.find((each) => each === (values.get("--durability") ?? (layout === "cluster" ? "replicated" : "local")))
+  if (!durability) mistakes.push(`--durability is "${values.get("--durability")}" and must be one of ${DURABILITIES.join(", ")}.`)
   const guards = named("--break", GUARDS) ?? []
   const options: Options = {
     layout: layout ?? "split", guards, only: named("--only", NEMESES), seed: number("--seed", random, 0, SEED_MAX),
     minutes: number("--minutes", guards.length > 0 ? BREAK_MINUTES : MINUTES, 0.1, MINUTES_MAX, /^\d{1,4}(\.\d{1,2})?$/),
-    kills: number("--kills", KILLS_MAX, 0, KILLS_MAX), cells: number("--cells", 1, 1, CELLS_MAX), folder: values.get("--folder") ?? ".scrip/torture",
+    kills: number("--kills", KILLS_MAX, 0, KILLS_MAX), cells: number("--cells", layout === "cluster" ? CLUSTER_CELLS : 1, 1, CELLS_MAX), durability: durability ?? "local", folder: values.get("--folder") ?? ".scrip/torture",
   }
   return mistakes.length > 0 ? { mistakes } : { options }
 }

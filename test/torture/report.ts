@@ -7,8 +7,8 @@ const row = (...cells: readonly (string | number)[]): string => `<tr>${cells.map
 const FAULT_CHARS = 4_000
 
 /** The command that does the same again; the choices are the seed's, the instants are the machine's. */
-export const againOf = ({ options: { seed, layout, minutes, kills, cells, only } }: RunResult): string =>
-  `npm run torture -- --seed ${seed} --layout ${layout} --minutes ${minutes} --kills ${kills} --cells ${cells}${only ? ` --only ${only.join(",")}` : ""}`
+export const againOf = ({ options: { seed, layout, minutes, kills, cells, durability, only } }: RunResult): string =>
+  `npm run torture -- --seed ${seed} --layout ${layout} --minutes ${minutes} --kills ${kills} --cells ${cells} --durability ${durability}${only ? ` --only ${only.join(",")}` : ""}`
 
 /** One sentence about a run. */
 export const sentenceOf = (result: RunResult): string => {

@@ -3,18 +3,20 @@
  */
 import { verifyAll } from "../../engine/journal/verify.ts"
 import { AGE_MS, REMEMBER_MS } from "../../engine/parts.ts"
+import type { Durability } from "../../engine/config.ts"
 import { openPostgres } from "../../engine/store/postgres.ts"
-import { connectRedis, redisReady } from "../../engine/store/redis.ts"
+import { connectServers, redisReady } from "../../engine/store/redis.ts"
 import { until } from "../support/run_engine.ts"
 import { chanceFrom } from "./chance.ts"
 import { CHECKS, FAULTS_MAX, type World } from "./checks.ts"
-import { operator, rival, sayTo, type Scene, shopper } from "./clients.ts"
+import { claimant, operator, readFrom, rival, sayTo, type Scene, shopper } from "./clients.ts"
 import { chooseNemesis, NEMESES, type Nemesis } from "./nemeses.ts"
 import { isArenaDue, openArena, openShelf } from "./shelf.ts"
 import { BACK_MS_MAX, type Layout, openStand, type Stand } from "./stand.ts"
 
 const SHOPPERS = 6
 const RIVALS = 6
+const CLAIMANTS = 2
 /** So many more yeses are heard between one nemesis and the next, each time a few more or less. */
 const YESES_BETWEEN = 90
 const CALM_MS_MAX = 90_000
@@ -28,6 +30,7 @@ export interface RunOptions {
   readonly kills: number
   readonly minutes: number
   readonly cells: number
+  readonly durability: Durability
   /** The folder of the engine that is put to the test. */
   readonly tree: string
   /** Only nemeses of these names; all where it is missing. */
@@ -75,7 +78,7 @@ const strikeAll = async (stand: Stand, scene: Scene, among: readonly Nemesis[], 
 
 /** Judge a stand whose clients are silent. */
 const judge = async (stand: Stand, scene: Scene): Promise<Checked[]> => {
-  const redis = connectRedis(stand.redisUrl, () => undefined)
+  const redis = connectServers(stand.redisUrl, () => undefined)
   const { sql, close } = openPostgres(stand.databaseUrl, CONNECTIONS)
   try {
     await redisReady(redis, BACK_MS_MAX)
@@ -108,12 +111,13 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
     const among = wanted.filter((nemesis) => nemesis.cannot?.(stand) === undefined)
     const say = sayTo(stand, chance.fork("house"), BACK_MS_MAX)
     let isOver = false
-    const scene: Scene = { urls: stand.urls, shelf: await openShelf(say), history: [], findings: [], yeses: 0, isOver: () => isOver }
+    const scene: Scene = { urls: stand.urls, shelf: await openShelf(say, readFrom(stand, chance.fork("codes"), BACK_MS_MAX)), history: [], findings: [], yeses: 0, isOver: () => isOver }
     const rivals = Array.from({ length: RIVALS }, (_, no) => `rival-${no}`)
     await openArena(say, scene.shelf, rivals)
     const actors = [
       ...Array.from({ length: SHOPPERS }, (_, no) => shopper(scene, chance.fork(`shopper-${no}`), `shopper-${options.seed}-${no}`)),
       ...rivals.map((name) => rival(scene, chance.fork(name), name)),
+      ...Array.from({ length: CLAIMANTS }, (_, no) => claimant(scene, chance.fork(`claimant-${no}`), `claimant-${options.seed}-${no}`)),
       operator(scene, chance.fork("operator")),
       (async () => { while (!isOver) { if (isArenaDue(scene.shelf)) await openArena(say, scene.shelf, rivals); await Bun.sleep(WATCH_MS) } })(),
     ]

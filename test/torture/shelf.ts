@@ -6,6 +6,8 @@ import { ACTS_WANTED, AMOUNT_MINOR, type Arena, HOLDS } from "./arena.ts"
 
 export interface Shelf {
   readonly campaigns: readonly { readonly budget_id: string; readonly campaign_id: string; readonly stock: number; readonly per_user: number }[]
+  /** Codes that everybody claims: unique ones, each for one user, and a public one for some. */
+  readonly codes: { readonly campaign_id: string; readonly unique: readonly string[]; readonly public: string; readonly limit: number }
   readonly arenas: Arena[]
 }
 
@@ -13,9 +15,20 @@ export interface Shelf {
 const ROOMY_MINOR = 100_000_000
 const TIGHT_MINOR = 4_000
 const TIGHT_STOCK = 60
+const CODES = 300
+const PUBLIC_LIMIT = 100
 
-/** Open the campaigns that last the whole run. */
-export const openShelf = async (say: Say): Promise<Shelf> => {
+/** Open a campaign whose coupons are claimed. `read` asks for a stream of lines. */
+const openCodes = async (say: Say, read: (path: string, body: object) => Promise<string>): Promise<Shelf["codes"]> => {
+  const { campaign_id } = await openCampaign(say, Date.now(), { limit_minor: ROOMY_MINOR })
+  const lines = (await read(`/v1/campaigns/${campaign_id}/codes`, { batch_id: "torture", count: CODES })).trim().split("\n").map((line) => JSON.parse(line) as { code?: string })
+  const code = fresh("PUBLIC")
+  await yes(say("PUT", `/v1/campaigns/${campaign_id}/codes`, { code, limit: PUBLIC_LIMIT }))
+  return { campaign_id, unique: lines.flatMap((line) => line.code ?? []), public: code, limit: PUBLIC_LIMIT }
+}
+
+/** Open what lasts the whole run. */
+export const openShelf = async (say: Say, read: (path: string, body: object) => Promise<string>): Promise<Shelf> => {
   const open = async (wishes: { limit_minor: number; stock: number; per_user: number; hold_at?: "issue" }) =>
     ({ ...await openCampaign(say, Date.now(), wishes), stock: wishes.stock, per_user: wishes.per_user })
   return {
@@ -24,6 +37,7 @@ export const openShelf = async (say: Say): Promise<Shelf> => {
       await open({ limit_minor: TIGHT_MINOR, stock: 1_000_000, per_user: 2 }),
       await open({ limit_minor: ROOMY_MINOR, stock: TIGHT_STOCK, per_user: 1, hold_at: "issue" }),
     ],
+    codes: await openCodes(say, read),
     arenas: [],
   }
 }

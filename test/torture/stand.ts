@@ -1,6 +1,7 @@
 /**
- * The stand: what is put to the test, in one of two layouts. `split` is two APIs, two workers, a Redis and a Postgres as processes of their
- * own, with a proxy between each engine and each server. `whole` is one engine with its servers as children, as `npm start` starts it.
+ * The stand: what is put to the test, in one of three layouts. `split` is two APIs, two workers, a Redis and a Postgres as processes of their
+ * own, with a proxy between each engine and each server. `cluster` is the same with a Redis Cluster of three masters and three replicas, to
+ * which the engines talk directly. `whole` is one engine with its servers as children, as `npm start` starts it.
  *
  * What must stay true: whatever dies is started again, as a supervisor would, and only what the stand has started is ever signalled. An
  * engine that ends without having been told to is a finding, not a detail.
@@ -13,7 +14,9 @@ import { caughtUp } from "../../engine/journal/caught_up.ts"
 import { quietLog } from "../../engine/log.ts"
 import { openPostgres } from "../../engine/store/postgres.ts"
 import { rememberedServers, startPrivate } from "../../engine/store/private.ts"
-import { connectRedis, redisReady } from "../../engine/store/redis.ts"
+import { connectServers, redisReady } from "../../engine/store/redis.ts"
+import type { Durability } from "../../engine/config.ts"
+import { handsOn } from "../support/cluster.ts"
 import { runEngineProcess, type RunningEngine, until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { openProxy, type Proxy } from "./proxy.ts"
@@ -27,11 +30,11 @@ const SAID_CHARS = 2_000
 /** The disk of Redis where the stand may mount one: more than the journal and the log of a run, little enough to be filled. */
 const DISK_BYTES = 512 * 1024 * 1024
 
-export const LAYOUTS = ["split", "whole"] as const
+export const LAYOUTS = ["split", "cluster", "whole"] as const
 export type Layout = (typeof LAYOUTS)[number]
 /** `engine` is the one of a whole layout. */
 export type EngineName = "api_1" | "api_2" | "worker_1" | "worker_2" | "engine"
-export type ServerName = "redis" | "postgres"
+export type ServerName = "redis" | `redis_${number}` | "postgres"
 export type PartName = EngineName | ServerName
 
 export interface StandOptions {
@@ -39,6 +42,8 @@ export interface StandOptions {
   /** The folder of the engine that is put to the test. */
   readonly tree: string
   readonly cells: number
+  /** What a 2xx is to mean. */
+  readonly durability: Durability
   /** Give Redis a small disk of its own where that is allowed; of a split layout only. */
   readonly ownDisk: boolean
 }
@@ -49,6 +54,8 @@ export interface Stand {
   readonly cells: number
   readonly dataDir: string
   readonly parts: readonly PartName[]
+  /** The hands on the nodes of a cluster. */
+  readonly cluster: ReturnType<typeof handsOn> | undefined
   /** Where Redis writes, if it has a disk of its own. */
   readonly disk: string | undefined
   /** The addresses of the APIs that run now. */
@@ -125,32 +132,54 @@ const through = (url: string, proxy: Proxy): string => {
 }
 
 /** Servers that live apart from the engines, or as the children of one. */
-interface Servers { readonly redisUrl: string; readonly databaseUrl: string; pidOf(name: ServerName): number | undefined; stop(): Promise<void> }
+interface Servers {
+  readonly names: readonly ServerName[]
+  readonly redisUrl: string
+  readonly databaseUrl: string
+  readonly cluster: ReturnType<typeof handsOn> | undefined
+  pidOf(name: ServerName): number | undefined
+  stop(): Promise<void>
+}
+
+/** What every engine of a stand is told. A guesser's limits would stop the clients, who ask for spent codes all the time. */
+const settingsOf = ({ cells, durability }: StandOptions): Record<string, string> =>
+  ({ SCRIP_CELLS: String(cells), SCRIP_DURABILITY: durability, SCRIP_CODE_MISSES_KEY: "1000000000", SCRIP_CODE_MISSES_USER: "1000000000" })
 
 /** Two of each engine, on servers that somebody else watches. */
-const startSplit = async (dataDir: string, { tree, cells }: StandOptions, findings: string[], proxies: Map<`${EngineName}:${ServerName}`, Proxy>): Promise<{ engines: Kept[]; servers: Servers }> => {
-  const started = await startPrivate({ dataDir, log: quietLog })
+const startSplit = async (dataDir: string, options: StandOptions, findings: string[], proxies: Map<`${EngineName}:${ServerName}`, Proxy>): Promise<{ engines: Kept[]; servers: Servers }> => {
+  const isCluster = options.layout === "cluster"
+  const started = await startPrivate({ dataDir, log: quietLog, topology: isCluster ? "cluster" : "one" })
   const redisUrl = started.redisUrl!, databaseUrl = started.databaseUrl!
+  const closers: (() => Promise<void>)[] = []
   const engines: Kept[] = []
   for (const name of ["worker_1", "worker_2", "api_1", "api_2"] as const) {
-    const redis = await openProxy(Number(new URL(redisUrl).port)), postgres = await openProxy(Number(new URL(databaseUrl).port))
-    proxies.set(`${name}:redis`, redis).set(`${name}:postgres`, postgres)
+    const postgres = await openProxy(Number(new URL(databaseUrl).port))
+    proxies.set(`${name}:postgres`, postgres)
+    // The nodes of a cluster tell their own addresses, so nothing can stand between.
+    const redis = isCluster ? undefined : await openProxy(Number(new URL(redisUrl).port))
+    if (redis) proxies.set(`${name}:redis`, redis)
     engines.push(await keep(name, {
-      SCRIP_ROLE: name.startsWith("api") ? "api" : "worker", SCRIP_CELLS: String(cells),
-      REDIS_URL: through(redisUrl, redis), DATABASE_URL: through(databaseUrl, postgres),
-    }, tree, findings))
+      ...settingsOf(options), SCRIP_ROLE: name.startsWith("api") ? "api" : "worker",
+      REDIS_URL: redis ? through(redisUrl, redis) : redisUrl, DATABASE_URL: through(databaseUrl, postgres),
+    }, options.tree, findings))
   }
-  return { engines, servers: { redisUrl, databaseUrl, pidOf: (name) => started.pids()[name], stop: () => started.stop() } }
+  return {
+    engines, servers: {
+      redisUrl, databaseUrl, names: Object.keys(started.pids()) as ServerName[], cluster: isCluster ? handsOn(started, (close) => closers.push(close)) : undefined,
+      pidOf: (name) => started.pids()[name],
+      stop: async () => { for (const close of closers) await close(); await started.stop() },
+    },
+  }
 }
 
 /** One engine with everything in it. Its servers are found by what its folder remembers. */
-const startWhole = async (dataDir: string, { tree, cells }: StandOptions, findings: string[]): Promise<{ engines: Kept[]; servers: Servers }> => {
-  const engine = await keep("engine", { SCRIP_DATA_DIR: dataDir, SCRIP_CELLS: String(cells) }, tree, findings)
+const startWhole = async (dataDir: string, options: StandOptions, findings: string[]): Promise<{ engines: Kept[]; servers: Servers }> => {
+  const engine = await keep("engine", { ...settingsOf(options), SCRIP_DATA_DIR: dataDir }, options.tree, findings)
   const pidOf = (name: ServerName): number | undefined => {
     const found = readIdentity(join(dataDir, `${name}.pid`))
     return found && isAlive(found) ? found.pid : undefined
   }
-  return { engines: [engine], servers: { ...rememberedServers(dataDir)!, pidOf, stop: async () => undefined } }
+  return { engines: [engine], servers: { ...rememberedServers(dataDir)!, names: ["redis", "postgres"], cluster: undefined, pidOf, stop: async () => undefined } }
 }
 
 /** Start everything. */
@@ -162,23 +191,24 @@ export const openStand = async (options: StandOptions): Promise<Stand> => {
   const hasDisk = layout === "split" && ownDisk && mountDisk(disk)
   const findings: string[] = []
   const proxies = new Map<`${EngineName}:${ServerName}`, Proxy>()
-  const { engines, servers } = layout === "split" ? await startSplit(dataDir, options, findings, proxies) : await startWhole(dataDir, options, findings)
+  const { engines, servers } = layout === "whole" ? await startWhole(dataDir, options, findings) : await startSplit(dataDir, options, findings, proxies)
   const { redisUrl, databaseUrl } = servers
   const engineOf = (part: PartName): Kept | undefined => engines.find(({ name }) => name === part)
+  const pidOf = (part: PartName): number | undefined => servers.names.includes(part as ServerName) ? servers.pidOf(part as ServerName) : engineOf(part)?.pid()
   return {
-    redisUrl, databaseUrl, cells, dataDir, proxies, findings, disk: hasDisk ? disk : undefined,
-    parts: [...engines.map(({ name }) => name), "redis", "postgres"],
+    cluster: servers.cluster, pidOf, redisUrl, databaseUrl, cells, dataDir, proxies, findings, disk: hasDisk ? disk : undefined,
+    parts: [...engines.map(({ name }) => name), ...servers.names],
     urls: () => engines.flatMap((engine) => engine.url() ?? []),
-    pidOf: (part) => part === "redis" || part === "postgres" ? servers.pidOf(part) : engineOf(part)?.pid(),
     kill: async (part) => {
-      if (part !== "redis" && part !== "postgres") return engineOf(part)?.kill()
-      const pid = servers.pidOf(part)
+      const engine = engineOf(part)
+      if (engine) return engine.kill()
+      const pid = pidOf(part)
       if (pid === undefined) return // it is down already, and on its way back
       process.kill(pid, "SIGKILL")
-      await until(`${part} is started again`, () => { const now = servers.pidOf(part); return now !== undefined && now !== pid }, BACK_MS_MAX)
+      await until(`${part} is started again`, () => { const now = pidOf(part); return now !== undefined && now !== pid }, BACK_MS_MAX)
     },
     flushed: async () => {
-      const redis = connectRedis(redisUrl, () => undefined)
+      const redis = connectServers(redisUrl, () => undefined)
       const { sql, close } = openPostgres(databaseUrl, 1)
       try {
         await redisReady(redis, BACK_MS_MAX)
