@@ -1,5 +1,5 @@
 /**
- * The commands beside the engine: `npm run rebuild`, `npm run verify` and `npm run rotate`. They work on the servers of an engine that runs, or on
+ * The commands beside the engine: `npm run rebuild`, `npm run verify`, `npm run quarantine` and `npm run rotate`. They work on the servers of an engine that runs, or on
  * servers that are named, and need nobody to stop; only another number of cells (`rebuild --cells 64`) does.
  *
  * What must stay true: they flush the journals themselves while they work, so that they do not depend on a worker, and change
@@ -7,7 +7,9 @@
  */
 import { type Config, readConfig } from "./config.ts"
 import type { Difference } from "./journal/differences.ts"
+import { idOf, textOf } from "./journal/entry.ts"
 import { flushForever, newCellFlush, PACE } from "./journal/flusher.ts"
+import { listQuarantined, settleQuarantined, SETTLINGS, type SettleAsk } from "./journal/quarantine.ts"
 import { type Discarded, rebuildCell } from "./journal/rebuild.ts"
 import { reshard } from "./journal/reshard.ts"
 import { verifyAll } from "./journal/verify.ts"
@@ -19,9 +21,9 @@ import { openPostgres, type Sql } from "./store/postgres.ts"
 import { type PrivateServers, rememberedServers, startPrivate } from "./store/private.ts"
 import { connectServers, redisReady } from "./store/redis.ts"
 
-const COMMANDS = ["rebuild", "verify", "rotate"] as const
+const COMMANDS = ["rebuild", "verify", "quarantine", "rotate"] as const
 type Command = (typeof COMMANDS)[number]
-const FLAGS: Readonly<Record<Command, readonly string[]>> = { rebuild: ["--discard-unflushed", "--cells <number>"], verify: [], rotate: [] }
+const FLAGS: Readonly<Record<Command, readonly string[]>> = { rebuild: ["--discard-unflushed", "--cells <number>"], verify: [], quarantine: ["settle <cell> <entry> --as skip --by <who> --why <reason>"], rotate: [] }
 
 /** As many as SCRIP_CELLS may say. */
 const CELLS_MAX = 16_384
@@ -123,7 +125,7 @@ const reshape = async (stores: Stores, cells: number, out: Out): Promise<number>
       out.say(`${resharded.cells_then} cells became ${cells} in ${((performance.now() - began) / 1_000).toFixed(1)} s, with ${resharded.coupons} coupons and ${resharded.redemptions} redemptions. Start the engines with SCRIP_CELLS=${cells}.`)
       return WELL
     case "unchanged": out.say(`There are ${cells} cells already.`); return WELL
-    case "quarantined": out.say(`Nothing was changed: ${resharded.entries} entries lie in quarantine. Settle each (table quarantine, settled_ms) first.`); return NOT_WELL
+    case "quarantined": out.say(`Nothing was changed: ${resharded.entries} entries lie in quarantine. List them with npm run quarantine, and settle each first.`); return NOT_WELL
     case "unflushed": out.say(`Nothing was changed: the journal of cell ${resharded.cell} is flushed up to ${resharded.cursor} and not to ${resharded.tail}.`); return NOT_WELL
   }
 }
@@ -153,7 +155,7 @@ const rebuild = async (stores: Stores, words: readonly string[], out: Out): Prom
       case "overtaken": out.say(`cell ${cell}: another rebuild was faster`); break
       case "quarantined":
         worst = NOT_WELL
-        out.say(`cell ${cell}: not rebuilt, ${rebuilt.entries} of its entries lie in quarantine. Settle each (table quarantine, settled_ms) first.`)
+        out.say(`cell ${cell}: not rebuilt, ${rebuilt.entries} of its entries lie in quarantine. List them with npm run quarantine, and settle each first.`)
         break
       case "unflushed":
         worst = NOT_WELL
@@ -180,6 +182,53 @@ const verify = async (stores: Stores, out: Out): Promise<number> => {
   return differences.length === 0 ? WELL : NOT_WELL
 }
 
+const SETTLE_USAGE = `npm run quarantine -- ${FLAGS.quarantine[0]}`
+/** Who and why are kept for ever: so long at most. */
+const SETTLE_TEXT_CHARS_MAX = 500
+
+/** What is asked of the quarantine: the list, or one entry settled; or what is wrong with how it was asked. */
+const readQuarantine = (words: readonly string[]): { list: true } | { settle: Omit<SettleAsk, "now_ms"> } | { mistake: string } => {
+  if (words.length === 0) return { list: true }
+  const [verb, cell = "", entry = "", ...pairs] = words
+  const said = new Map(Array.from({ length: Math.ceil(pairs.length / 2) }, (_, i) => [pairs[2 * i]!, pairs[2 * i + 1]?.trim() ?? ""]))
+  const { as, by, why } = { as: said.get("--as"), by: said.get("--by") ?? "", why: said.get("--why") ?? "" }
+  const unknown = [...said.keys()].find((name) => !["--as", "--by", "--why"].includes(name))
+  if (verb !== "settle") return { mistake: `Unknown: ${verb}.` }
+  if (!/^\d{1,5}$/.test(cell)) return { mistake: `The cell is "${cell}" and must be a number, as the list says it.` }
+  if (!/^\d{1,10}-\d{1,16}$/.test(entry)) return { mistake: `The entry is "${entry}" and must be one like 1-55, as the list says it.` }
+  if (unknown !== undefined) return { mistake: `Unknown: ${unknown}.` }
+  const settling = SETTLINGS.find((each) => each === as)
+  if (settling === undefined) return { mistake: `--as must be one of ${SETTLINGS.join(", ")}: skip goes on without what the entry says.` }
+  for (const [name, text] of [["--by", by], ["--why", why]] as const) {
+    if (text === "" || text.length > SETTLE_TEXT_CHARS_MAX || /[\p{Cc}]/u.test(text)) return { mistake: `${name} must be 1 to ${SETTLE_TEXT_CHARS_MAX} printable characters: it is kept with the entry.` }
+  }
+  return { settle: { cell: Number(cell), id: idOf(entry), as: settling, by, why } }
+}
+
+/** Show what lies in quarantine, or settle one entry of it. */
+const quarantine = async ({ sql, now_ms }: Stores, words: readonly string[], out: Out): Promise<number> => {
+  const asked = readQuarantine(words)
+  if ("mistake" in asked) {
+    out.say(`${asked.mistake} ${SETTLE_USAGE}`)
+    return MISTAKEN
+  }
+  if ("list" in asked) {
+    const { entries, total } = await listQuarantined(sql)
+    for (const { cell, entry, at_ms, bytes, reason } of entries) out.say(`QUARANTINED  cell ${cell} entry ${entry}: ${reason} (${bytes} bytes, after ${new Date(at_ms).toISOString()})`)
+    out.say(total === 0 ? "Nothing lies in quarantine." : `${total} entries wait${total > entries.length ? `, the first ${entries.length} are listed` : ""}. To settle one: ${SETTLE_USAGE}`)
+    return total === 0 ? WELL : NOT_WELL
+  }
+  const { cell, id } = asked.settle
+  const settled = await settleQuarantined(sql, { ...asked.settle, now_ms: now_ms() })
+  switch (settled.outcome) {
+    case "not_there": out.say(`Nothing was changed: cell ${cell} has no entry ${textOf(id)} in quarantine.`); return NOT_WELL
+    case "settled_before": out.say(`Nothing was changed: ${settled.by || "somebody"} settled it at ${new Date(settled.at_ms).toISOString()}.`); return NOT_WELL
+    case "settled":
+      out.say(`Cell ${cell} goes on without entry ${textOf(id)}. ${settled.left > 0 ? `${settled.left} of its entries still wait.` : "npm run rebuild now takes from Redis what the entry did."}`)
+      return WELL
+  }
+}
+
 /** Give the installation a new key to sign quotes with. */
 const rotate = async ({ sql, now_ms }: Stores, out: Out): Promise<number> => {
   const rotated = await rotateKeys(sql, now_ms())
@@ -199,7 +248,7 @@ export const runCommand = async (env: Readonly<Record<string, string | undefined
   const cells = at >= 0 ? Number(words[at + 1]) : undefined
   const isWrongCells = cells !== undefined && !(Number.isSafeInteger(cells) && cells >= 1 && cells <= CELLS_MAX)
   const flags = at >= 0 ? words.toSpliced(at, 2) : words
-  const wrong = !isCommand(command) ? [String(command)] : isWrongCells || (cells !== undefined && command !== "rebuild") ? [`--cells ${words[at + 1]}`]
+  const wrong = !isCommand(command) ? [String(command)] : command === "quarantine" ? [] : isWrongCells || (cells !== undefined && command !== "rebuild") ? [`--cells ${words[at + 1]}`]
     : flags.filter((word) => word.includes(" ") || !FLAGS[command].includes(word))
   if (!isCommand(command) || wrong.length > 0) {
     out.say(`Unknown: ${wrong.join(" ")}. There are: ${COMMANDS.map((each) => [each, ...FLAGS[each]].join(" ")).join(", ")}.`)
@@ -218,6 +267,7 @@ export const runCommand = async (env: Readonly<Record<string, string | undefined
   }
   try {
     if (command === "rotate") return await rotate(stores, out)
+    if (command === "quarantine") return await quarantine(stores, words, out)
     return await whileFlushing(stores, () => command === "rebuild" ? rebuild(stores, words, out) : verify(stores, out))
   } catch (fault) {
     out.say(`The ${command} has broken off: ${fault instanceof Error ? fault.message : String(fault)}`)

@@ -323,7 +323,7 @@ export const walletCounts = pgTable("wallet_counts", {
   count: text().notNull(),
 }, (table) => [primaryKey({ columns: [table.user_no, table.campaign_no] })])
 
-/** Entries that could not be read. Their cell is not rebuilt until a person has settled each. */
+/** Entries that could not be read. Their cell is not rebuilt until a person has settled each: how, who it was, and why. */
 export const quarantine = pgTable("quarantine", {
   cell: integer().notNull(),
   epoch: integer().notNull(),
@@ -332,6 +332,9 @@ export const quarantine = pgTable("quarantine", {
   reason: text().notNull(),
   at_ms: whole().notNull(),
   settled_ms: whole(),
+  settled_as: text(),
+  settled_by: text(),
+  settled_why: text(),
 }, (table) => [primaryKey({ columns: [table.cell, table.epoch, table.n] })])
 
 // ── What the jobs come to ────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test"
 import { dueKey, journalKey, openKey, quotaKey, settledKey, hourOf, walletKey, userHash } from "../../lua/keys.ts"
+import { idOf } from "../../engine/journal/entry.ts"
+import { settleQuarantined } from "../../engine/journal/quarantine.ts"
 import { pack, packKept, unpack, unpackKept } from "../../lua/records.ts"
 import { checkCells } from "../../engine/journal/gate.ts"
 import { reshard } from "../../engine/journal/reshard.ts"
@@ -68,11 +70,16 @@ test("unflushed: what Postgres does not have is waited for, or listed and discar
   expect(await world.differences()).toEqual([])
 })
 
-test("quarantined: a cell with entries in quarantine is not rebuilt", async () => {
+test("quarantined: a cell with entries in quarantine is not rebuilt, until each is settled", async () => {
   const world = await traded()
-  await world.redis.xadd(journalKey(0), "1-*", "1", "nothing that can be read")
+  const id = await world.redis.xadd(journalKey(0), "1-*", "1", "nothing that can be read")
   await world.flush()
   expect(await world.rebuild()).toEqual({ outcome: "quarantined", entries: 1 })
+  expect(await settleQuarantined(world.sql, { cell: 0, id: idOf(id!), as: "skip", by: "ann", why: "a test", now_ms: world.now() })).toEqual({ outcome: "settled", left: 0 })
+  expect(await world.rebuild()).toMatchObject({ outcome: "rebuilt" })
+  await world.gate()
+  expect((await world.flush()).faults).toEqual([])
+  expect(await world.differences()).toEqual([])
 })
 
 test("rebuilding: no gate opens over the mark of a rebuild that was cut short, and the next opening finishes it", async () => {
