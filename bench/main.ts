@@ -4,6 +4,7 @@
  *   npm run bench                    everything, within a quarter of an hour
  *   npm run bench -- --quick         smaller everywhere, about a minute
  *   npm run bench -- --only acts     one scenario: acts, postgres, mixed, flash, redis_cpu, pricing, past, million
+ *   npm run bench -- --only overload --seconds 60   each load of the overload for so long; 10 s unless told, not part of the whole
  *   npm run bench -- --json          the same as JSON on standard output
  *   npm run bench -- --keep          also append it to bench/results.md
  *
@@ -19,13 +20,14 @@ import { playActs, warmUp } from "./scenarios/acts.ts"
 import { playFlash } from "./scenarios/flash.ts"
 import { playMillion } from "./scenarios/million.ts"
 import { playMixed } from "./scenarios/mixed.ts"
+import { playOverload } from "./scenarios/overload.ts"
 import { playPast } from "./scenarios/past.ts"
 import { playPostgres } from "./scenarios/postgres.ts"
 import { playPricing } from "./scenarios/pricing.ts"
 import { playRedisCpu } from "./scenarios/redis_cpu.ts"
 import { startStack, stopAll, type Stack } from "./stack.ts"
 
-const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "pricing", "past", "million"] as const
+const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "pricing", "past", "million", "overload"] as const
 type Scenario = (typeof SCENARIOS)[number]
 
 const FULL = {
@@ -39,15 +41,15 @@ const QUICK: typeof FULL = {
 const STOCK = 100_000_000
 
 const readOptions = () => {
-  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, only: { type: "string", multiple: true } } })
+  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, only: { type: "string", multiple: true }, seconds: { type: "string", default: "10" } } })
   const only = values.only?.flatMap((names) => names.split(",")) ?? []
   for (const name of only) {
     if (!SCENARIOS.some((scenario) => scenario === name)) throw new Error(`--only ${name}: there is ${SCENARIOS.join(", ")}`)
   }
-  return { isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, has: (scenario: Scenario) => only.length === 0 || only.includes(scenario) }
+  return { isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, seconds: Number(values.seconds), has: (scenario: Scenario) => only.length === 0 ? scenario !== "overload" : only.includes(scenario) }
 }
 
-const { isQuick, isJson, isKept, has } = readOptions()
+const { isQuick, isJson, isKept, seconds, has } = readOptions()
 const sizes = isQuick ? QUICK : FULL
 const began = performance.now()
 const say = (text: string): void => console.error(`bench ${String(Math.round((performance.now() - began) / 1_000)).padStart(4)} s  ${text}`)
@@ -87,9 +89,19 @@ const playOverHttp = async (): Promise<string> => {
   return version!.server_version
 }
 
+/** A stack of its own: what is offered to it leaves nothing as it was. */
+const playOverloaded = async (): Promise<void> => {
+  const scrip = await startStack("Scrip", "engine/main.ts")
+  await makeBudget(scrip)
+  const campaign_no = await makeCampaign(scrip, CAMPAIGN_ID, { stock: STOCK, per_user: 1_000 })
+  done(await playOverload(scrip, campaign_no, seconds, say))
+  await scrip.stop()
+}
+
 const play = async (): Promise<void> => {
   let postgres = "not started"
   if (has("acts") || has("postgres") || has("mixed") || has("flash")) postgres = await playOverHttp()
+  if (has("overload")) await playOverloaded()
   if (has("redis_cpu")) done(await playRedisCpu(sizes.redis.rounds, sizes.redis.calls, say))
   if (has("pricing")) done(await playPricing(sizes.pricing.rounds, sizes.pricing.instances, say))
   if (has("past")) done(await playPast(sizes.past.redemptions, sizes.past.reserves, say))

@@ -5,6 +5,7 @@
 import { COUPON_HASH_CHARS, quotaKey } from "../lua/keys.ts"
 import { unpack } from "../lua/records.ts"
 import type { Metrics, Sample } from "./http/metrics.ts"
+import type { Shedder } from "./http/shed.ts"
 import { cursorOf, tailOf } from "./journal/caught_up.ts"
 import { cellsOf, type Parts } from "./parts.ts"
 import { readBudgetSums, readLeases, type Leases } from "./quota/sums.ts"
@@ -121,5 +122,14 @@ export const showGauges = (metrics: Metrics, parts: Parts, clock: Clock): void =
       const raw = await ask(parts.redis, quotaKey(cell), (node) => node.hgetBuffer(quotaKey(cell), "cell"))
       return { labels: { cell: String(cell) }, value: raw ? unpack("cell", raw).full : 0 }
     })),
+  })
+}
+
+/** How long a request would wait now, and how many were not let in for it. */
+export const showWait = (metrics: Metrics, shedder: Shedder): void => {
+  metrics.gauge({ name: "scrip_wait_seconds", says: "How long an act would wait for its turn now.", read: () => [{ value: shedder.wait_ms() / 1_000 }] })
+  metrics.gauge({
+    name: "scrip_shed_total", says: "Requests refused because others waited too long already: of those that take, and of those that give back.", type: "counter",
+    read: () => Object.entries(shedder.refused()).map(([kind, value]) => ({ labels: { kind }, value })),
   })
 }

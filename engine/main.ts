@@ -32,7 +32,10 @@ const SERVER_WAIT_MS_MAX = 5_000
 const POSTGRES_CONNECTIONS_MAX = 10
 /** The most that any request may carry: bulk streams are bounded per line, and routes bound the others much lower. */
 const REQUEST_BYTES_MAX = 256 * 1024 * 1024
+/** A connection on which nothing moves is closed; one whose head or body comes too slowly, within four times as long. */
 const IDLE_S_MAX = 30
+/** Requests of one process under way at a time, those whose bodies are still coming among them. */
+const PENDING_MAX = 10_000
 
 /** What `/readyz` tells of this process. */
 export interface Readiness {
@@ -88,14 +91,15 @@ const whyNotHere = (fault: unknown, host: string, port: number): string | undefi
 }
 
 /** Listen. A port is shared only by processes that were started to share it; anyone else hears that it is taken. */
-export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: App): Piece & { readonly port: number } => {
+export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: App, idle_s = IDLE_S_MAX): Piece & { readonly port: number } => {
   const { host, port, role, apiProcesses } = config
   const options = {
     hostname: host,
     development: false,
     maxRequestBodySize: REQUEST_BYTES_MAX,
-    idleTimeout: IDLE_S_MAX,
-    fetch: (request: Request, server: Bun.Server<undefined>) => app.fetch(request, server),
+    idleTimeout: idle_s,
+    // What a caller sends slowly is under way all that time.
+    fetch: (request: Request, server: Bun.Server<undefined>) => server.pendingRequests > PENDING_MAX ? problem({ outcome: "overloaded" }) : app.fetch(request, server),
     // The app answers its own faults. What comes here has broken the app itself, and tells the caller nothing.
     error: (fault: Error) => {
       log.error("a request has broken the app", faultFields(fault))

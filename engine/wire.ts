@@ -27,11 +27,12 @@ import { addToBudgetWith, closeBudgetWith, getBudgetWith, listBudgetEntriesWith,
 import { activateCampaignWith, getCampaignWith, pauseCampaignWith, putCampaignWith, stopCampaignWith } from "./operate/campaigns.ts"
 import { listEventsWith } from "./operate/events.ts"
 import { getReportWith, listReportsWith } from "./operate/reports.ts"
-import { showGauges } from "./gauges.ts"
+import { showGauges, showWait } from "./gauges.ts"
 import { createApp } from "./http/app.ts"
 import type { Readiness } from "./http/routes/house.ts"
 import { makeMetrics, type Metrics } from "./http/metrics.ts"
 import type { HttpConfig } from "./http/serve.ts"
+import { makeShedder, shedding, watchWait } from "./http/shed.ts"
 import type { Log } from "./log.ts"
 import { openCatalogue } from "./operate/catalogue.ts"
 import { bootstrapKey, createKeyWith, hasKeys, openKeys, revokeKeyWith } from "./operate/keys.ts"
@@ -191,7 +192,10 @@ export const wireEngine = (): Wiring => {
       showGauges(metrics, parts, clock)
       // It lives as long as the process and holds nothing open.
       setInterval(() => void parts.catalogue.refresh().catch(() => undefined), CATALOGUE_EVERY_MS).unref()
-      return { fetch: (request) => app.fetch(request) }
+      const shedder = makeShedder()
+      watchWait(parts.redis, shedder)
+      showWait(metrics, shedder)
+      return { fetch: shedding(shedder, (request) => app.fetch(request)) }
     },
     scheduler: "analytics/scheduler.ts",
     welcome: (url) => first === undefined ? "" : welcome(url, first.key, first.hasDemo),

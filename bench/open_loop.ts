@@ -1,0 +1,90 @@
+/**
+ * The open loop: requests leave at the times at which callers would send them, whether earlier ones were answered or not.
+ *
+ * What must stay true: a latency counts from the instant at which its request was due, so a server that is slow cannot hide it by slowing the
+ * driver; what could not even be sent is counted. One request at a time on a connection; more connections are opened as they are needed.
+ */
+import type { Socket } from "bun"
+
+const CONNECTIONS_MAX = 1_000
+const TICK_MS = 1
+/** Nobody waits longer: what is due for so long and was not sent is given up. */
+const UNSENT_MS_MAX = 3_000
+const HEAD_END = "\r\n\r\n"
+
+/** One answer: when it was due, how long it took, its status. */
+export interface Sample { readonly at_ms: number; readonly latency_ms: number; readonly status: number; readonly is_give: boolean }
+export interface Asked { readonly bytes: Buffer; readonly is_give: boolean; readonly heard?: (status: number, body: string) => void }
+
+interface Connection { socket: Socket | undefined; due_ms: number; asked: Asked | undefined; text: string }
+
+/** Offer so many requests a second for so long. */
+export const offer = async (url: string, rate: number, seconds: number, next: () => Asked): Promise<{ samples: Sample[]; unsent: number }> => {
+  const { hostname, port } = new URL(url)
+  const samples: Sample[] = []
+  const idle: Connection[] = []
+  const waiting: { asked: Asked; due_ms: number }[] = []
+  let opened = 0, unsent = 0, busy = 0
+  const began_ms = performance.now()
+
+  const send = (connection: Connection, asked: Asked, due_ms: number): void => {
+    connection.asked = asked
+    connection.due_ms = due_ms
+    connection.text = ""
+    busy += 1
+    connection.socket!.write(asked.bytes)
+  }
+  const free = (connection: Connection): void => {
+    busy -= 1
+    connection.asked = undefined
+    const first = waiting.shift()
+    if (first) send(connection, first.asked, first.due_ms)
+    else idle.push(connection)
+  }
+  const hear = (connection: Connection, bytes: Buffer): void => {
+    const { asked } = connection
+    if (!asked) return
+    connection.text += bytes.toString("latin1")
+    const end = connection.text.indexOf(HEAD_END)
+    if (end < 0) return
+    const length = Number(/content-length: (\d+)/i.exec(connection.text)?.[1] ?? 0)
+    if (connection.text.length < end + HEAD_END.length + length) return
+    const now_ms = performance.now(), status = Number(connection.text.slice(9, 12))
+    samples.push({ at_ms: connection.due_ms - began_ms, latency_ms: now_ms - connection.due_ms, status, is_give: asked.is_give })
+    asked.heard?.(status, connection.text.slice(end + HEAD_END.length))
+    free(connection)
+  }
+  const open = async (asked: Asked, due_ms: number): Promise<void> => {
+    opened += 1
+    const connection: Connection = { socket: undefined, due_ms, asked: undefined, text: "" }
+    const lost = (): void => {
+      opened -= 1
+      if (!connection.asked) { idle.splice(idle.indexOf(connection), idle.includes(connection) ? 1 : 0); return }
+      samples.push({ at_ms: connection.due_ms - began_ms, latency_ms: performance.now() - connection.due_ms, status: 0, is_give: connection.asked.is_give })
+      busy -= 1
+    }
+    connection.socket = await Bun.connect({ hostname, port: Number(port), socket: { data: (_, bytes) => hear(connection, bytes), close: lost } })
+    connection.socket.setNoDelay(true)
+    send(connection, asked, due_ms)
+  }
+
+  let due = 0
+  const total = Math.floor(rate * seconds)
+  while (due < total) {
+    const now_ms = performance.now()
+    for (const want = Math.min(total, Math.floor(((now_ms - began_ms) / 1_000) * rate)); due < want; due += 1) {
+      const due_ms = began_ms + (due / rate) * 1_000, asked = next()
+      const connection = idle.pop()
+      if (connection) send(connection, asked, due_ms)
+      else if (opened < CONNECTIONS_MAX) void open(asked, due_ms).catch(() => { opened -= 1; unsent += 1 })
+      else waiting.push({ asked, due_ms })
+    }
+    while (waiting[0] && now_ms - waiting[0].due_ms > UNSENT_MS_MAX) { waiting.shift(); unsent += 1 }
+    await Bun.sleep(TICK_MS)
+  }
+  const until_ms = performance.now() + UNSENT_MS_MAX
+  while (busy > 0 && performance.now() < until_ms) await Bun.sleep(TICK_MS)
+  unsent += waiting.length + busy
+  for (const connection of idle) connection.socket!.end()
+  return { samples, unsent }
+}
