@@ -13,7 +13,7 @@ import { KINDS } from "../engine/pricing/kinds/index.ts"
 import { policyOf, PROFILES, type Policy } from "../engine/pricing/policy.ts"
 import { price } from "../engine/pricing/price.ts"
 import { REASONS, RULE_NAMES } from "../engine/pricing/types.ts"
-import { differences, ELSEWHERE, EXAMPLES, overHttp, SOURCES, type Example } from "../test/pricing/examples.ts"
+import { differences, ELSEWHERE, EXAMPLES, needsNoBudget, SOURCES, type Example } from "../test/pricing/examples.ts"
 import { NOON } from "../test/pricing/shop.ts"
 import { KIND_WORDS } from "./kinds.ts"
 import { PRICING_WORDS } from "./pricing.ts"
@@ -152,7 +152,7 @@ const examplesPage = (): string => {
 ${MADE}
 
 What other systems document or test with exact numbers, each under the policy of the system it comes from, in minor units.
-${holding} of ${EXAMPLES.length} rows hold; ${EXAMPLES.filter(overHttp).length} of them are also asked over HTTP as drafts, and of the browser's bundle (the others need budgets of
+${holding} of ${EXAMPLES.length} rows hold. All of them are also asked over HTTP as drafts, and ${EXAMPLES.filter(needsNoBudget).length} of the browser's bundle (the others need budgets of
 their own). The table is [test/pricing/examples.ts](../../test/pricing/examples.ts).
 
 ${table(["row", "source", "what", "profile", "expected", ""], EXAMPLES.map((example, i) => [example.id, example.source, example.says, profileName(example), outcomeOf(example), verdicts[i]!]))}

@@ -1,7 +1,8 @@
 // What a refund gives back, counted in units of the lines that were bought.
 //
-// A line's discount lies evenly on its units, the first ones carry what is left over; a refund takes units from the
-// last to the first. What must stay true: any split of a return into refunds, in any order, adds up to the discount,
+// A line's discount lies evenly on its units, the first ones carry what is left over, also where several coupons made it:
+// what one coupon leaves over goes on where the one before it has ended, so no unit carries more than it cost. A refund
+// takes units from the last to the first. What must stay true: any split of a return into refunds, in any order, adds up to the discount,
 // because each refund is the difference of two sums over the units that are kept.
 
 /** A bought line as the redemption holds it: how much of it has gone back and what each applied coupon took off it. */
@@ -66,11 +67,11 @@ export function takeBack(lines: readonly RefundLine[], ask: RefundAsk, shipping:
     if (want.quantity > kept) return { outcome: "refund_exceeds", line_id: line.line_id, left: kept }
     now[i]!.refunded += want.quantity
     refund_minor += (line.unit_price_minor ?? 0) * want.quantity
+    const stays = onFirstUnits(left, kept, kept - want.quantity)
     left.forEach((discount, coupon) => {
-      const stays = onFirstUnits(discount, kept, kept - want.quantity)
-      taken[coupon]! += discount - stays
-      refund_minor -= discount - stays
-      left[coupon] = stays
+      taken[coupon]! += discount - stays[coupon]!
+      refund_minor -= discount - stays[coupon]!
+      left[coupon] = stays[coupon]!
     })
   }
 
@@ -87,12 +88,20 @@ export function takeBack(lines: readonly RefundLine[], ask: RefundAsk, shipping:
 }
 
 /** What of a line's discounts lies on the units that are kept. */
-const leftOn = (line: RefundLine): readonly number[] =>
-  line.left ?? line.discounts.map((discount) => onFirstUnits(discount, line.quantity, line.quantity - line.refunded))
+const leftOn = (line: RefundLine): readonly number[] => line.left ?? onFirstUnits(line.discounts, line.quantity, line.quantity - line.refunded)
 
-/** What of a discount lies on the first units of so many. */
-function onFirstUnits(discount_minor: number, quantity: number, units: number): number {
-  if (quantity === 0) return 0
-  const each = Math.floor(discount_minor / quantity)
-  return each * units + Math.min(units, discount_minor - each * quantity)
+/** What of each coupon's discount lies on the first units of so many. */
+function onFirstUnits(discounts: readonly number[], quantity: number, units: number): number[] {
+  let next = 0
+  return discounts.map((discount_minor) => {
+    if (quantity === 0) return 0
+    const each = Math.floor(discount_minor / quantity)
+    const over = discount_minor - each * quantity
+    // One more for each of the units from `next` on, around the end and on from the first.
+    const until = next + over
+    const ahead = Math.max(0, Math.min(until, units) - next)
+    const around = Math.max(0, Math.min(until - quantity, units))
+    next = until % quantity
+    return each * units + ahead + around
+  })
 }

@@ -1,8 +1,9 @@
 // Any campaign that pricing knows, for the property tests: each kind adds what its terms can be.
 
 import fc from "fast-check"
-import { termsFaults } from "../../engine/pricing/compile.ts"
-import type { CampaignBody } from "../../engine/pricing/types.ts"
+import { compileTerms, kindOf } from "../../engine/pricing/compile.ts"
+import type { CampaignBody, HeldCoupon, Order, Setting } from "../../engine/pricing/types.ts"
+import { NOON } from "./shop.ts"
 
 const units = fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined })
 const pick = fc.constantFrom(undefined, "cheapest", "dearest")
@@ -100,5 +101,63 @@ export const arbitraryBody: fc.Arbitrary<Omit<CampaignBody, "campaign_id">> = fc
   .map(({ promise, ...fields }) => {
     const body = { ...promise, ...(clean(fields) as object) }
     // Some kinds know no other target than the items.
-    return termsFaults(body).some(({ field }) => field === "target") ? { ...body, target: undefined } : body
+    return kindOf(body.kind)!.items_only ? { ...body, target: undefined } : body
   })
+
+// --- orders, coupons that stand to each other by every rule, and settings
+
+const line = fc.record({
+  unit_price_minor: fc.oneof(fc.integer({ min: 0, max: 12 }), fc.integer({ min: 0, max: 4000 })),
+  quantity: fc.integer({ min: 1, max: 4 }),
+  category: fc.constantFrom("x", "y"),
+  floor_minor: fc.constantFrom(undefined, undefined, undefined, 3, 800),
+  list_price_minor: fc.constantFrom(undefined, undefined, 5000),
+})
+/** Any small order: cents and tens of it, floors, lines on sale, shipping, instalments. */
+export const arbitraryOrder: fc.Arbitrary<Order> = fc
+  .record({ lines: fc.array(line, { minLength: 1, maxLength: 4 }), shipping_minor: fc.constantFrom(0, 0, 7, 900), instalments: fc.constantFrom(undefined, 3) })
+  .map(({ lines, shipping_minor, instalments }): Order => ({
+    currency: "EUR", shipping_minor, instalments,
+    lines: lines.map((one, i) => ({ line_id: `l${i}`, sku: `s${i + 1}`, ...one, list_price_minor: one.list_price_minor && Math.max(one.list_price_minor, one.unit_price_minor) })),
+  }))
+
+const stacking = fc.record({
+  level: fc.constantFrom("line", "shop", "payment"),
+  priority: fc.integer({ min: 0, max: 2 }),
+  group: fc.constantFrom(undefined, undefined, "g", "h"),
+  group_max: fc.constantFrom(undefined, 1, 2, 3),
+  with_groups: fc.constantFrom(undefined, undefined, undefined, undefined, ["g"], ["g", "h"]),
+  per_order: fc.constantFrom(undefined, 2),
+  exclusive: fc.integer({ min: 0, max: 24 }).map((one) => one === 0),
+})
+const coupon = fc.record({
+  body: arbitraryBody,
+  stacking,
+  campaign: fc.integer({ min: 0, max: 9 }),
+  ends: fc.integer({ min: 1, max: 2 }),
+  threshold_minor: fc.constantFrom(undefined, undefined, undefined, undefined, 500, 2500, 6000),
+  threshold_of: fc.constantFrom(undefined, "order"),
+  only_undiscounted: fc.constantFrom(undefined, undefined, undefined, true),
+  budget: fc.constantFrom(undefined, undefined, undefined, "b1", "b2"),
+})
+
+/** Up to so many coupons of any kinds and rules. */
+export const arbitraryCoupons = (most: number): fc.Arbitrary<HeldCoupon[]> => fc.array(coupon, { minLength: 1, maxLength: most }).map((made): HeldCoupon[] =>
+  made.map(({ body, stacking: rules, campaign, ends, budget, ...fields }, i) => ({
+    coupon_id: `c${i}`,
+    ends_at_ms: NOON + ends,
+    terms: compileTerms({ ...body, ...clean(fields), stacking: clean(rules) as object, campaign_id: `campaign${campaign}`, funding: budget ? [{ budget_id: budget, share_bp: 10_000 }] : [] }),
+  })))
+/** Any policy, with money enough or short. */
+export const arbitrarySetting: fc.Arbitrary<Setting> = fc.record({
+  profile: fc.constantFrom<Setting["profile"]>(undefined, undefined, "sylius", "saleor", "solidus", "shopify", "commercetools", { rounding: "down", budget_short: "partial" }, { kind_order: "percent_first", threshold_sees: "original" }),
+  funds: fc.constantFrom(undefined, undefined, undefined, new Map([["b1", 300], ["b2", 2000]])),
+})
+
+/** Holds a property, and says of the first order that breaks it what is wrong and how to see it again; terms are too long to print. */
+export function holdsForAll<Made>(property: fc.IProperty<Made>, parameters: fc.Parameters<Made>): void {
+  const { failed, errorInstance, counterexamplePath, seed, counterexample } = fc.check(property, parameters)
+  if (!failed) return
+  const [asked] = (counterexample ?? []) as unknown[]
+  throw new Error(`${String(errorInstance)}\nseed ${seed}, path ${counterexamplePath}, order ${JSON.stringify(asked)}`)
+}

@@ -55,7 +55,7 @@ export type Example = {
   readonly drafts: readonly Draft[]
   /** A named list of all drafts in their order, unless the best is asked for. */
   readonly wish?: "best"
-  /** What the budgets have, for the rows about money that runs short; these run in process only. */
+  /** What the budgets have, for the rows about money that runs short. */
   readonly funds?: Readonly<Record<string, number>>
   readonly expect: Expected
 }
@@ -309,5 +309,5 @@ export function differences({ order, expect }: Example, quote: Pick<Quote, "appl
   return wrong
 }
 
-/** Rows that any installation can be asked: no budgets set up by hand. */
-export const overHttp = ({ funds }: Example): boolean => funds === undefined
+/** Rows that need nothing but the order and the campaigns: no budgets set up by hand. */
+export const needsNoBudget = ({ funds }: Example): boolean => funds === undefined

@@ -536,10 +536,18 @@ export const cancel = (world: World, redemption_id: string): Expected => {
 
 export type RefundLines = "all" | readonly { readonly line_id: string; readonly quantity: number }[]
 
-/** What lies on the first units of a line: its discount evenly, the first units carry what is left over. */
-const onFirst = (discount: number, quantity: number, units: number): number => {
-  const each = Math.floor(discount / quantity)
-  return each * units + Math.min(units, discount - each * quantity)
+/**
+ * What of each coupon's discount lies on the first units of a line: evenly, the leftovers dealt out unit by unit, each coupon going on where
+ * the one before it ended.
+ */
+const onFirst = (discounts: readonly number[], quantity: number, units: number): number[] => {
+  let turn = 0
+  return discounts.map((discount) => {
+    const each = Math.floor(discount / quantity)
+    let lies = each * units
+    for (let over = discount - each * quantity; over > 0; over--, turn = (turn + 1) % quantity) if (turn < units) lies += 1
+    return lies
+  })
 }
 
 export const refund = (world: World, redemption_id: string, refund_id: string, lines: RefundLines): Expected => {
@@ -555,12 +563,14 @@ export const refund = (world: World, redemption_id: string, refund_id: string, l
     const line = redemption.lines.find((each) => each.line_id === line_id)
     if (!line || quantity > line.quantity - line.refunded) return { ...no(409, "refund_exceeds"), judge: (body) => (body.line_id === line_id || JSON.stringify(body).includes(JSON.stringify(line_id)) ? undefined : "the line is not named") }
   }
-  const back = redemption.parts.map((part) => asked.reduce((sum, { line_id, quantity }) => {
+  const back = redemption.parts.map(() => 0)
+  for (const { line_id, quantity } of asked) {
     const { quantity: bought, refunded } = redemption.lines.find((each) => each.line_id === line_id)!
-    const discount = part.lines.find((each) => each.line_id === line_id)?.discount_minor ?? 0
+    const discounts = redemption.parts.map((part) => part.lines.find((each) => each.line_id === line_id)?.discount_minor ?? 0)
     const kept = bought - refunded
-    return sum + onFirst(discount, bought, kept) - onFirst(discount, bought, kept - quantity)
-  }, 0))
+    const [before, after] = [onFirst(discounts, bought, kept), onFirst(discounts, bought, kept - quantity)]
+    back.forEach((_, place) => { back[place]! += before[place]! - after[place]! })
+  }
   const isFull = redemption.lines.every(({ line_id, quantity, refunded }) => refunded + (asked.find((each) => each.line_id === line_id)?.quantity ?? 0) === quantity)
   const after = isFull ? "refunded" : "partly_refunded"
   return {
