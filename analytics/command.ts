@@ -5,6 +5,7 @@
  * What must stay true: the last line on standard output is JSON; how far it is goes to standard error.
  */
 import { constants, setPriority } from "node:os"
+import { forget } from "./forget.ts"
 import { JOBS } from "./jobs/index.ts"
 import { importCommand } from "./import_command.ts"
 import { jobCommand, type Out } from "./job_command.ts"
@@ -15,6 +16,19 @@ import { openTables } from "./tables.ts"
 
 const STOP_S_MAX = 2
 
+/** `npm run forget -- USER`. */
+const forgetCommand = async (words: readonly string[], house: House, out: Out): Promise<number> => {
+  const [user, ...more] = words
+  if (user === undefined || more.length > 0) {
+    out.say("npm run forget -- USER")
+    return 1
+  }
+  const forgotten = await forget(house, user)
+  if (forgotten.redemptions_left > 0) out.say(`${forgotten.redemptions_left} redemptions are open or younger than two days and still name this user: run it again then.`)
+  out.say(JSON.stringify(forgotten))
+  return 0
+}
+
 const run = async (settings: Settings, out: Out, signal: AbortSignal): Promise<number> => {
   const [command = "", ...words] = settings.words ?? []
   const { database_url, lake_dir, time_zone, memory_mb, threads, api, cwd = "." } = settings
@@ -23,6 +37,7 @@ const run = async (settings: Settings, out: Out, signal: AbortSignal): Promise<n
     const house: House = { sql, lake: openLake(lake_dir), time_zone, memory_mb, threads, api, signal, progress: out.progress }
     if (command === "job") return await jobCommand({ words, house, settings, signal }, JOBS, out)
     if (command === "import") return await importCommand(words, cwd, house, out)
+    if (command === "forget") return await forgetCommand(words, house, out)
     throw new Error(`there is no command ${command}`)
   } finally {
     await sql.end({ timeout: STOP_S_MAX })

@@ -11,7 +11,7 @@ import { jobsKey } from "./operate/keys.ts"
 import { migrate, openPostgres, postgresReady, SchemaNewer, type Sql } from "./store/postgres.ts"
 import { rememberedServers, StartFault, startPrivate } from "./store/private.ts"
 
-const COMMANDS = ["job", "import"]
+const COMMANDS = ["job", "import", "forget"]
 const FILE = "analytics/command.ts"
 /** How long a server that may be there is waited for. */
 const SERVER_WAIT_MS = 2_000
