@@ -12,7 +12,10 @@ if (redis.call("HGET", wallet, "r" .. redemption) or "") ~= mark_then then retur
 
 local kept = cmsgpack.pack(body, unpack(head))
 local record = unpack_redemption(kept)
-local fields = { "r" .. redemption, settled_mark(record, hour) }
+local mark, order_mark = settled_mark(record, hour), "o" .. record.order
+local fields = { "r" .. redemption, mark }
+-- An order that was confirmed says so again, unless another redemption of it has come since.
+if string.sub(mark, 1, 1) == "c" and redis.call("HEXISTS", wallet, order_mark) == 0 then fields[3], fields[4] = order_mark, redemption end
 for _, pair in ipairs(coupons) do
   local field, values = unpack(pair)
   if redis.call("HEXISTS", wallet, field) == 0 then

@@ -385,13 +385,14 @@ const compareUser = (out: Collected, stored: StoredUser, seen: SeenUser, campaig
     out.compare("redemption", row.redemption_id, "body", body, row.body)
     if (row.state === OPEN) out.compare("deadline", dueKey(cell), `r${row.redemption_id}`, record.due, head.expires_ms)
   }
-  const standing = new Map(stored.redemptions.filter((row) => redemptionMark(row.state, 0)[0] !== "x").map((row) => [redemptionFrom(row).order, row.redemption_id.slice(USER_HASH_CHARS)]))
+  const standing = Map.groupBy(stored.redemptions.filter((row) => redemptionMark(row.state, 0)[0] !== "x"), (row) => redemptionFrom(row).order)
   // An order's mark names the redemption that stands, or where none does any that came to nothing, or nothing at all: one that was
-  // loaded back is remembered longer than the order's last.
+  // loaded back is remembered longer than the order's last. Two stand where the order was forgotten and came again.
   for (const [order, names] of orders) {
     const found = seen.wallet.get(`o${order}`)?.toString()
-    const right = standing.get(order)
-    out.compare("order", key, `o${order}`, found, right ?? (found === undefined || names.includes(found) ? found : names[0]))
+    const stand = standing.get(order)?.map((row) => row.redemption_id.slice(USER_HASH_CHARS))
+    const isRight = stand ? stand.includes(found ?? "") : found === undefined || names.includes(found)
+    out.compare("order", key, `o${order}`, found, isRight ? found : (stand ?? names)[0])
   }
   for (const field of seen.wallet.keys()) if (!expected.has(field)) out.note("wallet", key, field, "there", undefined)
   if (seen.wallet.size > 0 && seen.due === null) out.note("deadline", dueKey(cell), `u${user_hash}`, undefined, "there")

@@ -2,6 +2,8 @@ import { expect, test } from "bun:test"
 import { dueKey, hourOf, quotaKey, settledKey } from "../../lua/keys.ts"
 import { unpack } from "../../lua/records.ts"
 import { HOURS_MAX, judgeWallet, newCellSweep, sweepOnce, type SweepParts } from "../../engine/journal/sweeper.ts"
+import { run } from "../../engine/store/redis.ts"
+import { load } from "../../lua/load.ts"
 import { quietLog } from "../../engine/log.ts"
 import { AGE_MS, AT_ISSUE, DAY_MS, newWorld, NOON, REMEMBER_MS, type World } from "./world.ts"
 
@@ -72,6 +74,35 @@ test("evicted: what is over, flushed and aged leaves, its marks stay, and the ch
   }
   expect(await world.redis.exists(world.keysOf("cyd").keys.wallet)).toBe(0)
   expect(await world.redis.zscore(dueKey(0), `u${world.keysOf("cyd").user}`)).toBeNull()
+  expect(await world.differences()).toEqual([])
+})
+
+test("loaded: what was forgotten and is asked for again is what the check expects", async () => {
+  const world = await newWorld()
+  const sweep = sweeperOf(world)
+  await world.shop()
+  await world.issue("ann")
+  await world.reserve("ann", "order 1")
+  await world.confirm("ann", "order 1")
+  await world.flush()
+  for (const span_ms of [5 * DAY_MS + AGE_MS + HOUR_MS, HOUR_MS, REMEMBER_MS + 30 * DAY_MS, HOUR_MS, HOUR_MS]) {
+    world.later(span_ms)
+    await sweep()
+    await world.flush()
+    await sweep()
+  }
+  const { user, keys: { quota, due, wallet, settled } } = world.keysOf("ann")
+  expect(await world.redis.exists(wallet)).toBe(0)
+  const [row] = await world.sql<{ redemption_id: string; head: unknown; body: string }[]>`select redemption_id, head, body from redemptions`
+  const [cursor] = await world.sql<{ epoch: number; n: number }[]>`select epoch, n from cells`
+  const reply = await run(world.redis, load, {
+    keys: { quota, due, wallet, settled },
+    args: {
+      now_ms: world.now(), user, redemption: row!.redemption_id.slice(user.length), hour: String(hourOf(world.now())), mark_then: "", cursor_epoch: cursor!.epoch, cursor_n: cursor!.n,
+      head: (typeof row!.head === "string" ? JSON.parse(row!.head) : row!.head) as unknown[], body: row!.body, coupons: [], age_ms: AGE_MS,
+    },
+  })
+  expect(reply).toEqual({ outcome: "loaded" })
   expect(await world.differences()).toEqual([])
 })
 

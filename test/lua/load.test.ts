@@ -2,7 +2,7 @@
 
 import { expect } from "bun:test"
 import type { RedemptionRecord } from "../../lua/records.ts"
-import { AGE_MS, type Cell, deadline, HOUR_MS, inShop, LIMIT_MINOR, NOON, refused, walletField } from "./cell.ts"
+import { AGE_MS, type Cell, deadline, HOUR_MS, inShop, LIMIT_MINOR, NOON, redemptionOf, refused, walletField } from "./cell.ts"
 
 const HOUR = NOON / HOUR_MS
 
@@ -60,11 +60,27 @@ inShop("loaded: a coupon that is still there is newer than the one that was read
   await cell.putCoupon(ledger.coupons[walletField.coupon()]!)
 })
 
-inShop("loaded: also where its mark was forgotten", async (cell) => {
-  const ledger = await aged(cell)
-  await cell.redis.hdel(cell.keysFor("ann").wallet, walletField.redemption())
+inShop("loaded: also where its marks were forgotten, and its order says again that it is confirmed", async (cell) => {
+  const ledger = await aged(cell), { wallet } = cell.keysFor("ann"), order_mark = `o${ledger.head.order}`
+  await cell.redis.hdel(wallet, walletField.redemption(), order_mark)
   expect(await cell.load({ ...ledger, mark_then: "" })).toEqual({ outcome: "loaded" })
   expect(await cell.redemption()).toMatchObject({ state: "confirmed" })
+  expect(await cell.redis.hget(wallet, order_mark)).toBe(redemptionOf())
+})
+
+inShop("loaded: an order that came again keeps its newer redemption, and one that came to nothing claims none", async (cell) => {
+  const ledger = await aged(cell), { wallet } = cell.keysFor("ann"), order_mark = `o${ledger.head.order}`
+  await cell.redis.hdel(wallet, walletField.redemption())
+  await cell.redis.hset(wallet, order_mark, "newer")
+  await cell.load({ ...ledger, mark_then: "" })
+  expect(await cell.redis.hget(wallet, order_mark)).toBe("newer")
+  await cell.redis.hset(wallet, order_mark, redemptionOf())
+
+  await cell.redis.hdel(wallet, walletField.redemption(), order_mark)
+  await cell.load({ ...ledger, head: { ...ledger.head, state: 3 }, mark_then: "" })
+  expect(await cell.redis.hexists(wallet, order_mark)).toBe(0)
+  await cell.redis.hdel(wallet, walletField.redemption())
+  await cell.load({ ...ledger, mark_then: "" })
 })
 
 inShop("loaded: a wallet that had left for good gets a deadline, so that it leaves again", async (cell) => {
