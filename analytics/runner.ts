@@ -78,10 +78,12 @@ export const newRunId = (): string => randomBytes(RUN_ID_BYTES).toString("hex")
 export const runRow = async (sql: Sql, run_id: string): Promise<RunRow | undefined> =>
   (await sql<RunRow[]>`select run_id, job, period, set_name, state, is_dry, is_first, options, reason, detail, revision, identity, outputs, answer, rules, report, requested_by from runs where run_id = ${run_id}`)[0]
 
+const uriOf = (lake: Lake, output: Pick<LakeFile, "path">): string => `file://${lake.place(output)}`
+
 /** What is told of a run, in the words of the contract. */
 export const endedOf = (lake: Lake, row: RunRow, state: Ended["state"]): Ended => ({
   run_id: row.run_id, job: row.job, period: row.period, revision: row.revision, state,
-  outputs: (row.outputs ?? []).map((output) => ({ name: output.name, uri: `file://${lake.place(output)}`, rows: output.rows, sha256: output.sha256 })),
+  outputs: (row.outputs ?? []).map((output) => ({ name: output.name, uri: uriOf(lake, output), rows: output.rows, sha256: output.sha256 })),
   ...(row.reason === null ? {} : { reason: row.reason }), ...(row.detail === null ? {} : { detail: row.detail }), ...(row.report === null ? {} : { report: row.report }),
 })
 
@@ -297,7 +299,7 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
     // Only who still holds the lease may say that the run is ready.
     const told = await sql`
       update runs set state = ${hold === undefined ? "ready" : "held"}, reason = ${hold ?? null}, revision = ${revision}, finished_ms = ${sql.unsafe(NOW)},
-        outputs = ${canonical(outputs)}::text::json, checks = ${canonical(ran.checks)}::text::json, answer = ${canonical(ran.answer)}::text::json, report = ${ran.report},
+        outputs = ${canonical(outputs.map((output) => ({ ...output, uri: uriOf(lake, output) })))}::text::json, checks = ${canonical(ran.checks)}::text::json, answer = ${canonical(ran.answer)}::text::json, report = ${ran.report},
         diff = ${diff === null ? null : canonical(diff)}::text::json
       where run_id = ${run_id} and exists (
         select 1 from run_periods where job = ${job.name} and period = ${ask.period} and set_name = ${ask.set} and lease_owner = ${lease.owner}) returning 1`

@@ -5,15 +5,16 @@
  * later. `say` is the sentence that a reader of a log understands without this table. The compiler refuses a missing line.
  */
 
-export interface Answer { readonly status: 200 | 201 | 400 | 401 | 403 | 404 | 409 | 413 | 422 | 429 | 500 | 503; readonly retry: boolean; readonly say: string }
+export interface Answer { readonly status: 200 | 201 | 202 | 400 | 401 | 403 | 404 | 409 | 413 | 422 | 429 | 500 | 503; readonly retry: boolean; readonly say: string }
 
-const yes = (status: 200 | 201, say: string): Answer => ({ status, retry: false, say })
+const yes = (status: 200 | 201 | 202, say: string): Answer => ({ status, retry: false, say })
 const no = (status: Answer["status"], say: string): Answer => ({ status, retry: false, say })
 const later = (status: Answer["status"], say: string): Answer => ({ status, retry: true, say })
 
 export const ANSWERS = {
   // what was asked for has happened
   created: yes(201, "Made."),
+  accepted: yes(202, "Asked for; it is carried out later."),
   found: yes(200, "Here it is."),
   changed: yes(200, "Changed."),
   issued: yes(201, "The coupon is the user's."),
@@ -44,6 +45,14 @@ export const ANSWERS = {
   budget_in_use: later(409, "The cut would go below what is held and spent."),
   budget_closed: no(409, "The budget's month is closed."),
   limit_too_large: no(409, "The limit would be larger than 2^53-1."),
+
+  // runs of jobs
+  run_unknown: no(404, "There is no such run, or none is published."),
+  run_not_publishable: no(409, "The run cannot be published: it is a dry one, has failed, or has not ended."),
+  run_not_published: no(409, "The run is not the one that is published."),
+  run_without_earlier: no(409, "No run was published before this one."),
+  period_closed: no(409, "The period is closed: what comes later belongs to the next."),
+  period_open: later(409, "The period has not ended in every cell yet."),
 
   // coupons
   campaign_not_live: later(409, "The campaign is not live."),

@@ -19,6 +19,7 @@ import type { IssueAsk, ListCouponsAsk, RevokeAsk } from "./contract/coupons.ts"
 import type { ListEventsAsk } from "./contract/events.ts"
 import type { ListReportsAsk, ReportAsk } from "./contract/reports.ts"
 import type { CheckoutDiscountsAsk } from "./contract/ucp.ts"
+import type { CloseReconciliationAsk, CreateRunAsk, DiffRunAsk, ListRunsAsk, ReconciliationAsk, ReconciliationKeysAsk, RunAsk } from "./contract/insights.ts"
 import type { CreateKeyAsk, RevokeKeyAsk } from "./contract/keys.ts"
 
 /** One use case. */
@@ -112,6 +113,26 @@ export interface Uses {
     readonly list: Use<UserBadgesAsk>
     /** changed */
     readonly claim: Use<ClaimBadgeAsk>
+  }
+  readonly insights: {
+    /** accepted */
+    readonly create_run: Use<CreateRunAsk>
+    /** found */
+    readonly get_run: Use<RunAsk>
+    /** found, with {items, next} */
+    readonly list_runs: Use<ListRunsAsk>
+    /** changed */
+    readonly publish_run: Use<RunAsk>
+    /** changed */
+    readonly rollback_run: Use<RunAsk>
+    /** found */
+    readonly diff_run: Use<DiffRunAsk>
+    /** found */
+    readonly reconciliation: Use<ReconciliationAsk>
+    /** found, with {keys, next} */
+    readonly reconciliation_keys: Use<ReconciliationKeysAsk>
+    /** changed */
+    readonly close_reconciliation: Use<CloseReconciliationAsk>
   }
   readonly keys: {
     /** created */

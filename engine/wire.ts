@@ -22,6 +22,8 @@ import { issueWith } from "./coupons/issue.ts"
 import { listCouponsWith } from "./coupons/list.ts"
 import { revokeWith } from "./coupons/revoke.ts"
 import { openGenerations } from "./levels/generations.ts"
+import { closeReconciliationWith, getReconciliationWith, listReconciliationKeysWith } from "./insights/reconciliation.ts"
+import { createRunWith, diffRunWith, getRunWith, listRunsWith, publishRunWith, rollbackRunWith } from "./insights/runs.ts"
 import { activateBadgeWith, getBadgeWith, putBadgeWith } from "./operate/badges.ts"
 import { addToBudgetWith, closeBudgetWith, getBudgetWith, listBudgetEntriesWith, putBudgetWith } from "./operate/budgets.ts"
 import { activateCampaignWith, getCampaignWith, pauseCampaignWith, putCampaignWith, stopCampaignWith } from "./operate/campaigns.ts"
@@ -116,6 +118,11 @@ export const usesOf = (parts: Parts): Uses => ({
   reports: { list: listReportsWith(parts), get: getReportWith(parts) },
   badges: {
     put: putBadgeWith(parts), activate: activateBadgeWith(parts), get: getBadgeWith(parts), list: listUserBadgesWith(parts), claim: claimBadgeWith(parts),
+  },
+  insights: {
+    create_run: createRunWith(parts), get_run: getRunWith(parts), list_runs: listRunsWith(parts), publish_run: publishRunWith(parts), rollback_run: rollbackRunWith(parts),
+    diff_run: diffRunWith(parts), reconciliation: getReconciliationWith(parts), reconciliation_keys: listReconciliationKeysWith(parts),
+    close_reconciliation: closeReconciliationWith(parts),
   },
   keys: { create: createKeyWith(parts), revoke: revokeKeyWith(parts) },
 })

@@ -39,6 +39,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "engine/levels": { says: "the badge levels of users: into Redis, and read", may: [...GROUND, "engine/badges"] },
   "engine/operate": { says: "what operators do", may: [...GROUND, "engine/badges", "engine/contract", "engine/journal", "engine/pricing", "engine/quota"] },
   "engine/coupons": { says: "issue, revoke, list, claim", may: [...GROUND, "engine/contract", "engine/levels", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
+  "engine/insights": { says: "what jobs came to: runs and the month's books", may: [...GROUND, "engine/contract"] },
   "engine/codes": { says: "codes: made, imported, claimed, revoked", may: [...GROUND, "engine/contract", "engine/coupons", "engine/journal", "engine/operate", "engine/tickets"] },
   "engine/checkout": { says: "quote, reserve, confirm, cancel, extend, refund, find", may: [...GROUND, "engine/codes", "engine/contract", "engine/levels", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
   "engine/http": { says: "HTTP; is handed the use cases and imports none", may: ["engine/answers.ts", "engine/contract", "engine/log.ts", "engine/loop.ts", "engine/store"] },

@@ -2,6 +2,8 @@
 import type { Job } from "../job.ts"
 import { badge_compensation } from "./badge_compensation.ts"
 import { badges } from "./badges.ts"
+import { extract } from "./extract.ts"
+import { reconciliation } from "./reconciliation.ts"
 import { reports } from "./reports.ts"
 
-export const JOBS: readonly Job[] = [badges, badge_compensation, reports]
+export const JOBS: readonly Job[] = [extract, badges, badge_compensation, reconciliation, reports]

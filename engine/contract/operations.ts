@@ -10,6 +10,9 @@ import {
 import { claimCode, generateCodes, importCodes, listCodes, putPublicCode, revokeCodes } from "./codes.ts"
 import { issueCoupon, issueCoupons, listCoupons, revokeCoupon } from "./coupons.ts"
 import { listEvents } from "./events.ts"
+import {
+  closeReconciliation, createRun, diffRun, getReconciliation, getRun, listReconciliationKeys, listRuns, publishRun, rollbackRun,
+} from "./insights.ts"
 import { createKey, revokeKey } from "./keys.ts"
 import { checkoutDiscounts } from "./ucp.ts"
 import type { Operation } from "./operation.ts"
@@ -25,5 +28,6 @@ export const OPERATIONS: readonly Operation[] = [
   listEvents,
   putBadge, activateBadge, getBadge, listUserBadges, claimBadge,
   listReports, getReport,
+  createRun, listRuns, getRun, publishRun, rollbackRun, diffRun, getReconciliation, listReconciliationKeys, closeReconciliation,
   createKey, revokeKey,
 ]

@@ -17,6 +17,7 @@ import { routeCodes } from "./routes/codes.ts"
 import { routeCoupons } from "./routes/coupons.ts"
 import { routeEvents } from "./routes/events.ts"
 import { type Readiness, routeHouse } from "./routes/house.ts"
+import { routeInsights } from "./routes/insights.ts"
 import { routeKeys } from "./routes/keys.ts"
 import { routeReports } from "./routes/reports.ts"
 import type { Http, HttpConfig } from "./serve.ts"
@@ -45,6 +46,7 @@ export const createApp = ({ uses, ready, ...http }: AppParts): Hono => {
   routeEvents(app, parts, uses)
   routeBadges(app, parts, uses)
   routeReports(app, parts, uses)
+  routeInsights(app, parts, uses)
   routeKeys(app, parts, uses)
   routeHouse(app, { ready, metrics: http.metrics, document, page: docsPage(openapi()) })
 

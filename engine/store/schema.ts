@@ -467,3 +467,23 @@ export const reports = pgTable("reports", {
   sentence: text().notNull(),
   html: text().notNull(),
 }, (table) => [primaryKey({ columns: [table.run_id, table.job] })])
+
+/** The keys of a reconciliation, as its run found them; a missing coupon or budget is "". */
+export const reconciliationKeys = pgTable("reconciliation_keys", {
+  run_id: idText().notNull(),
+  order_id: idText().notNull(),
+  coupon_id: idText().notNull(),
+  budget_id: idText().notNull(),
+  class: text().notNull(),
+  side: text(),
+  budget_minor: whole().notNull(),
+  redeemed_minor: whole().notNull(),
+  ordered_minor: whole().notNull(),
+  break_minor: whole().notNull(),
+  carried_minor: whole().notNull(),
+  age_days: integer().notNull(),
+  party: text(),
+}, (table) => [
+  primaryKey({ columns: [table.run_id, table.order_id, table.coupon_id, table.budget_id] }),
+  index("reconciliation_keys_class").on(table.run_id, table.class, table.order_id, table.coupon_id, table.budget_id),
+])

@@ -44,6 +44,10 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
     events: { list: use("list_events") },
     badges: { put: use("put_badge"), activate: use("activate_badge"), get: use("get_badge"), list: use("list_user_badges"), claim: use("claim_badge") },
     reports: { list: use("list_reports"), get: use("get_report") },
+    insights: {
+      create_run: use("create_run"), get_run: use("get_run"), list_runs: use("list_runs"), publish_run: use("publish_run"), rollback_run: use("rollback_run"), diff_run: use("diff_run"),
+      reconciliation: use("get_reconciliation"), reconciliation_keys: use("list_reconciliation_keys"), close_reconciliation: use("close_reconciliation"),
+    },
     keys: { create: use("create_key"), revoke: use("revoke_key") },
   }
   const metrics = makeMetrics()

@@ -1,0 +1,157 @@
+// Our own books, from a real engine's journal to the published month: what was spent, what was redeemed, what an order feed says of it, and
+// the month's close.
+
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { EVENTS, extractEvents } from "../../analytics/extract.ts"
+import { importCommand } from "../../analytics/import_command.ts"
+import { extract } from "../../analytics/jobs/extract.ts"
+import { reconciliation } from "../../analytics/jobs/reconciliation.ts"
+import { openDuck } from "../../analytics/duck.ts"
+import { openLake } from "../../analytics/lake.ts"
+import type { JobParts } from "../../analytics/job.ts"
+import { type House, runJob } from "../../analytics/runner.ts"
+import { openTables } from "../../analytics/tables.ts"
+import { scratchFolder } from "../support/scratch.ts"
+import { NOON, openShop, type Shop } from "../support/shop.ts"
+import { until } from "../support/run_engine.ts"
+import { stack } from "../support/stack.ts"
+
+const JUNE = { period: "2026-06", set: "", is_dry: false, is_first: false, options: {} } as const
+const HOUR_MS = 3_600_000
+const JULY = Date.UTC(2026, 6, 1)
+
+let shop: Shop
+let house: House
+beforeAll(async () => {
+  shop = await openShop({ own: true })
+  const url = new URL((await stack()).databaseUrl)
+  url.pathname = `/${shop.parts.postgres.sql.options.database}`
+  house = { sql: openTables(url.href), lake: openLake(scratchFolder()), time_zone: "UTC", memory_mb: 512, threads: 2, api: undefined, signal: new AbortController().signal, progress: () => {} }
+})
+afterAll(() => house.sql.end({ timeout: 1 }))
+
+const good = async (method: string, path: string, body?: unknown, now_ms?: number) => {
+  const answer = await shop.call(method, path, body, now_ms === undefined ? {} : { now_ms })
+  if (answer.status >= 300) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`)
+  return answer.body
+}
+/** All that was decided is in Postgres: a list waits for that. */
+const flushed = async () => { await good("GET", "/v1/budgets/own-2026-06/entries") }
+
+const line = (line_id: string, merchant_id: string, unit_price_minor: number, quantity = 1) => ({ line_id, sku: `sku-${line_id}`, merchant_id, unit_price_minor, quantity })
+
+test("the month: ledger, redemptions and order feed by key, to the cent, with refunds, two payers and two merchants", async () => {
+  for (const [budget_id, party] of [["own-2026-06", "retail"], ["brand-2026-06", "acme"]] as const) {
+    await good("PUT", `/v1/budgets/${budget_id}`, { line: "retail", month: "2026-06", currency: "CNY", limit_minor: 100_000, party })
+  }
+  await good("POST", "/v1/budgets/own-2026-06/additions", { addition_id: "more", amount_minor: 5_000 })
+  await good("PUT", "/v1/campaigns/june", {
+    line: "retail", name: "June", currency: "CNY", kind: "amount_off", terms: { amount_minor: 1_001 }, threshold_minor: 1, starts_at: new Date(NOON - HOUR_MS).toISOString(), ends_at: "2026-07-20T00:00:00Z",
+    stock: 1_000, per_user: 10, hold_at: "reserve", funding: [{ budget_id: "own-{month}", share_bp: 5_000 }, { budget_id: "brand-{month}", share_bp: 5_000 }], on_refund: "keep",
+  })
+  await good("POST", "/v1/campaigns/june/activate", {})
+  const buy = async (order_id: string, lines: object[]) => {
+    const { coupon_id } = await good("POST", "/v1/coupons", { request_id: order_id, campaign_id: "june", user_id: "ann" })
+    const { redemption_id } = await good("POST", "/v1/redemptions", { order_id, user_id: "ann", order: { currency: "CNY", channel: "app", lines }, coupons: [coupon_id] })
+    return { coupon_id: coupon_id as string, redemption_id: redemption_id as string }
+  }
+  const kept = await buy("kept", [line("1", "m1", 3_000), line("2", "m2", 7_000)])
+  await good("POST", `/v1/redemptions/${kept.redemption_id}/confirm`)
+  const back = await buy("back", [line("1", "m1", 4_000), line("2", "m2", 6_000)])
+  await good("POST", `/v1/redemptions/${back.redemption_id}/confirm`)
+  await good("POST", `/v1/redemptions/${back.redemption_id}/refunds`, { refund_id: "r1", lines: [{ line_id: "2", quantity: 1 }] })
+  const gone = await buy("gone", [line("1", "m1", 4_000)])
+  await good("POST", `/v1/redemptions/${gone.redemption_id}/cancel`, {})
+  const held = await buy("held", [line("1", "m1", 4_000)])
+  await flushed()
+
+  // The shop's own feed: order `kept` as it was, `back` without its refund, and a discount that nobody gave.
+  const feed = join(scratchFolder(), "orders.csv")
+  const share = (order_id: string, coupon_id: string, budget_id: string, discount: number) => `${order_id},${budget_id},ann,2026-06-15T12:00:00Z,placed,CNY,s,1,9000,${coupon_id},${budget_id},${discount}`
+  writeFileSync(feed, ["order_id,line_id,user_id,at,state,currency,sku,quantity,unit_price_minor,coupon_id,budget_id,discount_minor",
+    share("kept", kept.coupon_id, "own-2026-06", 501), share("kept", kept.coupon_id, "brand-2026-06", 500),
+    share("back", back.coupon_id, "own-2026-06", 501), share("back", back.coupon_id, "brand-2026-06", 500), share("stray", "c9", "own-2026-06", 77)].join("\n"))
+  expect(await importCommand(["orders", feed], "/", house, { say: () => {}, progress: () => {} })).toBe(0)
+
+  const ended = await runJob(house, reconciliation, JUNE)
+  expect([ended.state, ended.detail]).toEqual(["published", undefined])
+  const books = await good("GET", "/v1/reconciliation/2026-06")
+  const { keys } = await good("GET", "/v1/reconciliation/2026-06/keys")
+  const told = Object.fromEntries(keys.map((key: any) => [`${key.order_id} ${key.budget_id}`, [key.side ? `${key.class} ${key.side}` : key.class, key.budget_minor, key.redeemed_minor, key.ordered_minor, key.party]]))
+  const refunded = await good("GET", `/v1/redemptions/${back.redemption_id}`)
+  expect(refunded.state).toBe("partly_refunded")
+  const [own, brand] = [told["back own-2026-06"]![1] as number, told["back brand-2026-06"]![1] as number]
+  expect(told).toEqual({
+    "kept own-2026-06": ["matched", 501, 501, 501, "retail"], "kept brand-2026-06": ["matched", 500, 500, 500, "acme"],
+    "back own-2026-06": ["amount_mismatch order", own, own, 501, "retail"], "back brand-2026-06": ["amount_mismatch order", brand, brand, 500, "acme"],
+    "stray own-2026-06": ["orphan_order_discount", 0, 0, 77, "retail"],
+  })
+  expect(books.totals).toEqual({ budget_minor: 1_001 + own + brand, redeemed_minor: 1_001 + own + brand, ordered_minor: 2_079, breaks: 3, break_minor: 77 + 1_001 - own - brand, carried_minor: 0 })
+  const sum = (dimension: string) => Object.fromEntries(books.allocation.filter((each: any) => each.dimension === dimension).map((each: any) => [each.key, each.amount_minor]))
+  expect(sum("campaign")).toEqual({ june: books.totals.redeemed_minor })
+  expect(sum("channel")).toEqual({ app: books.totals.redeemed_minor })
+  expect(sum("line")).toEqual({ retail: books.totals.redeemed_minor })
+  expect(sum("budget")).toEqual({ "own-2026-06": 501 + own, "brand-2026-06": 500 + brand })
+  expect(Object.values(sum("merchant")).reduce((a: any, b: any) => a + b)).toBe(books.totals.redeemed_minor)
+  expect(Object.keys(sum("merchant"))).toEqual(["m1", "m2"])
+
+  for (const control of books.controls) {
+    const budget = await good("GET", `/v1/budgets/${control.budget_id}`)
+    expect(control.closing_minor).toBe(budget.available_minor)
+    expect(control).toMatchObject({ opening_minor: 0, added_minor: budget.limit_minor, transferred_minor: 0 })
+    expect(control.opening_minor + control.added_minor + control.transferred_minor - control.held_minor - control.spent_minor + control.released_minor).toBe(control.closing_minor)
+  }
+  expect(books.controls.map((each: any) => each.budget_id)).toEqual(["brand-2026-06", "own-2026-06"])
+  await good("POST", `/v1/redemptions/${held.redemption_id}/cancel`, {})
+})
+
+test("the extraction: what Postgres counted is what Parquet holds; a repeat takes nothing twice; what comes later is a range of its own", async () => {
+  await flushed()
+  const duck = await openDuck({ memory_mb: 256, threads: 2, temp_dir: house.lake.temp() })
+  const parts = { ...house, duck } as unknown as JobParts
+  try {
+    await extractEvents(parts)
+    const counted = async () => {
+      const files = house.lake.parts(EVENTS).flatMap((part) => part.files).map((file) => `'${house.lake.place(file)}'`)
+      return duck.one<{ rows: number; different: number; n: number }>(`select count(*) as rows, count(distinct (cell, epoch, n)) as different, sum(n)::bigint as n from read_parquet([${files.join(", ")}])`)
+    }
+    const inPostgres = async () => (await house.sql<{ rows: number; n: number }[]>`select count(*) as rows, sum(n)::bigint as n from events`)[0]!
+    const first = await counted(), ranges = house.lake.parts(EVENTS).length
+    expect(first).toEqual({ ...await inPostgres(), different: first.rows })
+    await extractEvents(parts)
+    expect(house.lake.parts(EVENTS).length).toBe(ranges)
+    await good("POST", "/v1/budgets/own-2026-06/additions", { addition_id: "late", amount_minor: 1 })
+    await flushed()
+    await extractEvents(parts)
+    expect(house.lake.parts(EVENTS).length).toBe(ranges + 1)
+    const second = await counted()
+    expect(second).toEqual({ ...await inPostgres(), different: second.rows })
+    // Every event as it stands in Postgres, payloads and moves by the letter.
+    const theirs = await house.sql<Record<string, unknown>[]>`select cell, epoch, n, act, at_ms, user_no, moves::text as moves, payload::text as payload, ref from events order by cell, epoch, n`
+    const ours = await duck.all(`select cell, epoch, n, act, at_ms, user_no, moves, payload, ref from read_parquet([${house.lake.parts(EVENTS).flatMap((part) => part.files).map((file) => `'${house.lake.place(file)}'`).join(", ")}]) order by cell, epoch, n`)
+    expect(ours).toEqual(theirs.map((row) => ({ ...row })) as typeof ours)
+  } finally {
+    duck.close()
+  }
+  const day = await runJob(house, extract, { ...JUNE, period: "2026-06-15" })
+  expect(day).toMatchObject({ state: "published", outputs: [{ name: "acts" }] })
+  expect((await runJob(house, extract, { ...JUNE, period: "2026-06-15" })).state).toBe("already_published")
+})
+
+test("period_open, then closed: a month is locked once it is over everywhere, and nothing is published over it", async () => {
+  expect((await shop.call("POST", "/v1/reconciliation/2026-06/close", {})).body.code).toBe("period_open")
+  await good("PUT", "/v1/budgets/own-2026-07", { line: "retail", month: "2026-07", currency: "CNY", limit_minor: 0 }, JULY + HOUR_MS)
+  await until("the tick of July is in Postgres", async () => (await house.sql`select 1 from events where act = 'tick' and at_ms >= ${JULY}`).length > 0)
+  await flushed()
+  const over = await runJob(house, reconciliation, JUNE)
+  expect([over.state, over.revision]).toEqual(["published", 2])
+  expect(await good("POST", "/v1/reconciliation/2026-06/close", {})).toMatchObject({ period: "2026-06", run_id: over.run_id })
+  expect((await good("GET", "/v1/reconciliation/2026-06")).closed).toBe(true)
+  const late = join(scratchFolder(), "late.csv")
+  writeFileSync(late, "order_id,line_id,user_id,at,state,currency,sku,quantity,unit_price_minor,coupon_id,budget_id,discount_minor\nlate,1,bob,2026-06-20T00:00:00Z,placed,CNY,s,1,9000,c1,own-2026-06,9\n")
+  expect(await importCommand(["orders", late], "/", house, { say: () => {}, progress: () => {} })).toBe(0)
+  expect(await runJob(house, reconciliation, JUNE)).toMatchObject({ state: "failed", reason: "period_closed" })
+  expect((await good("GET", "/v1/reconciliation/2026-06")).run_id).toBe(over.run_id)
+})
