@@ -161,7 +161,12 @@ describe("over HTTP", () => {
     expect((await shop.call("GET", `/v1/runs/${again}`)).body).toMatchObject({ state: "already_published", same_as: body.run_id, outputs: run.outputs })
     expect((await shop.call("POST", "/v1/runs", { job: "nothing", period: "2026-10" })).body).toMatchObject({ code: "request_invalid", field: "job" })
   })
-  test("run_not_published, run_without_earlier: rollback points back at the earlier run, and publish forward again", async () => {
+  test("run_without_earlier: the first run has none to go back to", async () => {
+    const { ended } = await reconcile([["order", "o", 1]])
+    expect((await shop.call("POST", `/v1/runs/${ended.run_id}/rollback`, {})).body.code).toBe("run_without_earlier")
+    expect((await shop.call("GET", `/v1/runs/${ended.run_id}`)).body.state).toBe("published")
+  })
+  test("run_not_published: rollback points back at the earlier run, and publish forward again", async () => {
     const first = await reconcile([["order", "o", 1]])
     await bring("books", booksOf([["order", "o", 1], ["order", "p", 2]]).replace(/,e(?=[0-9])/g, ",f"), first.set)
     const second = await runJob(house, reconciliation, { ...october, set: first.set })
