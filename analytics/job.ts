@@ -115,6 +115,9 @@ export interface Finished extends JobParts {
   readonly rules: unknown
 }
 
+/** Due is what one of these jobs has published, whatever the period, and again whenever it publishes anew. */
+export interface Follows { readonly follows: readonly string[] }
+
 export interface Job {
   /** As it is called everywhere: `npm run job -- <name>`. */
   readonly name: string
@@ -126,12 +129,7 @@ export interface Job {
    * Which closed periods the schedule sees to, the latest first: those from `since_ms` on that have ended everywhere. Nothing: only on demand.
    * What has been published with the inputs of today is not run again.
    */
-  readonly schedule?: {
-    readonly kind: PeriodKind
-    readonly periods_max: number
-    /** Due is only what one of these has published, and again whenever it publishes anew. */
-    readonly follows?: readonly string[]
-  }
+  readonly schedule?: { readonly kind: PeriodKind; readonly periods_max: number } | Follows
   /** Whether the schedule has anything to see to; yes where this is left out. */
   readonly isWanted?: (sql: Sql) => Promise<boolean>
   readonly prepare?: (parts: JobParts) => Promise<void>

@@ -9,7 +9,7 @@
 import { join } from "node:path"
 import { Cron } from "croner"
 import type { Sql } from "postgres"
-import type { Job } from "./job.ts"
+import type { Follows, Job } from "./job.ts"
 import { JOBS } from "./jobs/index.ts"
 import { readSettings, type Settings } from "./settings.ts"
 import { closedPeriods, NOW, openTables } from "./tables.ts"
@@ -19,6 +19,8 @@ const CLOSED_CRON = "*/5 * * * *"
 const REQUESTED_CRON = "* * * * * *"
 /** A run that must end has this long to notice. */
 const STOP_S_MAX = 2
+/** So many periods of a job that follows others are begun before it is asked again what is due. */
+const FOLLOWED_MAX = 100
 /** A closed period whose run has failed is tried again after this long. */
 const FAILED_WAIT_MS = 3_600_000
 /** What was requested or is owed and could not be carried out is tried again after this long. */
@@ -40,23 +42,23 @@ export const requestedRuns = async (sql: Sql, waiting: readonly string[] = []): 
   return rows.map(({ run_id }) => ["job", "run", run_id])
 }
 
-/** Of these periods, those that one of the followed jobs has published since the job itself has come to an end with them. */
-const followedPeriods = async (sql: Sql, job: string, follows: readonly string[], periods: readonly string[]): Promise<string[]> => {
-  const rows = await sql<{ period: string }[]>`
-    select p.period from run_periods p join runs r on r.run_id = p.run_id
-    where p.job = any(${[...follows]}) and p.set_name = '' and p.period = any(${[...periods]})
-      and r.published_ms > coalesce((select max(o.finished_ms) from runs o where o.job = ${job} and o.period = p.period and o.set_name = '' and not o.is_dry), 0)
-    group by p.period order by p.period`
-  return rows.map(({ period }) => period)
+/** The periods and sets that one of the followed jobs has published since the job itself has come to an end with them. */
+const followedPeriods = async (sql: Sql, job: string, { follows }: Follows): Promise<Due[]> => {
+  const rows = await sql<{ period: string; set_name: string }[]>`
+    select p.period, p.set_name from run_periods p join runs r on r.run_id = p.run_id
+    where p.job = any(${[...follows]})
+      and r.published_ms > coalesce((select max(o.finished_ms) from runs o where o.job = ${job} and o.period = p.period and o.set_name = p.set_name and not o.is_dry), 0)
+    group by p.period, p.set_name order by p.period, p.set_name limit ${FOLLOWED_MAX}`
+  return rows.map(({ period, set_name }) => ["job", job, "--period", period, ...(set_name === "" ? [] : ["--set", set_name])])
 }
 
 /** The closed periods of a job that have no published run, the earliest first: months run in their order. */
 export const unpublishedPeriods = async (sql: Sql, job: Job, zone: string): Promise<Due[]> => {
   if (!job.schedule || job.isWanted && !await job.isWanted(sql)) return []
-  const { kind, periods_max, follows } = job.schedule
+  if ("follows" in job.schedule) return followedPeriods(sql, job.name, job.schedule)
+  const { kind, periods_max } = job.schedule
   const closed = (await closedPeriods(sql, kind, zone, periods_max)).toReversed()
   if (closed.length === 0) return []
-  if (follows) return (await followedPeriods(sql, job.name, follows, closed)).map((period) => ["job", job.name, "--period", period])
   const rows = await sql<{ period: string }[]>`
     select period from run_periods where job = ${job.name} and set_name = '' and period = any(${closed}) and run_id is not null
     union select period from runs where job = ${job.name} and set_name = '' and period = any(${closed}) and not is_dry

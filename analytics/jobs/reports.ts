@@ -6,16 +6,14 @@
  */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { quoted } from "../duck.ts"
+import { named, quoted } from "../duck.ts"
 import type { Input, Job, JobParts } from "../job.ts"
-import { periodBefore } from "../periods.ts"
 import { REPORTS } from "../reports/index.ts"
 import { indexHtml, pageHtml } from "../reports/page.ts"
 import type { Told, ToldRun } from "../reports/report.ts"
 
 const REPORTS_FOLDER = join(import.meta.dir, "..", "reports")
 const TIMEOUT_S = 1_800
-const MONTHS_MAX = 2
 
 interface ReportRules { readonly runs: Readonly<Record<string, { readonly run: ToldRun; readonly before: ToldRun | null }>>; readonly costs: Told["costs"] }
 
@@ -37,17 +35,17 @@ const costsOf = async ({ sql }: JobParts): Promise<Record<string, number>> => {
 export const reports: Job = {
   name: "reports",
   period: "month or day",
-  sources: [import.meta.path, ...["badges", "charts", "page", "report"].map((name) => join(REPORTS_FOLDER, `${name}.ts`))],
+  sources: [import.meta.path, ...["badges", "charts", "page", "reconciliation", "report", "risk"].map((name) => join(REPORTS_FOLDER, `${name}.ts`))],
   timeout_s: TIMEOUT_S,
-  schedule: { kind: "month", periods_max: MONTHS_MAX, follows: REPORTS.map(({ job }) => job) },
+  schedule: { follows: REPORTS.map(({ job }) => job) },
 
   inputs: async (parts) => {
     const runs: Record<string, { run: ToldRun; before: ToldRun | null }> = {}
     const inputs: Record<string, Input> = {}
-    for (const { job, reads } of REPORTS) {
+    for (const { job, before: periodOf, reads } of REPORTS) {
       const run = await toldRun(parts, job, parts.period.period)
       if (!run) continue
-      const before = await toldRun(parts, job, periodBefore(parts.period.period))
+      const before = await toldRun(parts, job, periodOf(parts.period.period))
       runs[job] = { run, before: before ?? null }
       for (const [name, input] of Object.entries(reads(run, before))) inputs[`${job}_${name}`] = input
     }
@@ -56,14 +54,14 @@ export const reports: Job = {
       : { inputs, rules, missing: { reason: "nothing_published", detail: `No job has published ${parts.period.period} yet.` } }
   },
 
-  run: async ({ duck, rules, period, time_zone, write }) => {
+  run: async ({ duck, rules, period, set, time_zone, write }) => {
     const { runs, costs } = rules as ReportRules
     const pages: { job: string; title: string; sentence: string; html: string }[] = []
     for (const { job, reads, page } of REPORTS) {
       const told = runs[job]
       if (!told) continue
-      for (const name of Object.keys(reads(told.run, told.before ?? undefined))) await duck.run(`create or replace view ${name} as select * from ${job}_${name}`)
-      const made = await page(duck, { run: told.run, before: told.before ?? undefined, time_zone, costs })
+      for (const name of Object.keys(reads(told.run, told.before ?? undefined))) await duck.run(`create or replace view ${named(name)} as select * from ${named(`${job}_${name}`)}`)
+      const made = await page(duck, { run: told.run, before: told.before ?? undefined, time_zone, set, costs })
       pages.push({ job, title: made.title, sentence: made.sentence, html: pageHtml(made) })
     }
     await duck.table("pages", { job: "varchar", title: "varchar", sentence: "varchar", html: "varchar" }, pages)

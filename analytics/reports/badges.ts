@@ -8,18 +8,16 @@ import { type CompiledBadge, type CompiledCondition, compileRules, type RuledBad
 import { isBadge, isField, type Level, type When } from "../../engine/badges/rules.ts"
 import type { Duck } from "../duck.ts"
 import type { BadgesAnswer } from "../jobs/badges.ts"
+import { periodBefore } from "../periods.ts"
 import { amountOf, curveChart, type Flow, flowChart, grouped, type Moved } from "./charts.ts"
 import type { Section } from "./page.ts"
-import { changeOf, type Report, type Told, type ToldRun } from "./report.ts"
+import { changeOf, filesOf, type Report, type Told } from "./report.ts"
 
 /** Curves of one badge: its levels' first thresholds. */
 const CURVES_MAX = 4
 /** A threshold is moved in so many steps to either side, each a twentieth of it. */
 const STEPS = 10
 const NONE = "none"
-
-const isOf = (output: string) => ({ name }: { readonly name: string }): boolean => name === output || name.startsWith(`${output}_`)
-const filesOf = (run: ToldRun, output: string) => run.outputs.filter(isOf(output))
 
 /** Whether a level holds, as SQL over the bits of what is met, with one condition taken as met or not. */
 const holds = (when: When, conditions: readonly CompiledCondition[], met: string, moved: CompiledCondition, as: boolean): string => {
@@ -76,6 +74,7 @@ const held = (answer: BadgesAnswer): number => answer.badges.reduce((sum, { leve
 
 export const badgesReport: Report = {
   job: "badges",
+  before: periodBefore,
   reads: (run) => ({
     events: { files: filesOf(run, "events"), columns: { user_id: "VARCHAR" } },
     explanations: { files: filesOf(run, "explanations"), columns: { user_id: "VARCHAR" } },

@@ -15,7 +15,7 @@ th,td{padding:.25rem .8rem .25rem 0;border-bottom:1px solid #ddd;text-align:left
 /** A cell of a table: text, a number as it is to be read, or a link. */
 export type Cell = string | { readonly number: string } | { readonly text: string; readonly href: string }
 export interface Table { readonly columns: readonly string[]; readonly rows: readonly (readonly Cell[])[] }
-export interface Section { readonly title: string; readonly says?: string; readonly chart?: Chart; readonly caption?: string; readonly table?: Table }
+export interface Section { /** Where a link to it leads. */ readonly id?: string; readonly title: string; readonly says?: string; readonly chart?: Chart; readonly caption?: string; readonly table?: Table }
 export interface Page { readonly title: string; readonly sentence: string; readonly facts: readonly string[]; readonly sections: readonly Section[] }
 
 const cell = (value: Cell): string =>
@@ -29,7 +29,7 @@ const table = ({ columns, rows }: Table): string => {
 ${rows.map((row) => `<tr>${row.map(cell).join("")}</tr>`).join("\n")}</tbody></table>`
 }
 
-const section = ({ title, says, chart, caption, table: rows }: Section): string => `<section><h2>${escaped(title)}</h2>
+const section = ({ id, title, says, chart, caption, table: rows }: Section): string => `<section${id === undefined ? "" : ` id="${escaped(id)}"`}><h2>${escaped(title)}</h2>
 ${says === undefined ? "" : `<p>${escaped(says)}</p>`}
 ${chart === undefined ? "" : `<figure>${chart.svg}${caption === undefined ? "" : `<figcaption>${escaped(caption)}</figcaption>`}</figure>`}
 ${rows === undefined ? "" : table(rows)}</section>`

@@ -24,21 +24,31 @@ export interface Told {
   /** Of the period before, where it is published. */
   readonly before: ToldRun | undefined
   readonly time_zone: string
+  readonly set: string
   readonly costs: Readonly<Record<string, number>>
 }
 
 export interface Report {
   readonly job: string
+  /** The period that this one is compared with. */
+  readonly before: (period: string) => string
   /** The outputs that the page is made of, as views: `<output>`, and `before_<output>`. */
   readonly reads: (run: ToldRun, before: ToldRun | undefined) => Readonly<Record<string, Input>>
   readonly page: (duck: Duck, told: Told) => Promise<Page>
 }
 
-/** A share as a change in words, against what was. */
+/** The columns of a view without files. */
+export const KEYED: Input["columns"] = { key: "VARCHAR" }
+
+/** A run's outputs of this name, also where it was written in shards. */
+export const filesOf = (run: ToldRun | undefined, output: string): readonly Output[] =>
+  run?.outputs.filter(({ name }) => name === output || name.startsWith(`${output}_`)) ?? []
+
+/** How a number has changed against what it was, in words. */
 export const changeOf = (now: number, before: number | undefined): string => {
-  if (before === undefined) return "there is no period before to compare"
-  if (before === now) return "as many as in the period before"
-  if (before === 0) return "none in the period before"
+  if (before === undefined) return "and there is nothing before to compare with"
+  if (before === now) return "as much as the period before"
+  if (before === 0) return "after none the period before"
   const tenths = Math.round((Math.abs(now - before) * 1_000) / before)
-  return `${Math.floor(tenths / 10)}.${tenths % 10} % ${now > before ? "more" : "less"} than in the period before`
+  return `${Math.floor(tenths / 10)}.${tenths % 10} % ${now > before ? "more" : "less"} than the period before`
 }

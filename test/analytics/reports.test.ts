@@ -8,9 +8,12 @@ import { badges } from "../../analytics/jobs/badges.ts"
 import { reports } from "../../analytics/jobs/reports.ts"
 import { amountOf, barsChart, curveChart, flowChart, waterfallChart } from "../../analytics/reports/charts.ts"
 import { pageHtml } from "../../analytics/reports/page.ts"
-import { changeOf } from "../../analytics/reports/report.ts"
+import { reconciliationReport } from "../../analytics/reports/reconciliation.ts"
+import { changeOf, type ToldRun } from "../../analytics/reports/report.ts"
+import { monthBefore, riskReport } from "../../analytics/reports/risk.ts"
 import { publishedRun, runJob } from "../../analytics/runner.ts"
 import { unpublishedPeriods } from "../../analytics/scheduler.ts"
+import { scratchFolder } from "../support/scratch.ts"
 import { openHouse, october, type TestHouse } from "./house.ts"
 import { putRules, putScores, wealth } from "./scores.ts"
 
@@ -108,6 +111,56 @@ describe("a month's badges", () => {
     expect(await unpublishedPeriods(at.sql, reports, "UTC")).toEqual(due)
     expect(await runJob(at, reports, month("2026-10"))).toMatchObject({ state: "published", revision: 2 })
   })
+})
+
+/** A database with the outputs of a run as tables. */
+const withTables = async <T>(tables: Readonly<Record<string, readonly Record<string, string | number | null>[]>>, columns: Readonly<Record<string, Readonly<Record<string, string>>>>, work: (duck: Awaited<ReturnType<typeof openDuck>>) => Promise<T>): Promise<T> => {
+  const duck = await openDuck({ memory_mb: 256, threads: 1, temp_dir: scratchFolder() })
+  try {
+    for (const [name, rows] of Object.entries(tables)) await duck.table(name, columns[name]!, rows)
+    return await work(duck)
+  } finally {
+    duck.close()
+  }
+}
+const told = (answer: unknown): ToldRun => ({ period: "2026-10", revision: 1, answer, rules: null, report: "It ran.", outputs: [] })
+
+test("the page of a month's books: its steps lead from the budgets to the orders, and each class to its keys", async () => {
+  const text = "varchar", whole = "bigint"
+  const key = (order_id: string, name: string, b: number, r: number, o: number, break_minor: number, carried_minor = 0) =>
+    ({ order_id, coupon_id: "c", budget_id: "b", class: name, side: null, budget_minor: b, redeemed_minor: r, ordered_minor: o, break_minor, carried_minor, age_days: 3, party: "retail" })
+  const keys = [key("o1", "matched", 100, 100, 100, 0), key("o2", "missing_in_orders", 250, 250, 0, 250), key("o3", "orphan_order_discount", 0, 0, 70, 70), key("o4", "timing", 40, 40, 0, 0, 40)]
+  const answer = { totals: { budget_minor: 390, redeemed_minor: 390, ordered_minor: 170, breaks: 2, break_minor: 320, carried_minor: 40 },
+    controls: [{ budget_id: "b", opening_minor: 1_000, added_minor: 0, transferred_minor: 0, held_minor: 0, spent_minor: 390, released_minor: 0, closing_minor: 610 }] }
+  const page = await withTables({ keys, allocation: [{ dimension: "merchant", key: "m1", amount_minor: 390 }] }, {
+    keys: { order_id: text, coupon_id: text, budget_id: text, class: text, side: text, budget_minor: whole, redeemed_minor: whole, ordered_minor: whole, break_minor: whole, carried_minor: whole, age_days: whole, party: text },
+    allocation: { dimension: text, key: text, amount_minor: whole },
+  }, (duck) => reconciliationReport.page(duck, { run: told(answer), before: told({ totals: { ...answer.totals, break_minor: 160 } }), time_zone: "UTC", set: "", costs: {} }))
+  expect(page.sentence).toBe("2 keys of 2026-10 do not agree, by 3.20, 100.0 % more than the period before.")
+  expect(page.sections[0]!.chart!.alt).toBe("budgets 3.90; missing_in_orders −2.50; orphan_order_discount 0.70; timing −0.40; orders 1.70.")
+  const html = pageHtml(page)
+  for (const name of ["missing_in_orders", "orphan_order_discount", "timing"]) {
+    expect(html).toContain(`<a href="#class-${name}">`)
+    expect(html).toContain(`<section id="class-${name}">`)
+  }
+  expect(html).toContain("<td>o2</td>")
+  expect(html).not.toContain("<td>o1</td>")
+  expect(html).toContain('<td class="number">6.10</td>')
+})
+
+test("the page of a day's risk: what stands out, and the largest with their shadow of a month before", async () => {
+  const row = (dimension: string, key: string, amount_minor: number, z_amount_e4: number | null) => ({ dimension, key, amount_minor, count: 3, users: 2, refund_rate_bp: 125, velocity_max: 2, depth_bp: 1_000, z_amount_e4 })
+  const columns = { dimension: "varchar", key: "varchar", amount_minor: "bigint", count: "bigint", users: "bigint", refund_rate_bp: "bigint", velocity_max: "bigint", depth_bp: "bigint", z_amount_e4: "bigint" }
+  const page = await withTables({
+    now: [row("sku", "s1", 900, 51_234), row("sku", "s2", 100, null), row("campaign", "k", 1_000, -20_000)], then: [row("sku", "s1", 300, null), row("campaign", "k", 500, null)],
+    concentration: [{ dimension: "sku", share_top1_bp: 9_000, share_top10_bp: 10_000, hhi_bp: 8_200 }],
+  }, { now: columns, then: columns, concentration: { dimension: "varchar", share_top1_bp: "bigint", share_top10_bp: "bigint", hhi_bp: "bigint" } },
+  (duck) => riskReport.page(duck, { run: { ...told({}), period: "2026-10-31" }, before: told({}), time_zone: "UTC", set: "", costs: {} }))
+  expect(page.sentence).toBe("10.00 were redeemed on 2026-10-31, 100.0 % more than a month before.")
+  expect(page.sections[0]!.table!.rows.map(([dimension, key]) => [dimension, key])).toEqual([["sku", "s1"], ["campaign", "k"]])
+  expect(pageHtml(page)).toContain("5.1234")
+  expect(page.sections.find(({ title }) => title === "By sku")!.chart!.alt).toBe("Redeemed amount by sku: s1 9.00 (a month before 3.00); s2 1.00 (a month before 0.00).")
+  expect(["2026-10-31", "2026-03-31", "2024-03-30", "2026-01-15", "2026-05"].map(monthBefore)).toEqual(["2026-09-30", "2026-02-28", "2024-02-29", "2025-12-15", "2026-04"])
 })
 
 describe("charts", () => {
