@@ -34,7 +34,7 @@ export const reconciliationReport: Report = {
   page: async (duck, { run, before, time_zone, set }) => {
     const { totals, controls } = run.answer as Answer
     const steps = await duck.all<Step>(`select class, count(*) as keys, coalesce(sum(ordered_minor - budget_minor), 0)::bigint as step_minor,
-      coalesce(sum(break_minor), 0)::bigint as break_minor, coalesce(sum(carried_minor), 0)::bigint as carried_minor from keys group by class order by class`)
+      coalesce(sum(break_minor), 0)::bigint as break_minor, coalesce(sum(carried_minor), 0)::bigint as carried_minor from keys group by 1 order by 1`)
     const open = steps.filter((step) => !AGREEING.includes(step.class))
     const sections: Section[] = [{
       title: "From budgets to orders", says: "Each step is what its keys say in orders less what they say in budgets; the steps are the whole difference. Totals that agree prove nothing: look at the keys.",
