@@ -51,11 +51,11 @@ export const stopAll = async (): Promise<void> => { await Promise.all([...runnin
 interface Memory { redis_port: number; redis_password: string; postgres_port: number; postgres_password: string }
 
 /** Start a program of this repository and wait until it listens. */
-export const startStack = async (name: string, program: string): Promise<Stack> => {
+export const startStack = async (name: string, program: string, cells = 1): Promise<Stack> => {
   const folder = temporaryFolder()
   const dataDir = join(folder, "data")
   const key = `bench-${randomBytes(12).toString("hex")}`
-  const env = { PATH: process.env["PATH"] ?? "", HOME: folder, PORT: "0", SCRIP_DATA_DIR: dataDir, SCRIP_BOOTSTRAP_KEY: key }
+  const env = { PATH: process.env["PATH"] ?? "", HOME: folder, PORT: "0", SCRIP_DATA_DIR: dataDir, SCRIP_BOOTSTRAP_KEY: key, SCRIP_CELLS: String(cells) }
   const log = join(folder, "log")
   const child = Bun.spawn([process.execPath, join(ROOT, program)], { cwd: ROOT, env, stdin: "ignore", stdout: Bun.file(log), stderr: Bun.file(`${log}.err`) })
   const identity = identityOf(child.pid)
@@ -82,10 +82,13 @@ export const startStack = async (name: string, program: string): Promise<Stack> 
   const redis_pid = pidIn("redis.pid"), postgres_pid = pidIn("postgres.pid")
 
   const lag = async (): Promise<number> => {
-    const info = await redis.xinfo("STREAM", journalKey(0)).catch(() => []) as unknown[]
-    const tail = String(info[info.indexOf("last-generated-id") + 1] ?? "0-0")
-    const [cursor] = await sql<{ n: string; epoch: number }[]>`select n, epoch from cells where cell = 0`
-    return Number(tail.split("-")[1]) - Number(cursor?.n ?? 0)
+    const cursors = await sql<{ cell: number; n: string }[]>`select cell, n from cells`
+    const behind = await Promise.all(Array.from({ length: cells }, async (_, cell) => {
+      const info = await redis.xinfo("STREAM", journalKey(cell)).catch(() => []) as unknown[]
+      const tail = String(info[info.indexOf("last-generated-id") + 1] ?? "0-0")
+      return Number(tail.split("-")[1]) - Number(cursors.find((each) => each.cell === cell)?.n ?? 0)
+    }))
+    return behind.reduce((sum, entries) => sum + entries, 0)
   }
   const stack: Stack = {
     name, url, key, folder, redis, sql, pid: child.pid, env,

@@ -1,6 +1,7 @@
 -- Lend a cell more of a quota from its bank: what is wanted, and while there is plenty as much as the cell has lately used in
 -- LENT_FOR_MS, but no more than an equal part of what is free. Near the end that is exactly what is wanted; `least` is what the smallest
--- of those who wait can use. Who asks before anybody waits (`is_early`) gets nothing that is less than that part.
+-- of those who wait can use. Who asks before anybody waits (`is_early`) gets nothing that is less than that part,
+-- nor of a budget that is over.
 --
 -- A bank that was restored grants nothing until every cell has told it what it was granted. A cut that is under way comes first.
 
@@ -17,7 +18,8 @@ local lease = lease_of(bank, cell)
 local lasted_ms, lent = math.max(book.at_ms - (lease[4] or 0), 0), lease[5] or 0
 local more = floor(lent * math.min(GROWTH_MAX, LENT_FOR_MS / math.max(lasted_ms, 1)))
 more = math.min(math.max(more, ACTS_MIN * least), floor(free / (SHARES_PER_CELL * cells)))
-if is_early == 1 and more < least then return { NOT_ENOUGH, free, 0 } end
+local is_over = record and record.closes_ms and record.closes_ms <= book.at_ms
+if is_early == 1 and (is_over or more < least) then return { NOT_ENOUGH, free, 0 } end
 more = math.min(math.max(more, want), free)
 if lease[2] + more > WHOLE_MAX then error("a lease has been granted all that a number can say") end
 

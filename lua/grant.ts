@@ -6,7 +6,7 @@ export const SHARES_PER_CELL = 2
 export const LENT_FOR_MS = 5_000
 /** A grant is at most so many times the one before, and at least this many acts of the size that is asked for, while there is plenty. */
 export const GROWTH_MAX = 4
-export const ACTS_MIN = 8
+export const ACTS_MIN = 16
 
 export const grant = script("grant", {
   says: "Lend a cell more of a quota from its bank. The reply is absolute, so a repeat or a loss changes nothing.",

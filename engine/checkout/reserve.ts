@@ -18,6 +18,7 @@ import { share } from "../pricing/money.ts"
 import { kindOrderOf, type Policy, policyOf } from "../pricing/policy.ts"
 import { price, type Quote } from "../pricing/price.ts"
 import { lease } from "../quota/lease.ts"
+import { refillsOf } from "../quota/refill.ts"
 import { act, NotExecuted } from "../store/redis.ts"
 import { allocatedOf, encodeAllocation, type Allocation, type Remembered } from "./allocation.ts"
 import { reservedAnswer } from "./answers.ts"
@@ -169,6 +170,10 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
     let no: Answered | undefined
     switch (reply.outcome) {
       case "reserved":
+        if (parts.cells > 1) {
+          const paid = plan.payments.filter((_, i) => plan.choices[i]!.campaign.body.hold_at !== "issue").flat()
+          refillsOf(parts).hear(paid.map(({ budget, amount_minor }) => ({ cell: places.cell, name: `b${budget.budget_no}`, used: amount_minor })), now_ms)
+        }
         return { outcome: "reserved", body: reservedAnswer(redemption_id, allocation, reply.reserved_at_ms) }
       case "repeated": {
         const replay = await replayOf(parts, redemption_id, fingerprint, now_ms)

@@ -14,6 +14,7 @@ import type { Parts } from "../parts.ts"
 import { boundMinor } from "../pricing/compile.ts"
 import { splitFunding } from "../pricing/funding.ts"
 import { lease } from "../quota/lease.ts"
+import { refillsOf } from "../quota/refill.ts"
 import { act, NotExecuted } from "../store/redis.ts"
 
 /** A campaign may change or a lease run short between two tries. */
@@ -86,7 +87,12 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
       },
     })
     switch (reply.outcome) {
-      case "issued": return { outcome: "issued", body: answerOf(coupon_id, ask, reply.ends_at_ms) }
+      case "issued":
+        if (parts.cells > 1) {
+          const used = "missing" in holds ? [] : holds.map(([budget_no, held_minor]) => ({ cell, name: `b${budget_no}`, used: held_minor }))
+          refillsOf(parts).hear([{ cell, name: `k${campaign_no}`, used: 1 }, ...used], now_ms)
+        }
+        return { outcome: "issued", body: answerOf(coupon_id, ask, reply.ends_at_ms) }
       case "replayed": return { outcome: "issued", body: answerOf(coupon_id, ask, reply.ends_at_ms), hit: true }
       case "aged": {
         const aged = await readAgedCoupon(parts, coupon_id)

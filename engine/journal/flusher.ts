@@ -14,7 +14,7 @@
 import { faultFields, type Log } from "../log.ts"
 import { journalKey } from "../../lua/keys.ts"
 import { withinWait } from "../store/away.ts"
-import type { Used } from "../quota/keeper.ts"
+import type { Used } from "../quota/refill.ts"
 import { ask, type Servers } from "../store/redis.ts"
 import type { Sql } from "../store/postgres.ts"
 import { compareIds, idOf, rawOf, readEntry, textOf, type Entry, type EntryId, type Newer, type RawEntry } from "./entry.ts"

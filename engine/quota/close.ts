@@ -30,8 +30,10 @@ export const closeEverywhere = async (parts: QuotaParts, { budget_no, budget_id,
   const keysOf = (cell: number) => ({ quota: quotaKey(cell), journal: journalKey(cell) })
   if (cells > 1) {
     try {
-      await Promise.all(cellsOf(parts).filter((cell) => cell !== home).map((cell) =>
-        act(redis, shut_budget, { keys: keysOf(cell), args: { now_ms, budget: budget_no, opens_ms, closes_ms, payload } })))
+      // The home too, and first: from then on its bank refills nobody.
+      const shut = (cell: number) => act(redis, shut_budget, { keys: keysOf(cell), args: { now_ms, budget: budget_no, opens_ms, closes_ms, payload } })
+      await shut(home)
+      await Promise.all(cellsOf(parts).filter((cell) => cell !== home).map(shut))
       for (let patience = 0; patience < RECALLS; patience++) {
         if (!(await recall(parts, name, patience, now_ms))?.is_whole) return "busy"
       }

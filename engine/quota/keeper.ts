@@ -1,7 +1,7 @@
 /**
  * The lease keeper: it looks after leases beside the acts, so that hardly any act has to.
  *
- * It hears from the flusher what each cell has used, and refills a lease before it is empty. Each second it looks at every bank and cell:
+ * It hears from the flusher what each cell has used, whoever sold it, and has leases refilled. Each second it looks at every bank and cell:
  * what one side has debited and the other has not got is told again, what nobody uses goes back, a cut that somebody left is finished,
  * and a counter that comes near to what a number can say is cried out. It only proposes: every message is judged where it arrives, so
  * keepers may be late, repeated or several.
@@ -13,17 +13,10 @@ import type { Log } from "../log.ts"
 import { cellsOf, type QuotaParts } from "../parts.ts"
 import { ask } from "../store/redis.ts"
 import { changeLimit, readCut } from "./cut.ts"
-import { borrow, freeOf, giveBack, greet, isAway, leftOf, NOTHING, sideOf, tellGrant, tellReturn, type Side } from "./post.ts"
+import { freeOf, giveBack, greet, isAway, leftOf, NOTHING, sideOf, tellGrant, tellReturn, type Side } from "./post.ts"
+import { makeRefills, type Used } from "./refill.ts"
 import { leaseTally } from "./tally.ts"
 
-/** A lease is refilled when it lasts for less than this at the pace of its cell, or is half used. */
-const AHEAD_MS = 1_000
-/** The pace follows what was used within about so long. */
-const PACE_MS = 1_000
-/** So many refills are under way at once; the next flush asks for the others. */
-const REFILLS_MAX = 64
-/** A bank that had too little for a refill is not asked for one again before this. */
-const REFUSED_MS = 1_000
 /** Leases that were not used for so long go back but for what would be granted now, and after the longer time altogether. */
 const IDLE_MS = 1_000
 const IDLE_ALL_MS = 10 * 60_000
@@ -35,12 +28,6 @@ const READS_MAX = 16
 const CUT_LEFT_MS = 5_000
 /** Half of what a counter may come to: it is time to rebuild with counters anew. */
 export const COUNTER_ALARM = 2 ** 52
-
-/** What a cell has used of a quota since the last word: negative where more came back. */
-export interface Used { readonly cell: number; readonly name: string; readonly used: number }
-
-/** What the keeper thinks of a lease between two looks. */
-interface Pace { left: number | undefined; lent: number; per_ms: number; act: number; at: number; isAsking: boolean; rest_until: number }
 
 interface Seen<T> { readonly bytes: Buffer; readonly value: T; readonly since: number }
 
@@ -57,52 +44,11 @@ export interface Keeper {
 export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): Keeper => {
   const { redis, cells } = parts
   const tally = leaseTally(parts)
-  const paces = new Map<string, Pace>()
+  const refills = makeRefills(parts)
   let seen = new Map<string, Seen<Side | BankRecord>>()
   let behind = new Set<string>()
   const cuts = new Map<string, number>()
-  let rest_until = 0, refills = 0, counter_max = 0
-
-  const paceOf = (name: string, cell: number): Pace => {
-    const key = `${cell} ${name}`
-    let pace = paces.get(key)
-    if (!pace) paces.set(key, pace = { left: undefined, lent: Infinity, per_ms: 0, act: 1, at: performance.now(), isAsking: false, rest_until: 0 })
-    return pace
-  }
-  const isLow = ({ left, lent, per_ms }: Pace): boolean => left === undefined || left < Math.min(per_ms * AHEAD_MS, lent / 2)
-
-  const refill = async (name: string, cell: number, pace: Pace): Promise<void> => {
-    const key = quotaKey(cell)
-    const bytes = await ask(redis, key, (node) => node.hgetBuffer(key, name))
-    if (!bytes) return
-    pace.left = leftOf(sideOf(name, bytes))
-    if (!isLow(pace)) return
-    const act = Math.ceil(pace.act)
-    const borrowed = await borrow(parts, name, { cell, want: act, least: act, is_early: 1 }, now_ms())
-    if (borrowed.outcome === "granted") {
-      pace.left = borrowed.left
-      pace.lent = borrowed.lent
-      tally.grants_early += 1
-    } else pace.rest_until = performance.now() + REFUSED_MS
-  }
-
-  const hear = (all: readonly Used[]): void => {
-    const at = performance.now()
-    for (const { cell, name, used } of all) {
-      const pace = paceOf(name, cell)
-      if (pace.left !== undefined) pace.left -= used
-      if (used <= 0) continue
-      pace.per_ms = pace.per_ms * Math.exp((pace.at - at) / PACE_MS) + used / PACE_MS
-      pace.act += (used - pace.act) / 4
-      pace.at = at
-      if (pace.isAsking || refills >= REFILLS_MAX || at < pace.rest_until || !isLow(pace)) continue
-      pace.isAsking = true
-      refills += 1
-      refill(name, cell, pace)
-        .catch((fault: unknown) => { if (!isAway(fault)) log.error("a lease cannot be refilled", { cell, step: name, error: String(fault) }) })
-        .finally(() => { pace.isAsking = false; refills -= 1 })
-    }
-  }
+  let rest_until = 0, counter_max = 0
 
   /** Everything that concerns leases, as it stands; what has not changed is not read out again. */
   const readAll = async (at: number) => {
@@ -143,8 +89,7 @@ export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): K
         counter_max = Math.max(counter_max, granted, returned, bank.total)
         const lease = next.get(`${cell} ${name}`), side = (lease?.value ?? NOTHING) as Side
         const its_epoch = known.get(`${cell} ${home}`) ?? 0
-        const pace = paces.get(`${cell} ${name}`)
-        if (pace) { pace.left = leftOf(side); pace.lent = lent || Infinity }
+        refills.see(name, cell, leftOf(side), lent)
         if (granted > side.granted || side.returned > returned || its_epoch < epoch) {
           const sign = `${id} ${cell} ${granted} ${side.granted} ${side.returned} ${returned} ${its_epoch} ${epoch}`
           behind_now.add(sign)
@@ -174,12 +119,11 @@ export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): K
     }
     for (const sign of cuts.keys()) if (!cuts_now.has(sign)) cuts.delete(sign)
     behind = behind_now
-    for (const [key, pace] of paces) if (!pace.isAsking && at - pace.at > IDLE_ALL_MS) paces.delete(key)
     if (counter_max >= COUNTER_ALARM) log.error("a quota's counter is half of what a number can say", { step: "leases", rows: counter_max })
   }
 
   return {
-    hear,
+    hear: (used) => refills.hear(used, now_ms()),
     look: async () => {
       const began = performance.now()
       if (began < rest_until) return

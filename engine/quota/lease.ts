@@ -10,8 +10,9 @@
  * cannot answer, or a cut is taking the quota down, the answer is "busy".
  */
 import type { QuotaParts } from "../parts.ts"
-import { borrow, isAway } from "./post.ts"
+import { borrow, isAway, type Borrowed } from "./post.ts"
 import { recall } from "./recall.ts"
+import { refillsOf } from "./refill.ts"
 import { leaseTally } from "./tally.ts"
 
 /** Recalls of one quota take at most a fifth of the time: after one, the next waits for four times as long as it took. */
@@ -60,12 +61,14 @@ const borrowFor = async (parts: QuotaParts, name: string, waiters: readonly Wait
   const left = await Promise.all([...cells].map(async ([cell, group]) => {
     const needs = group.map(({ short }) => needOf(short))
     const want = Math.min(needs.reduce((sum, need) => sum + need, 0), Number.MAX_SAFE_INTEGER)
-    let outcome
+    let outcome: Borrowed["outcome"]
     try {
-      ({ outcome } = await borrow(parts, name, { cell, want, least: Math.min(...needs), is_early: 0 }, now_ms))
+      const borrowed = await borrow(parts, name, { cell, want, least: Math.min(...needs), is_early: 0 }, now_ms)
+      outcome = borrowed.outcome
+      if (borrowed.outcome === "granted") refillsOf(parts).see(name, cell, borrowed.left, borrowed.lent)
     } catch (fault) {
       if (!isAway(fault)) throw fault
-      outcome = "busy" as const
+      outcome = "busy"
     }
     if (outcome === "not_enough") return group
     if (outcome === "granted") leaseTally(parts).grants_waited += 1

@@ -1,5 +1,5 @@
 /**
- * The whole suite: types, then every test. The last line is `N passed, N failed`.
+ * The whole suite: types, then every test, then the behaviour tests once more over seven cells. The last line is `N passed, N failed`.
  *
  * What must stay true: the numbers are those of the runner's own closing lines, and a runner that crashes, runs nothing or
  * does not close counts as a failure, whatever it printed before. (Its JUnit report leaves out files that do not load.)
@@ -11,14 +11,18 @@ import { fileURLToPath } from "node:url"
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..")
 /** A test that waits for two servers may take as long as the slower one on a busy machine. */
 const TEST_MS_MAX = 60_000
+/** Tests that say how Scrip behaves, however many cells it has. */
+const BEHAVIOUR = ["test/story/api.test.ts", "test/http/contract.test.ts", "test/checkout"]
+/** What they are run over besides one cell. */
+const BEHAVIOUR_RUNS = [{ SCRIP_TEST_CELLS: "7" }]
 /** The closing lines are far shorter; what came before them is not kept. */
 const TAIL_CHARS_MAX = 4_000
 
 /** Run a program of ours and give back how it ended and the end of what it said; its words appear as they come. */
-const run = (name, ...args) =>
+const run = (name, args, env = {}) =>
   new Promise((settle) => {
     let tail = ""
-    const child = spawn(join(ROOT, "node_modules", ".bin", name), args, { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] })
+    const child = spawn(join(ROOT, "node_modules", ".bin", name), args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ["ignore", "inherit", "pipe"] })
     child.stderr.on("data", (bytes) => {
       process.stderr.write(bytes)
       tail = (tail + bytes).slice(-TAIL_CHARS_MAX)
@@ -34,17 +38,25 @@ const countsIn = (tail) => {
   return closing ? { passed: Number(closing[1]), failed: Number(closing[2]) } : undefined
 }
 
-const types = await run("tsc", "--noEmit")
-const tests = await run("bun", "test", "--timeout", String(TEST_MS_MAX), ...process.argv.slice(2))
-const { passed, failed: counted } = countsIn(tests.tail) ?? { passed: 0, failed: 0 }
-
-let failed = counted
+let passed = 0, failed = 0
 const fail = (why) => {
   failed += 1
   console.error(`scrip: ${why}`)
 }
+const runTests = async (args, env) => {
+  const { ending, tail } = await run("bun", ["test", "--timeout", String(TEST_MS_MAX), ...args], env)
+  const counted = countsIn(tail) ?? { passed: 0, failed: 0 }
+  passed += counted.passed
+  failed += counted.failed
+  if (counted.passed + counted.failed === 0) fail(`no test has run; the runner has ended with ${ending}`)
+  else if (ending !== 0 && counted.failed === 0) fail(`the runner has ended with ${ending}`)
+}
+
+const asked = process.argv.slice(2)
+const types = await run("tsc", ["--noEmit"])
 if (types.ending !== 0) fail("the types do not hold")
-if (passed + counted === 0) fail(`no test has run; the runner has ended with ${tests.ending}`)
-else if (tests.ending !== 0 && counted === 0) fail(`the runner has ended with ${tests.ending}`)
+await runTests(asked)
+// Whoever named what to run wants no more than that.
+if (asked.length === 0) for (const env of BEHAVIOUR_RUNS) await runTests(BEHAVIOUR, env)
 process.exitCode = failed > 0 ? 1 : 0
 console.log(`${passed} passed, ${failed} failed`)

@@ -81,15 +81,15 @@ inEmptyCell("granted: near the end exactly what is wanted, or what is left where
 inEmptyCell("granted: while there is plenty what the cell has lately used in five seconds, and no more than a part of what is free", async (cell) => {
   await bankOf(cell, PLENTY)
   const lent = async (want = 10) => { const reply = await cell.grant({ want }); return reply.outcome === "granted" ? reply.lent : reply.outcome }
-  expect(await lent()).toBe(80) // eight acts for a cell that has used nothing yet
+  expect(await lent()).toBe(160) // sixteen acts for a cell that has used nothing yet
   cell.later(1_000)
-  expect(await lent()).toBe(320) // 80 a second are 400 in five, and four times the last is the most
+  expect(await lent()).toBe(640) // 160 a second are 800 in five, and four times the last is the most
   cell.later(2_500)
-  expect(await lent()).toBe(640)
+  expect(await lent()).toBe(1_280)
   cell.later(5_000)
-  expect(await lent()).toBe(640)
+  expect(await lent()).toBe(1_280)
   cell.later(50_000)
-  expect(await lent()).toBe(80) // hardly used: no less than eight acts
+  expect(await lent()).toBe(160) // hardly used: no less than sixteen acts
   for (let i = 0; i < 8; i++) await lent()
   const { total, leases } = (await cell.bank())!
   const free = total - leases.reduce((sum, [, granted]) => sum + granted, 0)

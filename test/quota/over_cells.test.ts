@@ -1,0 +1,129 @@
+/**
+ * Quotas over seven cells, through the API: what one cell does not use every other can have, a cut and a close are of all cells, and a
+ * quote says what is really left.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { act, run } from "../../engine/store/redis.ts"
+import { makeKeeper } from "../../engine/quota/keeper.ts"
+import { quietLog } from "../../engine/log.ts"
+import { readLeases } from "../../engine/quota/sums.ts"
+import { leaseTally } from "../../engine/quota/tally.ts"
+import { cellOf, homeOf, idHash, quotaKey, userHash } from "../../lua/keys.ts"
+import { put_back } from "../../lua/put_back.ts"
+import { set_aside } from "../../lua/set_aside.ts"
+import { openStory, type Story } from "../story/story.ts"
+import { fresh, issueAsk, openCampaign, reserveAsk, type Say, yes } from "../story/till.ts"
+
+const CELLS = 7
+const MINUTE_MS = 60_000
+let story: Story, say: Say
+beforeAll(async () => { story = await openStory({ cells: CELLS }); say = story.call }, 2 * MINUTE_MS)
+afterAll(async () => { await story.expectConserved(); await story.close() }, 2 * MINUTE_MS)
+
+/** A user whose cell is this one. */
+const userIn = (cell: number): string => {
+  for (;;) {
+    const user_id = fresh("user")
+    if (cellOf(userHash(user_id), CELLS) === cell) return user_id
+  }
+}
+const couponFor = async (campaign_id: string, user_id: string): Promise<string> => (await yes(say("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))).coupon_id
+const reserveIn = async (cell: number, campaign_id: string) => {
+  const user_id = userIn(cell)
+  return say("POST", "/v1/redemptions", reserveAsk(user_id, [await couponFor(campaign_id, user_id)]))
+}
+const budgetNo = async (budget_id: string): Promise<number> => (await story.parts.catalogue.budgetById(budget_id))!.budget_no
+const moneyOf = async (budget_id: string) => {
+  const { limit_minor, held_minor, spent_minor, available_minor } = await yes(say("GET", `/v1/budgets/${budget_id}`))
+  return { limit_minor, held_minor, spent_minor, available_minor }
+}
+
+test("budget_exhausted: the last of the money is found in whatever cell it lies, to the cent", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 1_450, amount_minor: 100 })
+  const held = []
+  for (let cell = 0; cell < CELLS; cell++) held.push(await yes(reserveIn(cell, campaign_id)))
+  // Two are given back where they were; a cell that has nothing gets them.
+  for (const { redemption_id } of held.slice(0, 2)) await yes(say("POST", `/v1/redemptions/${redemption_id}/cancel`, {}))
+  for (let i = 0; i < 9; i++) await yes(reserveIn(CELLS - 1, campaign_id))
+  const refused = await reserveIn(3, campaign_id)
+  expect([refused.status, refused.body.code]).toEqual([409, "budget_exhausted"])
+  expect(await moneyOf(budget_id)).toEqual({ limit_minor: 1_450, held_minor: 1_400, spent_minor: 0, available_minor: 50 })
+}, MINUTE_MS)
+
+test("stock_exhausted: seven coupons for seven cells, and then none", async () => {
+  const { campaign_id } = await openCampaign(say, story.now_ms(), { stock: CELLS })
+  for (let cell = 0; cell < CELLS; cell++) await couponFor(campaign_id, userIn(cell))
+  const refused = await say("POST", "/v1/coupons", issueAsk(campaign_id, userIn(0)))
+  expect([refused.status, refused.body.code]).toEqual([409, "stock_exhausted"])
+  expect((await yes(say("GET", `/v1/campaigns/${campaign_id}`))).issued).toBe(CELLS)
+}, MINUTE_MS)
+
+test("budget_in_use: a cut takes what every cell leaves unused, all of it or nothing", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100_000, amount_minor: 100 })
+  for (let cell = 0; cell < CELLS; cell++) await yes(reserveIn(cell, campaign_id))
+  const cut = (addition_id: string, amount_minor: number) => say("POST", `/v1/budgets/${budget_id}/additions`, { addition_id, amount_minor })
+  const tooMuch = await cut("too much", -(100_000 - 699))
+  expect([tooMuch.status, tooMuch.body.code, tooMuch.body.free_minor]).toEqual([409, "budget_in_use", 99_300])
+  await yes(cut("all of it", -99_300))
+  expect((await cut("all of it", -99_300)).headers.get("idempotency-hit")).toBe("true")
+  expect(await moneyOf(budget_id)).toEqual({ limit_minor: 700, held_minor: 700, spent_minor: 0, available_minor: 0 })
+}, MINUTE_MS)
+
+test("changed: a closed budget holds nothing new in any cell, and what was held is confirmed", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100_000, amount_minor: 100 })
+  const held = await yes(reserveIn(0, campaign_id))
+  const waiting = await Promise.all(Array.from({ length: CELLS }, async (_, cell) => { const user_id = userIn(cell); return { user_id, coupon_id: await couponFor(campaign_id, user_id) } }))
+  await yes(say("POST", `/v1/budgets/${budget_id}/close`, {}))
+  for (const { user_id, coupon_id } of waiting) expect((await say("POST", "/v1/redemptions", reserveAsk(user_id, [coupon_id]))).body.code).toBe("budget_not_open")
+  await yes(say("POST", `/v1/redemptions/${held.redemption_id}/confirm`, {}))
+  expect(await moneyOf(budget_id)).toEqual({ limit_minor: 100, held_minor: 0, spent_minor: 100, available_minor: 0 })
+  await yes(say("POST", `/v1/redemptions/${held.redemption_id}/refunds`, { refund_id: "all", lines: "all" }))
+  await yes(say("POST", `/v1/budgets/${budget_id}/close`, {})) // takes what has come back
+  expect(await moneyOf(budget_id)).toEqual({ limit_minor: 0, held_minor: 0, spent_minor: 0, available_minor: 0 })
+}, MINUTE_MS)
+
+test("quota_busy: while a cut is under way nothing is lent, and nobody hears that all is gone", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100_000, amount_minor: 100 })
+  const budget = await budgetNo(budget_id), keys = { quota: quotaKey(homeOf(`b${budget}`, CELLS)) }
+  const args = { now_ms: story.now_ms(), budget, addition: idHash("left under way") }
+  await act(story.parts.redis, set_aside, { keys, args: { ...args, fingerprint: "x", amount_minor: 99_950, cells: CELLS, payload: "{}" } })
+  const refused = await reserveIn(2, campaign_id)
+  expect([refused.status, refused.body.code, refused.headers.get("retry-after")]).toEqual([503, "quota_busy", "1"])
+  expect(await run(story.parts.redis, put_back, { keys, args })).toEqual({ outcome: "put_back", free_minor: 100_000 })
+  await yes(reserveIn(2, campaign_id))
+}, MINUTE_MS)
+
+test("quoted: a quote says what all cells have left, not what the user's has", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 250, amount_minor: 100 })
+  const user_id = userIn(5), coupon_id = await couponFor(campaign_id, user_id)
+  const quote = async () => (await yes(say("POST", "/v1/quotes", { user_id, order: reserveAsk(user_id, []).order, coupons: [coupon_id] }))).applied.length
+  await yes(reserveIn(0, campaign_id))
+  expect(await quote()).toBe(1) // cell 5 was lent nothing yet
+  await yes(reserveIn(1, campaign_id))
+  story.setNow(story.now_ms() + 1_001) // what was summed before is too old now
+  expect(await quote()).toBe(0)
+  expect((await moneyOf(budget_id)).available_minor).toBe(50)
+}, MINUTE_MS)
+
+test("a lease that nobody uses goes back but for what would be granted now, and what is half used is refilled before anyone waits", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100_000, amount_minor: 100 })
+  const name = `b${await budgetNo(budget_id)}`
+  for (let cell = 0; cell < CELLS; cell++) await yes(reserveIn(cell, campaign_id))
+  const before = leaseTally(story.parts).acts_waited
+  for (let i = 0; i < 40; i++) {
+    await yes(reserveIn(4, campaign_id))
+    await Bun.sleep(2) // a refill is under way beside the acts
+  }
+  expect(leaseTally(story.parts).acts_waited - before).toBeLessThanOrEqual(CELLS) // the coupons of users who are new in their cells
+  const { leased, idle } = await readLeases(story.parts, name)
+  expect(leased - idle).toBe((CELLS + 40) * 100)
+  // All but little is spent elsewhere: an equal part of what is free is little too, and idle leases shrink to it.
+  await yes(say("POST", `/v1/budgets/${budget_id}/additions`, { addition_id: "most", amount_minor: -90_000 }))
+  for (let cell = 0; cell < CELLS; cell++) await yes(reserveIn(cell, campaign_id))
+  const keeper = makeKeeper({ ...story.parts }, quietLog, story.now_ms)
+  const left = async () => (await readLeases(story.parts, name)).idle
+  const lent = await left()
+  const until = performance.now() + 10_000
+  while (await left() >= lent && performance.now() < until) { await keeper.look(); await Bun.sleep(200) }
+  expect(await left()).toBeLessThan(lent)
+}, MINUTE_MS)
