@@ -40,7 +40,7 @@ const FIVE: readonly Omit<CampaignBody, "campaign_id">[] = [
 /** What must cost a thousand units no more than one. */
 const UNITS: Readonly<Record<string, readonly Omit<CampaignBody, "campaign_id">[]>> = {
   "five coupons": FIVE,
-  "by-unit tiers": [{ kind: "tiered_off", terms: { by: "unit", tiers: [{ from: 2, percent_bp: 500 }, { from: 4, percent_bp: 1_000 }] } }],
+  "by-unit tiers": [{ kind: "tiered_off", terms: { by: "unit", tiers: [{ from: 1, percent_bp: 500 }, { from: 4, percent_bp: 1_000 }] } }],
   "bundles": [{ kind: "bundle", terms: { sets: [{ quantity: 1, applies_to: { categories: ["c0"] } }, { quantity: 1, applies_to: { categories: ["c1"] } }], percent_bp: 1_000 } }],
   "buy x get y": [{ kind: "buy_x_get_y", terms: { buy: { quantity: 2 }, get: { quantity: 1 }, percent_bp: 10_000 } }],
 }

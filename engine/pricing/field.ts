@@ -174,6 +174,26 @@ export function takeCut(scene: Scene, field: Field, offs: readonly (readonly num
   return effectOf(field, lines, cuts)
 }
 
+/** Runs of units that a kind has settled in every line, each within what it can give. */
+export function takePieces(scene: Scene, places: readonly number[], cuts: readonly (readonly Piece[])[]): Effect | undefined {
+  const { cart, maxMinor } = scene
+  const off = new Array<number>(cart.left.length).fill(0)
+  const pieces = new Array<readonly Piece[] | undefined>(cart.left.length).fill(undefined)
+  let totalMinor = 0
+  for (let k = 0; k < places.length; k++) {
+    let sum = 0
+    for (const { offMinor } of cuts[k]!) sum += offMinor
+    off[places[k]!] = sum
+    pieces[places[k]!] = cuts[k]
+    totalMinor += sum
+  }
+  if (totalMinor === 0) return undefined
+  if (totalMinor <= maxMinor) return { off, totalMinor, benefitMinor: 0, costMinor: totalMinor, pieces }
+  // The cap takes from lines, so the units that gave share what is left of their line alike.
+  const slices = cuts.map((line) => line.map(({ quantity, leftMinor, spent, offMinor }) => ({ quantity, leftMinor, spent, chosen: offMinor > 0 })))
+  return effectOf(fieldOfSlices(cart, places, slices), heldTo(scene, places.map((place) => off[place]!)))
+}
+
 /** A percentage of the field, rounded once for the order, for each line or for each unit. */
 export function takePercent(
   scene: Scene,

@@ -199,12 +199,19 @@ export function evenUnits(quantity: number, discountMinor: number): Units[] {
 
 function unitsOfPieces(pieces: readonly Piece[]): Units[] {
   const units: { quantity: number; discount_minor: number }[] = []
-  for (const { quantity, offMinor } of pieces) {
-    for (const run of evenUnits(quantity, offMinor)) {
-      const last = units.at(-1)
-      if (last && last.discount_minor === run.discount_minor) last.quantity += run.quantity
-      else units.push({ ...run })
-    }
+  for (let i = 0; i < pieces.length; i++) {
+    const { quantity, offMinor } = pieces[i]!
+    const each = Math.floor(offMinor / quantity)
+    const first = offMinor - each * quantity
+    if (first > 0) addUnits(units, first, each + 1)
+    addUnits(units, quantity - first, each)
   }
   return units
+}
+
+/** Goes on with the last run where the discount is the same. */
+function addUnits(units: { quantity: number; discount_minor: number }[], quantity: number, discount_minor: number): void {
+  const last = units[units.length - 1]
+  if (last && last.discount_minor === discount_minor) last.quantity += quantity
+  else units.push({ quantity, discount_minor })
 }

@@ -57,6 +57,11 @@ test("tiered_off: by unit the n-th unit of a line takes the tier of n", () => {
   expect(off(order([{ price: 100, quantity: 4 }]), "tiered_off", rising)).toEqual([120])
 })
 
+test("tiered_off: by unit a percentage is rounded for the unit where the terms say so, else for the units of a tier together", () => {
+  const of = (per?: string) => off(order([{ price: 15, quantity: 4 }]), "tiered_off", { by: "unit", tiers: [{ from: 1, percent_bp: 1000 }, { from: 3, percent_bp: 1000 }], per })
+  expect([of(), of("unit")]).toEqual([[6], [8]])
+})
+
 test("tiered_off: repeat gives the amount for each full from", () => {
   const of = (price: number) => off(order([price]), "tiered_off", { tiers: [{ from: 300, amount_minor: 40 }], repeat: true })
   expect([of(300), of(899), of(900)]).toEqual([[40], [80], [120]])

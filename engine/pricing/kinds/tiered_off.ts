@@ -5,9 +5,10 @@
 import { Type, type Static } from "typebox"
 import { runsOf, splitRun, sumAt } from "../cart.ts"
 import { kind } from "../kind.ts"
-import { chosenField, chosenUnits, fieldOfSlices, offRun, takeAcross, takeCut, takePercent, type Choice, type Slice } from "../field.ts"
+import { chosenField, chosenUnits, offRun, takeAcross, takePercent, takePieces, type Choice } from "../field.ts"
 import { mulDiv } from "../money.ts"
-import type { Cart, Effect, Run, Scene } from "../types.ts"
+import type { Policy } from "../policy.ts"
+import type { Effect, Piece, Run, Scene } from "../types.ts"
 import { AmountOrZero, Per, PercentBp, Pick, Units } from "./terms.ts"
 
 /** The most tiers of one campaign. */
@@ -66,7 +67,7 @@ export const tieredOff = kind({
     return ({ percent_per }) => ({ by, tiers: steps, repeat, capMinor: Infinity, per: per ?? percent_per })
   },
   act: ({ by = "amount", tiers, repeat = false, per, ...choice }) => {
-    if (by === "unit") return (scene) => unitByUnit(scene, tiers, choice)
+    if (by === "unit") return (scene) => unitByUnit(scene, tiers, per ?? scene.policy.percent_per, choice)
     return (scene) => {
       const reached = reachedBy(by, scene)
       const tier = tierAt(tiers, reached)
@@ -93,45 +94,43 @@ const tierAt = (tiers: readonly Tier[], reached: number): Tier | undefined =>
   tiers.findLast((tier) => tier.from <= reached)
 
 /** The n-th unit of a line takes the tier of n: the line is cut where a tier begins, and where no more units are meant. */
-function unitByUnit(scene: Scene, tiers: readonly Tier[], choice: Choice): Effect | undefined {
+function unitByUnit(scene: Scene, tiers: readonly Tier[], per: Policy["percent_per"], choice: Choice): Effect | undefined {
   const { cart, targets, policy } = scene
-  const tierOf = new Map<Slice, Tier>()
   const most = chosenUnits(cart, targets, choice, "cheapest")
-  const slices = targets.map((place, k) => cutAtTiers(cart, place, tiers, most?.[k] ?? Infinity, tierOf))
-  const field = fieldOfSlices(cart, targets, slices)
-  const offs = slices.map((line, k) => {
+  const cuts: Piece[][] = []
+  for (let k = 0; k < targets.length; k++) {
+    const cut: Piece[] = []
     const floor = cart.sheet.floors[targets[k]!]!
-    return line.map((slice) => {
-      const tier = tierOf.get(slice)
-      if (!tier) return 0
-      const { amount_minor, percent_bp = 0 } = tier
-      if (amount_minor !== undefined) return offRun(slice.quantity, slice.leftMinor, floor, () => amount_minor)
-      const part = (amount: number): number => mulDiv(amount, percent_bp, 10000, policy.rounding)
-      if (policy.percent_per === "unit") return offRun(slice.quantity, slice.leftMinor, floor, part)
-      return Math.min(part(slice.leftMinor), Math.max(0, slice.leftMinor - floor * slice.quantity))
-    })
-  })
-  return takeCut(scene, field, offs)
+    const units = most?.[k] ?? Infinity
+    // Units are counted from 1, so a tier from 0 or 1 is there from the first.
+    let counted = 0
+    let reached = NO_TIER
+    for (const whole of runsOf(cart, targets[k]!)) {
+      let run: Run | undefined = whole
+      while (run) {
+        while (reached + 1 < tiers.length && tiers[reached + 1]!.from <= counted + 1) reached += 1
+        const turn = counted < units ? reached : NO_TIER
+        const end = counted >= units ? Infinity : Math.min(units, reached + 1 < tiers.length ? tiers[reached + 1]!.from - 1 : Infinity)
+        const until: number = Math.min(run.quantity, end - counted)
+        let taken: Run = run
+        let rest: Run | undefined
+        if (until < run.quantity) [taken, rest] = splitRun(run, until)
+        const offMinor = turn === NO_TIER ? 0 : offTier(tiers[turn]!, taken, floor, per, policy.rounding)
+        cut.push({ quantity: taken.quantity, leftMinor: taken.leftMinor, spent: taken.spent, offMinor })
+        counted += until
+        run = rest
+      }
+    }
+    cuts.push(cut)
+  }
+  return takePieces(scene, targets, cuts)
 }
 
-function cutAtTiers(cart: Cart, place: number, tiers: readonly Tier[], most: number, tierOf: Map<Slice, Tier>): Slice[] {
-  const slices: Slice[] = []
-  // Units are counted from 1, so a tier from 0 or 1 is there from the first.
-  let counted = 0
-  for (const whole of runsOf(cart, place)) {
-    let run: Run | undefined = whole
-    while (run) {
-      const isMeant = counted < most
-      const tier = isMeant ? tierAt(tiers, counted + 1) : undefined
-      const end = isMeant ? Math.min(most, (tiers.find(({ from }) => from > counted + 1)?.from ?? Infinity) - 1) : Infinity
-      const until: number = Math.min(run.quantity, end - counted)
-      const [taken, rest]: [Run, Run | undefined] = until < run.quantity ? splitRun(run, until) : [run, undefined]
-      const slice = { ...taken, chosen: tier !== undefined }
-      if (tier) tierOf.set(slice, tier)
-      slices.push(slice)
-      counted += until
-      run = rest
-    }
-  }
-  return slices
+const NO_TIER = -1
+
+/** What a run of units of one tier gives. */
+function offTier({ amount_minor, percent_bp = 0 }: Tier, { quantity, leftMinor }: Run, floor: number, per: Policy["percent_per"], rounding: Policy["rounding"]): number {
+  if (amount_minor !== undefined) return offRun(quantity, leftMinor, floor, () => amount_minor)
+  if (per === "unit") return offRun(quantity, leftMinor, floor, (unit) => mulDiv(unit, percent_bp, 10000, rounding))
+  return Math.min(mulDiv(leftMinor, percent_bp, 10000, rounding), Math.max(0, leftMinor - floor * quantity))
 }
