@@ -5,6 +5,7 @@
  * What must stay true: they flush the journals themselves while they work, so that they do not depend on a worker, and change
  * nothing but what they are named after. What they find goes to standard output, how far they are to standard error.
  */
+import { runCodes } from "./codes_command.ts"
 import { type Config, readConfig } from "./config.ts"
 import type { Difference } from "./journal/differences.ts"
 import { idOf, textOf } from "./journal/entry.ts"
@@ -244,6 +245,7 @@ const isCommand = (word: string | undefined): word is Command => COMMANDS.some((
 
 /** Run one command; answers the exit code. */
 export const runCommand = async (env: Readonly<Record<string, string | undefined>>, [command, ...words]: readonly string[], out: Out): Promise<number> => {
+  if (command === "codes") return runCodes(words, { say: out.say, ...progressLine(out) })
   const at = words.indexOf("--cells")
   const cells = at >= 0 ? Number(words[at + 1]) : undefined
   const isWrongCells = cells !== undefined && !(Number.isSafeInteger(cells) && cells >= 1 && cells <= CELLS_MAX)
@@ -251,7 +253,7 @@ export const runCommand = async (env: Readonly<Record<string, string | undefined
   const wrong = !isCommand(command) ? [String(command)] : command === "quarantine" ? [] : isWrongCells || (cells !== undefined && command !== "rebuild") ? [`--cells ${words[at + 1]}`]
     : flags.filter((word) => word.includes(" ") || !FLAGS[command].includes(word))
   if (!isCommand(command) || wrong.length > 0) {
-    out.say(`Unknown: ${wrong.join(" ")}. There are: ${COMMANDS.map((each) => [each, ...FLAGS[each]].join(" ")).join(", ")}.`)
+    out.say(`Unknown: ${wrong.join(" ")}. There are: ${COMMANDS.map((each) => [each, ...FLAGS[each]].join(" ")).join(", ")}, codes.`)
     return MISTAKEN
   }
   const read = readConfig(env)
