@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { runCodes } from "../../engine/codes_command.ts"
 import { fresh, openCampaign } from "../story/till.ts"
 import { openShop, type Shop } from "../support/shop.ts"
-import { scratchFolder } from "../support/stack.ts"
+import { scratchFolder } from "../support/scratch.ts"
 
 const COUNT = 2_500
 let shop: Shop, campaign_id: string, url: string, server: ReturnType<typeof Bun.serve>
