@@ -385,7 +385,9 @@ const compareUser = (out: Collected, stored: StoredUser, seen: SeenUser, campaig
     out.compare("redemption", row.redemption_id, "body", body, row.body)
     if (row.state === OPEN) out.compare("deadline", dueKey(cell), `r${row.redemption_id}`, record.due, head.expires_ms)
   }
-  const standing = Map.groupBy(stored.redemptions.filter((row) => redemptionMark(row.state, 0)[0] !== "x"), (row) => redemptionFrom(row).order)
+  // One that was forgotten stands no more, although another of its order may have been loaded back since.
+  const remembered = stored.redemptions.filter((row) => redemptionMark(row.state, 0)[0] !== "x" && seen.wallet.has(`r${row.redemption_id.slice(USER_HASH_CHARS)}`))
+  const standing = Map.groupBy(remembered, (row) => redemptionFrom(row).order)
   // An order's mark names the redemption that stands, or where none does any that came to nothing, or nothing at all: one that was
   // loaded back is remembered longer than the order's last. Two stand where the order was forgotten and came again.
   for (const [order, names] of orders) {
