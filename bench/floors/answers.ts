@@ -15,6 +15,8 @@ export interface ReserveRequest {
 const HASH_CHARS = 22
 const HOLD_MS = 900_000
 const CAMPAIGN_ID = "bench"
+/** Of each line, as the shop's orders have it. */
+const QUANTITY = 2
 
 /** The user's hash stands first in a coupon's and in a redemption's id. */
 export const userOf = (id: string): string => id.slice(0, HASH_CHARS)
@@ -23,8 +25,12 @@ const said = (redemption_id: string, order_id: string, user_id: string, state: s
   const discount_minor = discountOf(lines.length)
   const share = Math.floor(discount_minor / lines.length)
   return {
-    redemption_id, order_id, user_id, state, discount_minor, total_minor: total_minor - discount_minor,
-    applied: [{ coupon_id, campaign_id: CAMPAIGN_ID, discount_minor, lines: lines.map(({ line_id }) => ({ line_id, discount_minor: share })) }],
+    redemption_id, order_id, user_id, state, discount_minor, shipping_discount_minor: 0, total_minor: total_minor - discount_minor, benefit_minor: 0, cost_minor: discount_minor,
+    profile: "scrip", proved: true, gap_minor: 0,
+    applied: [{
+      coupon_id, campaign_id: CAMPAIGN_ID, discount_minor, shipping_discount_minor: 0, benefit_minor: 0, cost_minor: discount_minor,
+      lines: lines.map(({ line_id }) => ({ line_id, discount_minor: share, units: [{ quantity: QUANTITY, discount_minor: share / QUANTITY }] })),
+    }],
   }
 }
 
