@@ -8,6 +8,7 @@
 import { runCodes } from "./codes_command.ts"
 import { type Config, readConfig } from "./config.ts"
 import type { Difference } from "./journal/differences.ts"
+import { readLost } from "./journal/acknowledged.ts"
 import { idOf, textOf } from "./journal/entry.ts"
 import { flushForever, newCellFlush, PACE } from "./journal/flusher.ts"
 import { listQuarantined, settleQuarantined, SETTLINGS, type SettleAsk } from "./journal/quarantine.ts"
@@ -22,15 +23,17 @@ import { openPostgres, type Sql } from "./store/postgres.ts"
 import { type PrivateServers, rememberedServers, startPrivate } from "./store/private.ts"
 import { connectServers, redisReady } from "./store/redis.ts"
 
-const COMMANDS = ["rebuild", "verify", "quarantine", "rotate"] as const
+const COMMANDS = ["rebuild", "verify", "quarantine", "rotate", "lost"] as const
 type Command = (typeof COMMANDS)[number]
-const FLAGS: Readonly<Record<Command, readonly string[]>> = { rebuild: ["--discard-unflushed", "--cells <number>"], verify: [], quarantine: ["settle <cell> <entry> --as skip --by <who> --why <reason>"], rotate: [] }
+const FLAGS: Readonly<Record<Command, readonly string[]>> = { rebuild: ["--discard-unflushed", "--cells <number>"], verify: [], quarantine: ["settle <cell> <entry> --as skip --by <who> --why <reason>"], rotate: [], lost: [] }
 
 /** As many as SCRIP_CELLS may say. */
 const CELLS_MAX = 16_384
 const SERVER_WAIT_MS = 5_000
 /** How long a journal is given to be flushed before a rebuild refuses. */
 const FLUSH_WAIT_MS = 30_000
+/** Lost acts that are listed. */
+const LOST_MAX = 10_000
 const SHOW_EVERY_MS = 100
 const BAR_CHARS = 24
 
@@ -241,6 +244,18 @@ const rotate = async ({ sql, now_ms }: Stores, out: Out): Promise<number> => {
   return WELL
 }
 
+/** List the acts that were answered with a yes and lost with a master, and say whether the list may be short. */
+const lost = async ({ sql, now_ms }: Stores, out: Out): Promise<number> => {
+  const { acts, silent } = await readLost(sql, now_ms(), LOST_MAX)
+  for (const { cell, epoch, n, act, names } of acts) out.say(`LOST  cell ${cell} entry ${epoch}-${n} ${act} ${Object.entries(names).map(([name, id]) => `${name}=${id}`).join(" ")}`)
+  for (const { process_id, pid, seen_ms, forgotten } of silent) {
+    const why = forgotten > 0 ? `had to forget ${forgotten} acts` : "died without saying what it had answered last"
+    out.say(`SHORT  process ${process_id} (pid ${pid}), last seen ${new Date(seen_ms).toISOString()}, ${why}: the list may be short of acts it answered before a master was lost`)
+  }
+  out.say(`${acts.length}${acts.length === LOST_MAX ? " or more" : ""} acts are known as lost${silent.length > 0 ? "; the list may be short" : ""}`)
+  return acts.length === 0 ? WELL : NOT_WELL
+}
+
 const isCommand = (word: string | undefined): word is Command => COMMANDS.some((command) => command === word)
 
 /** Run one command; answers the exit code. */
@@ -270,6 +285,7 @@ export const runCommand = async (env: Readonly<Record<string, string | undefined
   try {
     if (command === "rotate") return await rotate(stores, out)
     if (command === "quarantine") return await quarantine(stores, words, out)
+    if (command === "lost") return await lost(stores, out)
     return await whileFlushing(stores, () => command === "rebuild" ? rebuild(stores, words, out) : verify(stores, out))
   } catch (fault) {
     out.say(`The ${command} has broken off: ${fault instanceof Error ? fault.message : String(fault)}`)

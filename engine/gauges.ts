@@ -117,6 +117,10 @@ export const showGauges = (metrics: Metrics, parts: Parts, clock: Clock): void =
     },
   })
   metrics.gauge({
+    name: "scrip_lost_acts", says: "Acts that were answered with a yes and were lost with a master; npm run lost names them.",
+    read: async () => [{ value: (await parts.postgres.sql<{ acts: number }[]>`select count(*)::integer as acts from lost_acts`)[0]?.acts ?? 0 }],
+  })
+  metrics.gauge({
     name: "scrip_cell_full", says: "1 while a cell refuses what spends because too much of its journal is not flushed.",
     read: async () => Promise.all(cellsOf(parts).map(async (cell) => {
       const raw = await ask(parts.redis, quotaKey(cell), (node) => node.hgetBuffer(quotaKey(cell), "cell"))

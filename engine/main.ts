@@ -68,6 +68,8 @@ export interface Piece {
 /** What answers HTTP: a Hono app is one. */
 export interface App {
   fetch(request: Request, server: Bun.Server<undefined>): Response | Promise<Response>
+  /** What is left to do when the last request was answered. */
+  stop?(): Promise<void>
 }
 
 /** What is started for each role. A piece that is not there is not started. */
@@ -112,7 +114,7 @@ export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: A
     // said and not left out: where it is left out, Bun 1.4.5 shares the port.
     if (isShared && role === "all") void Bun.serve({ ...options, port, reusePort: false }).stop(true)
     const server = Bun.serve({ ...options, port, reusePort: isShared })
-    return { name: "api", port: server.port ?? port, stop: () => server.stop() }
+    return { name: "api", port: server.port ?? port, stop: async () => { await server.stop(); await app.stop?.() } }
   } catch (fault) {
     const why = whyNotHere(fault, host, port)
     if (why !== undefined) throw new StartFault(why)

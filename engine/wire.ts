@@ -48,7 +48,8 @@ import type { Servers } from "./store/redis.ts"
 import { LEDGER_PACE, PACE } from "./journal/flusher.ts"
 import { checkCells, type CellsCheck } from "./journal/gate.ts"
 import { openLedger } from "./journal/ledger.ts"
-import type { DurabilityPromise, Ledger } from "./store/masters.ts"
+import { rememberAcknowledged } from "./journal/acknowledged.ts"
+import type { DurabilityPromise, Ledger, Witness } from "./store/masters.ts"
 import { StartFault } from "./store/private.ts"
 import { makeDemo, welcome } from "./welcome.ts"
 import type { Use, Uses } from "./uses.ts"
@@ -98,6 +99,9 @@ const asPreferred = (uses: Uses, ledgered: Uses): Uses => {
 /** Parts whose acts keep a promise before they are heard of. One connection alone can promise nothing more. */
 export const promising = (parts: Parts, promise: DurabilityPromise): Parts =>
   parts.redis instanceof Redis ? parts : { ...parts, redis: { ...parts.redis, promise } }
+
+/** Parts whose acts are witnessed before they are heard of. */
+export const witnessed = (parts: Parts, witness: Witness): Parts => parts.redis instanceof Redis ? parts : { ...parts, redis: { ...parts.redis, witness } }
 
 /** Every use case over the same parts. */
 export const usesOf = (parts: Parts): Uses => ({
@@ -195,14 +199,16 @@ export const wireEngine = (): Wiring => {
       })
       // Its loop lives as long as the process: it looks only while somebody waits for Postgres.
       const { ledger } = openLedger({ ...parts, log })
-      const { app, metrics } = apiOf(parts, ledger, clock, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability })
+      const memory = rememberAcknowledged({ sql: parts.postgres.sql, log, now_ms: clock.now_ms, process_id: crypto.randomUUID(), pid: process.pid })
+      const remembering = memory.start()
+      const { app, metrics } = apiOf(witnessed(parts, memory.witness), ledger, clock, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability })
       showGauges(metrics, parts, clock)
       // It lives as long as the process and holds nothing open.
       setInterval(() => void parts.catalogue.refresh().catch(() => undefined), CATALOGUE_EVERY_MS).unref()
       const shedder = makeShedder()
       watchWait(parts.redis, shedder)
       showWait(metrics, shedder)
-      return { fetch: shedding(shedder, (request) => app.fetch(request)) }
+      return { fetch: shedding(shedder, (request) => app.fetch(request)), stop: () => remembering.stop() }
     },
     scheduler: "analytics/scheduler.ts",
     welcome: (url) => first === undefined ? "" : welcome(url, first.key, first.hasDemo),

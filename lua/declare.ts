@@ -5,7 +5,7 @@
  * outcome; the body (`reserve.lua`) uses those names and nothing else. From the declaration come the
  * Lua locals, the runtime guards, the TypeScript call and reply types, and the page of docs. A reply is
  * the outcome word and then its fields in the order declared, always as strings, because Redis cuts
- * number replies to integers and arrays at the first nil.
+ * number replies to integers and arrays at the first nil. Where an entry was written its id stands last, undeclared.
  */
 
 /**

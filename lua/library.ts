@@ -54,6 +54,7 @@ register_function{
   function_name = "${script.name}_${hash}",
   callback = function(keys, args)
     if not is_ready then make_ready() end
+    written = false
     return said(${script.name}(keys, args))
   end,
   flags = ${flagsOf(script)},
@@ -66,6 +67,7 @@ const SAID = `local function said(reply)
   for i = 2, #reply do
     if type(reply[i]) == "number" then reply[i] = digits(reply[i]) end
   end
+  if written then reply[#reply + 1], written = written, false end
   return reply
 end
 `

@@ -372,6 +372,9 @@ end
 -- New entries of an epoch get the epoch's next number.
 local next_entry = {}
 
+-- The id of the entry that a call has written. It stands last in the reply, so that whoever is answered can say what was lost if a master is.
+local written = false
+
 -- Write an act: the journal entry first, then the book. The entry is one field, whose name is the format: whoever reads thousands a
 -- second pays for each field.
 local function write_act(journal, book, word, user, act, payload)
@@ -382,7 +385,7 @@ local function write_act(journal, book, word, user, act, payload)
     id = next_entry[epoch]
   end
   local moves, move_count = packed_moves(book)
-  redis.call("XADD", journal, id, ENTRY_FORMAT,
+  written = redis.call("XADD", journal, id, ENTRY_FORMAT,
     LIST[8] .. TEXT[#word] .. word .. packed_wide(book.at_ms) .. TEXT[#user] .. user .. LIST[move_count] .. moves
       .. LIST[act.coupon_count] .. act.coupons .. LIST[act.redemption_count] .. act.redemptions .. act.body_head .. act.body
       .. act.counts .. TEXT[#payload] .. payload)

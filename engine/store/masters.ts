@@ -36,6 +36,9 @@ export interface Ledger {
   readonly passed: (cell: number, entry_id: string) => Promise<void>
 }
 
+/** Who hears of each act that has written an entry, before its caller does. */
+export type Witness = (cell: number, entry_id: string, act: string, args: Readonly<Record<string, unknown>>) => void
+
 /** Which of the two connections to a node: the one for all, or that of the acts that wait for a replica. */
 export type Lane = "all" | "waiting"
 
@@ -46,6 +49,7 @@ export interface Masters {
   readonly is_cluster: boolean
   /** What an act must have survived before its caller hears of it, beyond the disk of its master. */
   readonly promise?: DurabilityPromise
+  readonly witness?: Witness
   /** The master that serves a key now; nothing where none is known. */
   of(key: string, lane: Lane): Redis | undefined
   /** The connection to an address that a node has named. */

@@ -288,7 +288,7 @@ type Open<R extends { readonly outcome: string }> = Exclude<R, { readonly outcom
  * promise cannot be kept it is OutcomeUnknown, and a repeat waits anew. The journal's tail is read on the same connection just behind
  * the act, so it is of the same server and not before what the act has written or has seen.
  */
-const promised = async <S extends Script>(servers: Masters, { is_replicated, ledger }: DurabilityPromise, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<ReplyOf<S>> => {
+const promised = async <S extends Script>(servers: Masters, { is_replicated, ledger }: DurabilityPromise, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<Buffer[]> => {
   const { key, on } = fcall(script, call)
   const waits = ledger && (script.keys.includes("journal") || script.tells) ? ledger : undefined
   waits?.begin()
@@ -301,20 +301,26 @@ const promised = async <S extends Script>(servers: Masters, { is_replicated, led
     tail?.catch(() => undefined) // it matters only where the act has been heard of
     return { reply: await sent, acknowledged, tail: { tail } }
   })
-  const named = replyOf(script, reply)
-  if (named.outcome === "gate_closed") return named
+  if (replyOf(script, reply).outcome === "gate_closed") return reply
   await acknowledged
   if (waits && tail.tail) {
     const entry_id = await tail.tail.catch((fault: unknown) => { throw new OutcomeUnknown("how far the journal was is unknown", { cause: fault }) })
     await waits.passed(cell, entry_id)
   }
-  return named
+  return reply
 }
 
 /** Run an act in its cell while the gate is open; a shut one is NotExecuted: the cell is being compared with Postgres. */
 export const act = async <S extends Script>(servers: Servers, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<Open<ReplyOf<S>>> => {
-  const promise = servers instanceof Redis ? undefined : servers.promise
-  const reply = promise ? await promised(servers as Masters, promise, script, call) : await run(servers, script, call)
+  const { promise, witness } = servers instanceof Redis ? PLAIN : servers
+  const { key, on } = fcall(script, call)
+  const raw = promise ? await promised(servers as Masters, promise, script, call) : await ask(servers, key, on)
+  const reply = replyOf(script, raw)
   if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
+  if (witness) {
+    const fields = Object.keys(script.outcomes[reply.outcome as string]!).length
+    if (raw.length > fields + 1) witness(cellOfKey(key), raw[fields + 1]!.toString("latin1"), script.name, call.args)
+  }
   return reply as Open<ReplyOf<S>>
 }
+const PLAIN: Pick<Masters, "promise" | "witness"> = {}

@@ -323,6 +323,30 @@ export const walletCounts = pgTable("wallet_counts", {
   count: text().notNull(),
 }, (table) => [primaryKey({ columns: [table.user_no, table.campaign_no] })])
 
+/** Acts that were answered with a yes and are in no journal any more: their master was lost with them. */
+export const lostActs = pgTable("lost_acts", {
+  cell: integer().notNull(),
+  epoch: integer().notNull(),
+  n: whole().notNull(),
+  act: text().notNull(),
+  /** What it was about, as its caller knows it: coupon_id, redemption_id, request_id, order_id, refund_id, addition_id. */
+  names: jsonb().notNull(),
+  process_id: text().notNull(),
+  found_ms: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.cell, table.epoch, table.n] })])
+
+/** The processes that answer: what one that died without a word had answered, nobody can list. */
+export const apiProcesses = pgTable("api_processes", {
+  process_id: text().primaryKey(),
+  pid: integer().notNull(),
+  started_ms: whole().notNull(),
+  seen_ms: whole().notNull(),
+  /** When it left with everything it had answered in Postgres. */
+  left_ms: whole(),
+  /** Acts that it had to forget before Postgres had them. */
+  forgotten: whole().notNull().default(0),
+})
+
 /** Entries that could not be read. Their cell is not rebuilt until a person has settled each: how, who it was, and why. */
 export const quarantine = pgTable("quarantine", {
   cell: integer().notNull(),

@@ -193,7 +193,7 @@ test("gate_closed: a library that was flushed and loaded again has forgotten eve
     expect(await redis.fcall(newer("tick"), 2, cell.keys.quota, cell.keys.journal, NOON)).toEqual(["gate_closed"])
     expect(await refused(cell, () => join(1))).toEqual(["tail_moved", "2-1"])
     expect(await refused(cell, () => join(2))).toEqual(["joined"])
-    expect(await redis.fcall(newer("tick"), 2, cell.keys.quota, cell.keys.journal, NOON)).toEqual(["ticked", String(NOON)])
+    expect(await redis.fcall(newer("tick"), 2, cell.keys.quota, cell.keys.journal, NOON)).toEqual(["ticked", String(NOON), "2-2"])
     expect(await cell.tick()).toEqual({ outcome: "ticked", at_ms: NOON })
 
     // What one writes the other reads, though each keeps what it wrote last.

@@ -46,6 +46,13 @@ export const handsOn = (servers: Pick<PrivateServers, "redisUrl" | "pids">, befo
 
   return {
     members, serving, signal,
+    /** Cut the master of a key off from its replica, which stands still from now on: what the master writes is nowhere else. */
+    sever: async (key: string): Promise<void> => {
+      const { master, replica } = await serving(key)
+      signal(replica!, "SIGSTOP")
+      await master.client.call("CONFIG", "SET", "min-replicas-to-write", "0")
+      await master.client.call("CLIENT", "KILL", "TYPE", "replica")
+    },
     /** Kill the master of a key for good measure and have its replica take its place; it comes back as a replica. */
     failOver: async (key: string): Promise<void> => {
       const { master, replica } = await serving(key)

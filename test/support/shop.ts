@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto"
 import type { Hono } from "hono"
 import type { Durability, Topology } from "../../engine/config.ts"
 import { LEDGER_PACE, PACE } from "../../engine/journal/flusher.ts"
+import { type Memory, rememberAcknowledged } from "../../engine/journal/acknowledged.ts"
 import { openLedger } from "../../engine/journal/ledger.ts"
 import type { Parts } from "../../engine/parts.ts"
 import type { PrivateServers } from "../../engine/store/private.ts"
@@ -17,7 +18,7 @@ import { replayClock, type Clock } from "../../engine/store/clock.ts"
 import { openPostgres } from "../../engine/store/postgres.ts"
 import { connectServers, redisReady } from "../../engine/store/redis.ts"
 import { openCells, startWorker } from "../../engine/worker.ts"
-import { apiOf, openParts, promising } from "../../engine/wire.ts"
+import { apiOf, openParts, promising, witnessed } from "../../engine/wire.ts"
 import { beforeEnd, stack } from "./stack.ts"
 
 /** How many cells a shop has where a test does not say: the behaviour tests run over one and, by SCRIP_TEST_CELLS, over several. */
@@ -44,6 +45,8 @@ export interface Shop {
   readonly database_url: string
   /** The Redis of its own, if it has one: to kill, fill or break. */
   readonly redisServers: PrivateServers | undefined
+  /** What the API has answered; it looks when a test says so. */
+  readonly memory: Memory
   /** A key with every scope and line. */
   readonly key: string
   /** Call the API; the time is the shop's unless told, and telling moves the shop's forward. */
@@ -84,9 +87,10 @@ const open = async ({ cells = 1, own: isOwn = false, topology = "one", durabilit
     await own?.stop()
   })())
   beforeEnd(close)
-  const { app } = apiOf(parts, ledger, clock, async () => ({ missing: [], durability, clock: "replay", cells }), log, { clock: "replay", log_requests: "faults", durability })
+  const memory = rememberAcknowledged({ sql: postgres.sql, log, now_ms: clock.now_ms, process_id: crypto.randomUUID(), pid: process.pid })
+  const { app } = apiOf(witnessed(parts, memory.witness), ledger, clock, async () => ({ missing: [], durability, clock: "replay", cells }), log, { clock: "replay", log_requests: "faults", durability })
   return {
-    app, parts, clock, database_url, key, redisServers: own,
+    app, parts, clock, database_url, key, memory, redisServers: own,
     call: async (method, path, body, { now_ms, key: asked = key, headers = {} } = {}) => {
       const answer = await app.request(path, {
         method,
