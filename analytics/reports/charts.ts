@@ -78,17 +78,20 @@ export const flowChart = (flows: readonly Flow[], levels: readonly string[]): Ch
 export interface Moved { readonly value: number; readonly users: number; readonly cost_minor: number }
 
 /** How many users a moved threshold would bring to a level, and what their rights would cost; `now` is the threshold that holds. */
-export const curveChart = (points: readonly Moved[], now: number, field: string): Chart =>
-  draw(260, {
+export const curveChart = (points: readonly Moved[], now: number, field: string): Chart => {
+  // A level without rights costs nothing at any threshold: then there is no second axis.
+  const hasCost = points.some(({ cost_minor }) => cost_minor > 0)
+  return draw(260, {
     grid: { left: 80, right: 90, top: 30, bottom: 45 },
     xAxis: { type: "value", name: field, nameLocation: "middle", nameGap: 28, scale: true, ...axis },
-    yAxis: [{ type: "value", name: "users", ...axis }, { type: "value", name: "cost", position: "right", splitLine: { show: false }, ...axis, axisLabel: { ...FONT, formatter: (value: number) => amountOf(value) } }],
+    yAxis: [{ type: "value", name: "users", minInterval: 1, ...axis }, { type: "value", name: "cost", show: hasCost, minInterval: 1, position: "right", splitLine: { show: false }, ...axis, axisLabel: { ...FONT, formatter: (value: number) => amountOf(value) } }],
     series: [
       { type: "line", step: "end", showSymbol: false, lineStyle: { color: COLOURS.blue, width: 2 }, data: points.map(({ value, users }) => [value, users]) },
-      { type: "line", step: "end", showSymbol: false, yAxisIndex: 1, lineStyle: { color: COLOURS.orange, width: 2, type: "dashed" }, data: points.map(({ value, cost_minor }) => [value, cost_minor]) },
+      { type: "line", step: "end", showSymbol: false, yAxisIndex: 1, lineStyle: { color: COLOURS.orange, width: 2, type: "dashed" }, data: hasCost ? points.map(({ value, cost_minor }) => [value, cost_minor]) : [] },
       { type: "scatter", symbolSize: 11, itemStyle: { color: COLOURS.red }, data: points.filter(({ value }) => value === now).map(({ value, users }) => [value, users]) },
     ],
   }, `Users by threshold of ${field}: ${points.map(({ value, users, cost_minor }) => `${grouped(value)} ${grouped(users)} users, cost ${amountOf(cost_minor)}${value === now ? " (now)" : ""}`).join("; ")}.`)
+}
 
 export interface Step { readonly name: string; readonly minor: number; readonly href: string }
 
