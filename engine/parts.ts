@@ -22,11 +22,6 @@ export interface Parts {
   readonly age_ms: number
   /** How long an id is known as used. */
   readonly remember_ms: number
-  /**
-   * Waits until all that a cell has answered so far is durable at the installation's level. At `local` it is at once: Redis answers when
-   * it has synced.
-   */
-  readonly kept: (cell: number) => Promise<void>
   /** The keyed hash of a code as it was normalised: the only trace of it that is kept. */
   readonly codeHash: (code: string) => string
   /** How many wrong codes may be tried. */
@@ -38,7 +33,7 @@ export interface Parts {
 }
 
 /** What moves quotas between cells. */
-export type QuotaParts = Pick<Parts, "redis" | "cells" | "kept">
+export type QuotaParts = Pick<Parts, "redis" | "cells">
 
 /** Terminal records leave Redis after this long by default. */
 export const AGE_MS = 48 * 3_600_000

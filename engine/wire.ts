@@ -79,7 +79,6 @@ export const openParts = async (
   const signer = await openSigner(postgres.sql)
   return {
     redis, postgres, catalogue, signer, generations: openGenerations(postgres.sql), cells, zone, misses, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
-    kept: async () => undefined,
     codeHash: (code) => Buffer.from(keyedCode.copy().update(code).digest().subarray(0, TICKET_HASH_BYTES)).toString("base64url"),
     hashId: (kind, id) => keyed.copy().update(`${kind}\0${id}`).digest("base64url").slice(0, HASHED_ID_CHARS),
   }

@@ -5,7 +5,7 @@
  *   return   cell: r += x, if x is unused    then bank: B = max(B, r)
  *
  * What must stay true: the giver is debited first, and what it says is absolute and only grows, so that a message may be lost, told
- * again or overtaken; nothing is told before the giver's debit is durable (`parts.kept`); every message carries the epoch of its bank,
+ * again or overtaken; nothing is told before the giver's debit is durable, which is when `act` answers; every message carries the epoch of its bank,
  * and a bank that was restored grants nothing until each cell has told it what it has.
  */
 import { gate_state } from "../../lua/gate_state.ts"
@@ -71,7 +71,6 @@ export const borrow = async (parts: QuotaParts, name: string, wish: Wish, now_ms
     case "bank_asking": return { outcome: "busy" }
     case "not_enough": return granted.is_cutting === 1 ? { outcome: "busy" } : { outcome: "not_enough", free: granted.free }
     case "granted": {
-      await parts.kept(home)
       const { granted_total, epoch, opens_ms, closes_ms, lent } = granted
       const taken = await tellGrant(parts, name, cell, { epoch, granted_total, opens_ms, closes_ms }, now_ms)
       return taken === undefined ? { outcome: "busy" } : { outcome: "granted", lent, left: taken }
@@ -98,7 +97,6 @@ export const giveBack = async ({ redis, cells }: QuotaParts, name: string, cell:
 
 /** Tell a bank what a cell has returned in all; false where the bank is in another epoch than the cell knows. */
 export const tellReturn = async (parts: QuotaParts, name: string, { cell, epoch, returned }: Given, now_ms: number): Promise<boolean> => {
-  await parts.kept(cell)
   const home = homeOf(name, parts.cells)
   const taken = await act(parts.redis, take_back, { keys: { quota: quotaKey(home) }, args: { now_ms, name, cell, epoch, returned_total: returned } })
   return taken.outcome === "taken"
@@ -129,9 +127,11 @@ const greetNow = async (parts: QuotaParts, home: number, now_ms: number): Promis
   try {
     const told = await Promise.all(cellsOf(parts).map(async (cell) => {
       // First the cell refuses what the bank sent before, so that what it tells then is all there is.
-      await act(redis, meet, { keys: { quota: quotaKey(cell) }, args: { now_ms, homes: [[home, epoch]] } })
+      const meeting = () => act(redis, meet, { keys: { quota: quotaKey(cell) }, args: { now_ms, homes: [[home, epoch]] } })
+      await meeting()
       const leases = await tellingsOf(parts, cell, home)
-      await parts.kept(cell)
+      // And what it tells has been made as durable as it was promised before the bank hears it: an act is answered only then.
+      await meeting()
       let heard = ""
       for (let i = 0; i === 0 || i < leases.length; i += TOLD_MAX) {
         const reply = await act(redis, hear, {

@@ -92,7 +92,7 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
   let states = statesOf()
   const known = new Map<string, number>()
 
-  const quotaParts = () => ({ redis, cells, kept: async () => undefined })
+  const quotaParts = () => ({ redis, cells })
   const world = {
     redis, sql, ages, keysOf,
     now: () => now_ms,

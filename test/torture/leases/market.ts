@@ -64,17 +64,26 @@ export const rewrite = async (redis: Redis, cell: number): Promise<void> => {
   const quota = quotaKey(cell)
   await run(redis, begin_rebuild, { keys: { quota }, args: {} })
   const fields = await redis.hgetallBuffer(quota)
-  for (const [name, bytes] of Object.entries(fields)) {
+  // In one turn: a cell that stays shut for seconds is another story, and earlier runs have left their goods.
+  await Promise.all(Object.entries(fields).map(async ([name, bytes]) => {
     const { used } = /^[bk]\d/.test(name) ? sideOf(name, bytes) : { used: 0 }
     if (name[0] === "b") await redis.hset(quota, name, pack("budget", { ...unpack("budget", bytes), granted: used, returned: 0 }))
     if (name[0] === "k") await redis.hset(quota, name, pack("campaign", { ...unpack("campaign", bytes), granted: used, returned: 0 }))
     // A cut that was being gathered is forgotten with the bank that knew of it.
     if (name[0] === "v") await redis.hset(quota, name, pack("bank", { total: unpack("bank", bytes).total, leases: [] }))
     if (name[0] === "e" || name[0] === "a" && bytes.includes(" cut ")) await redis.hdel(quota, name)
-  }
+  }))
   await takeLeases({ redis, cells: CELLS }, bankReader({ redis, cells: CELLS }), cell, 1)
   await redis.hset(quota, "cell", pack("cell", { ...unpack("cell", (await redis.hgetBuffer(quota, "cell"))!), rebuilding: 0 }))
   await openAll(redis)
+}
+
+/** Take the goods of earlier runs off the market. */
+export const clearAll = async (redis: Redis): Promise<void> => {
+  await Promise.all(CELL_LIST.map(async (cell) => {
+    const fields = (await redis.hkeys(quotaKey(cell))).filter((field) => /^[bkva]/.test(field))
+    if (fields.length > 0) await redis.hdel(quotaKey(cell), ...fields)
+  }))
 }
 
 /** Put new goods on the market. */

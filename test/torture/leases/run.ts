@@ -11,7 +11,7 @@ import { changeLimit } from "../../../engine/quota/cut.ts"
 import { makeKeeper, type Keeper } from "../../../engine/quota/keeper.ts"
 import { homeOf } from "../../../lua/keys.ts"
 import { chanceFrom, type Chance } from "../chance.ts"
-import { bring, CELLS, giveUp, type Goods, lookAt, moneyOf, openAll, restart, rewrite, sell, shutCells, stockOf, type Sold } from "./market.ts"
+import { bring, CELLS, clearAll, giveUp, type Goods, lookAt, moneyOf, openAll, restart, rewrite, sell, shutCells, stockOf, type Sold } from "./market.ts"
 import { NO_FAULTS, openPostOffice, type Faults, type PostOffice } from "./post_office.ts"
 
 const PROCESSES = 3
@@ -66,6 +66,7 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   const stock = 300 + chance.below(900)
   const money = Math.floor(stock * (AMOUNT_MAX + 1) / 2 * (0.5 + chance()))
   await openAll(redis)
+  await clearAll(redis)
   await bring(redis, goods, stock, money)
   const office = openPostOffice(redis, chance.fork("post"), faultsOf(chance.fork("faults")))
   const found: string[] = []
@@ -75,7 +76,7 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   const start = (): Process => {
     const process: Process = {
       alive: true,
-      parts: { redis: office.line(() => process.alive, () => { process.alive = false; crashes += 1 }), cells: CELLS, kept: async () => undefined },
+      parts: { redis: office.line(() => process.alive, () => { process.alive = false; crashes += 1 }), cells: CELLS },
       get keeper() { return keeper },
     }
     const keeper = makeKeeper(process.parts, quietLog, Date.now)
