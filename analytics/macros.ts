@@ -30,6 +30,14 @@ export const MACROS: Macros = {
   hash_prefix: { args: ["h", "n"], says: "the first hex digits of a hash", duckdb: "substr(h, 1, n)" },
   /** Shares are whole basis points, rounded down; nothing of nothing is null. */
   share_bp: { args: ["part", "whole"], says: "basis points of a whole, rounded down", duckdb: "case when whole > 0 then cast((cast(part as hugeint) * 10000) // cast(whole as hugeint) as bigint) end" },
+  square: { args: ["x"], says: "a square, wide enough for any amount", duckdb: "cast(x as hugeint) * cast(x as hugeint)" },
+  wide: { args: ["x"], says: "a sum, wide enough for any amount", duckdb: "cast(x as hugeint)" },
+  narrow: { args: ["x"], says: "a sum that fits again", duckdb: "cast(x as bigint)" },
+  /** Rounded half away from zero, so that a mirror image has the mirrored value. */
+  ratio_rounded: {
+    args: ["part", "whole"], says: "a quotient of whole numbers, rounded half away from zero; null where the whole is 0",
+    duckdb: "case when whole > 0 then cast(case when part < 0 then -((-cast(part as hugeint) * 2 + whole) // (cast(whole as hugeint) * 2)) else (cast(part as hugeint) * 2 + whole) // (cast(whole as hugeint) * 2) end as bigint) end",
+  },
 }
 
 /** The statements that define every macro in DuckDB. */

@@ -20,6 +20,7 @@ import type { ListEventsAsk } from "./contract/events.ts"
 import type { ListReportsAsk, ReportAsk } from "./contract/reports.ts"
 import type { CheckoutDiscountsAsk } from "./contract/ucp.ts"
 import type { CloseReconciliationAsk, CreateRunAsk, DiffRunAsk, ListRunsAsk, ReconciliationAsk, ReconciliationKeysAsk, RunAsk } from "./contract/insights.ts"
+import type { TopRiskAsk } from "./contract/risk.ts"
 import type { CreateKeyAsk, RevokeKeyAsk } from "./contract/keys.ts"
 
 /** One use case. */
@@ -133,6 +134,10 @@ export interface Uses {
     readonly reconciliation_keys: Use<ReconciliationKeysAsk>
     /** changed */
     readonly close_reconciliation: Use<CloseReconciliationAsk>
+  }
+  readonly risk: {
+    /** found, with {rows} */
+    readonly top: Use<TopRiskAsk>
   }
   readonly keys: {
     /** created */

@@ -30,6 +30,7 @@ import { activateCampaignWith, getCampaignWith, pauseCampaignWith, putCampaignWi
 import { listEventsWith } from "./operate/events.ts"
 import { getReportWith, listReportsWith } from "./operate/reports.ts"
 import { showGauges, showWait } from "./gauges.ts"
+import { topRiskWith } from "./operate/risk.ts"
 import { createApp } from "./http/app.ts"
 import type { Readiness } from "./http/routes/house.ts"
 import { makeMetrics, type Metrics } from "./http/metrics.ts"
@@ -127,6 +128,7 @@ export const usesOf = (parts: Parts): Uses => ({
     diff_run: diffRunWith(parts), reconciliation: getReconciliationWith(parts), reconciliation_keys: listReconciliationKeysWith(parts),
     close_reconciliation: closeReconciliationWith(parts),
   },
+  risk: { top: topRiskWith(parts) },
   keys: { create: createKeyWith(parts), revoke: revokeKeyWith(parts) },
 })
 

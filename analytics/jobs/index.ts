@@ -5,5 +5,6 @@ import { badges } from "./badges.ts"
 import { extract } from "./extract.ts"
 import { reconciliation } from "./reconciliation.ts"
 import { reports } from "./reports.ts"
+import { risk } from "./risk.ts"
 
-export const JOBS: readonly Job[] = [extract, badges, badge_compensation, reconciliation, reports]
+export const JOBS: readonly Job[] = [extract, badges, badge_compensation, reconciliation, risk, reports]

@@ -17,6 +17,7 @@ import { createKey, revokeKey } from "./keys.ts"
 import { checkoutDiscounts } from "./ucp.ts"
 import type { Operation } from "./operation.ts"
 import { getReport, listReports } from "./reports.ts"
+import { topRisk } from "./risk.ts"
 
 export const OPERATIONS: readonly Operation[] = [
   putBudget, addToBudget, closeBudget, getBudget, listBudgetEntries,
@@ -29,5 +30,6 @@ export const OPERATIONS: readonly Operation[] = [
   putBadge, activateBadge, getBadge, listUserBadges, claimBadge,
   listReports, getReport,
   createRun, listRuns, getRun, publishRun, rollbackRun, diffRun, getReconciliation, listReconciliationKeys, closeReconciliation,
+  topRisk,
   createKey, revokeKey,
 ]

@@ -18,6 +18,7 @@ import { routeCoupons } from "./routes/coupons.ts"
 import { routeEvents } from "./routes/events.ts"
 import { type Readiness, routeHouse } from "./routes/house.ts"
 import { routeInsights } from "./routes/insights.ts"
+import { routeRisk } from "./routes/risk.ts"
 import { routeKeys } from "./routes/keys.ts"
 import { routeReports } from "./routes/reports.ts"
 import type { Http, HttpConfig } from "./serve.ts"
@@ -47,6 +48,7 @@ export const createApp = ({ uses, ready, ...http }: AppParts): Hono => {
   routeBadges(app, parts, uses)
   routeReports(app, parts, uses)
   routeInsights(app, parts, uses)
+  routeRisk(app, parts, uses)
   routeKeys(app, parts, uses)
   routeHouse(app, { ready, metrics: http.metrics, document, page: docsPage(openapi()) })
 

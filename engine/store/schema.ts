@@ -165,6 +165,33 @@ export const badgeRefusals = pgTable("badge_refusals", {
   settled: boolean().notNull(),
 }, (table) => [primaryKey({ columns: [table.period, table.badge_id, table.level, table.campaign_id, table.user_id] })])
 
+/** The keys of a day that lead by any measure, as a run of `risk` has found them. A user is his number; `z` and `support` are by measure. */
+export const riskRows = pgTable("risk_rows", {
+  run_id: idText().notNull(),
+  dimension: text().notNull(),
+  key: idText().notNull(),
+  user_no: integer(),
+  amount_minor: whole().notNull(),
+  count: whole().notNull(),
+  users: whole().notNull(),
+  refund_rate_bp: whole().notNull(),
+  first_day_users_bp: whole(),
+  velocity_max: whole().notNull(),
+  depth_bp: whole().notNull(),
+  /** In ten-thousandths, null where there is no support. */
+  z: json().notNull(),
+  support: json().notNull(),
+}, (table) => [primaryKey({ columns: [table.run_id, table.dimension, table.key] })])
+
+/** How concentrated a day is in each dimension. */
+export const riskTotals = pgTable("risk_totals", {
+  run_id: idText().notNull(),
+  dimension: text().notNull(),
+  share_top1_bp: whole().notNull(),
+  share_top10_bp: whole().notNull(),
+  hhi_bp: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.run_id, table.dimension] })])
+
 // ── What the journal says ────────────────────────────────────────────────────────────────────────────────────────
 
 /** The cursor of each cell: the entry up to which all is here. Whoever moves it holds its row. */

@@ -196,6 +196,11 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("POST", "/v1/checkout/discounts", { ...body, line_items: [...body.line_items, ...body.line_items] }))).toEqual([400, "request_invalid", "first"])
   })
 
+  test("risk", async () => {
+    expect(told(await call("GET", "/v1/risk/top?dimension=sku&day=2020-01-01"))).toEqual([404, "run_unknown", "first"])
+    expect(told(await call("GET", "/v1/risk/top?dimension=sku&day=2020-02-30"))).toEqual([400, "request_invalid", "first"])
+  })
+
   test("keys", async () => {
     const made = await call("POST", "/v1/keys", { name: "checkout", scopes: ["checkout"], lines: ["retail"] })
     expect(made.status).toBe(201)

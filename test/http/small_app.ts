@@ -48,6 +48,7 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
       create_run: use("create_run"), get_run: use("get_run"), list_runs: use("list_runs"), publish_run: use("publish_run"), rollback_run: use("rollback_run"), diff_run: use("diff_run"),
       reconciliation: use("get_reconciliation"), reconciliation_keys: use("list_reconciliation_keys"), close_reconciliation: use("close_reconciliation"),
     },
+    risk: { top: use("top_risk") },
     keys: { create: use("create_key"), revoke: use("revoke_key") },
   }
   const metrics = makeMetrics()

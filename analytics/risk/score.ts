@@ -1,0 +1,74 @@
+/**
+ * A day's keys against their own past: z, support and concentration, in whole numbers.
+ *
+ * The past are the 56 days before; a day without a row counts as 0. Medians are lower ones: of 56 values the 28th. Every value is 0 or more, so
+ * the days without a row stand first in the order and none of them has to be made up: they are a weight. z is kept in ten-thousandths.
+ */
+
+export const PAST_DAYS = 56
+/** The place of the lower median. */
+const MIDDLE = PAST_DAYS / 2
+/** A key is compared with its past once its first row is so many days old, and it has been redeemed so often. */
+export const FIRST_ROW_DAYS_MIN = 28
+export const REDEMPTIONS_MIN = 20
+/** 0.6745 in ten-thousandths, and z too: 0.6745 × 10,000. */
+const NORMAL_E4 = 6_745
+
+/** What keys are ranked by, each with its value of a day. */
+export const MEASURES = { amount: "amount_minor", count: "count", users: "users", refund_rate: "refund_rate_bp", depth: "depth_bp" } as const
+export type Measure = keyof typeof MEASURES
+const measures = Object.entries(MEASURES) as [Measure, string][]
+
+/** Days' figures with their shares. */
+const shared = (days: string): string =>
+  `select *, coalesce(share_bp(refunds, count), 0) as refund_rate_bp, coalesce(share_bp(amount_minor, price_minor), 0) as depth_bp, share_bp(first_day_users, users) as first_day_users_bp from ${days} as days`
+
+/** What a key's past says of one measure: median and MAD. */
+const spreadOf = (measure: Measure, value: string): string => `
+  select dimension, key, '${measure}' as measure, median, min(deviation) as mad from (
+    select dimension, key, median, deviation, sum(weight) over (partition by dimension, key order by deviation, weight rows between unbounded preceding and current row) as reached
+    from (
+      select past.dimension as dimension, past.key as key, middle.median as median, case when past.${value} > middle.median then past.${value} - middle.median else middle.median - past.${value} end as deviation, 1 as weight
+      from past join middle on middle.dimension = past.dimension and middle.key = past.key
+      union all select dimension, key, median, median, ${PAST_DAYS} - rows_there from middle where rows_there < ${PAST_DAYS}
+    ) as deviations
+  ) as ordered where reached >= ${MIDDLE} group by dimension, key, median`
+
+/**
+ * The statements that leave a table `risk`: each key of the day with its figures, and z and support by each measure. `days` has the day's and
+ * the past days' figures; `first_wanted` is the day from which on a first row is too young.
+ */
+export const scoreDay = (day: string, first_wanted: string, days: string): string[] => [
+  `create or replace temp table today as select * from (${shared(days)}) as shared where day = '${day}'`,
+  `create or replace temp table seen as
+    select d.dimension as dimension, d.key as key, min(d.day) as first_day, sum(d.count) as redemptions, sum(case when d.day = '${day}' then 0 else 1 end) as rows_there
+    from ${days} as d join today on today.dimension = d.dimension and today.key = d.key group by d.dimension, d.key`,
+  // With 28 empty days or more the median and the MAD are 0, whatever the others are: only the others' past is looked at.
+  `create or replace temp table past as
+    select s.* from (${shared(days)}) as s join seen on seen.dimension = s.dimension and seen.key = s.key where s.day <> '${day}' and seen.rows_there > ${PAST_DAYS - MIDDLE}`,
+  ...measures.flatMap(([measure, value], i) => [
+    `create or replace temp table middle as
+      select dimension, key, ${value} as median, rows_there from (
+        select past.dimension as dimension, past.key as key, past.${value} as ${value}, seen.rows_there as rows_there, row_number() over (partition by past.dimension, past.key order by past.${value}) + ${PAST_DAYS} - seen.rows_there as place
+        from past join seen on seen.dimension = past.dimension and seen.key = past.key
+      ) as placed where place = ${MIDDLE}`,
+    i === 0 ? `create or replace temp table spreads as ${spreadOf(measure, value)}` : `insert into spreads ${spreadOf(measure, value)}`,
+  ]),
+  `create or replace temp table risk as
+    select today.dimension as dimension, today.key as key, today.amount_minor, today.count, today.users, today.refund_rate_bp, today.first_day_users_bp, today.velocity_max, today.depth_bp,
+      ${measures.map(([measure, value]) => `
+      case when is_thin = 1 then null else ratio_rounded(${NORMAL_E4} * wide(today.${value} - ${measure}_past.median), ${measure}_past.mad) end as z_${measure}_e4,
+      case when is_thin = 1 then 'thin' when coalesce(${measure}_past.mad, 0) = 0 then 'flat' else 'ok' end as support_${measure}`).join(",")}
+    from (
+      select today.*, case when seen.first_day > '${first_wanted}' or seen.redemptions < ${REDEMPTIONS_MIN} then 1 else 0 end as is_thin
+      from today join seen on seen.dimension = today.dimension and seen.key = today.key
+    ) as today
+    ${measures.map(([measure]) => `left join (select * from spreads where measure = '${measure}') as ${measure}_past on ${measure}_past.dimension = today.dimension and ${measure}_past.key = today.key`).join("\n    ")}`,
+  `create or replace temp table concentration as
+    select dimension, narrow(sum(amount_minor)) as amount_minor, count(*) as keys,
+      share_bp(sum(case when nth = 1 then amount_minor else 0 end), sum(amount_minor)) as share_top1_bp, share_bp(sum(case when nth <= 10 then amount_minor else 0 end), sum(amount_minor)) as share_top10_bp,
+      share_bp(sum(square(amount_minor)), square(sum(amount_minor))) as hhi_bp
+    from (select *, row_number() over (partition by dimension order by amount_minor desc) as nth from today) as ranked group by dimension`,
+]
+
+export const RISK_KEY = ["dimension", "key"] as const
