@@ -7,8 +7,8 @@
  * before the manifest leaves nothing, and the next attempt begins at the same place; what was counted in Postgres and in Parquet must agree, or
  * nothing is published. An event that comes late is in a later range and adds a file to its day, so whoever reads that day has other inputs.
  */
-import { createWriteStream, rmSync } from "node:fs"
-import { pipeline } from "node:stream/promises"
+import { closeSync, openSync, rmSync, writeSync } from "node:fs"
+import type { Readable } from "node:stream"
 import type { Sql } from "postgres"
 import { quoted } from "./duck.ts"
 import type { JobParts } from "./job.ts"
@@ -44,12 +44,24 @@ const nextEnd = async (tx: Sql, cell: number, [epoch, n]: readonly [number, numb
   return far ? [far.epoch, far.n] : cursor
 }
 
+/**
+ * Write a stream to a file as it comes. Each piece is written before the next is taken, so the stream never has to hold the socket back: with
+ * Bun 1.4.5 a connection of postgres 3.4.9 that was paused once stays silent.
+ */
+const written = (from: Readable, file: string): Promise<void> => new Promise((done, broken) => {
+  const fd = openSync(file, "w")
+  const end = (settle: () => void) => { closeSync(fd); settle() }
+  from.on("data", (piece: Buffer) => { for (let at = 0; at < piece.length;) at += writeSync(fd, piece, at) })
+  from.once("error", (fault) => end(() => broken(fault)))
+  from.once("end", () => end(done))
+})
+
 /** The events of one range as a file of control-separated values, with what Postgres counted of them. */
 const copyRange = async (tx: Sql, ranges: readonly { cell: number; from: readonly [number, number]; to: readonly [number, number] }[], file: string): Promise<Counted> => {
   const where = ranges.map(({ cell, from, to }) => `cell = ${cell} and (epoch, n) > (${from[0]}, ${from[1]}) and (epoch, n) <= (${to[0]}, ${to[1]})`).join(" or ")
   // JSON text holds no control character and neither do ids: nothing has to be quoted, and no value is mistaken for two.
   const from = await tx.unsafe(`copy (select cell, epoch, n, act, at_ms, user_no, moves, payload, ref from events where ${where}) to stdout (format csv, delimiter E'\\x1f', quote E'\\x01', escape E'\\x01')`).readable()
-  await pipeline(from, createWriteStream(file))
+  await written(from, file)
   const [counted] = await tx.unsafe<{ rows: string; n: string; at_ms: string; bytes: string }[]>(
     `select count(*)::text as rows, coalesce(sum(n), 0)::text as n, coalesce(sum(at_ms), 0)::text as at_ms, coalesce(sum(length(payload::text)), 0)::text as bytes from events where ${where}`)
   return { rows: Number(counted!.rows), n: counted!.n, at_ms: counted!.at_ms, bytes: counted!.bytes }
