@@ -142,6 +142,20 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("GET", "/v1/reports/badges/1999-01"))).toEqual([404, "report_unknown", "first"])
   })
 
+  test("runs and books", async () => {
+    const asked = await call("POST", "/v1/runs", { job: "reconciliation", period: "1999-01", set: mine("set").replaceAll(/[^A-Za-z0-9]/g, "-") })
+    expect(asked.status).toBe(202)
+    const run = `/v1/runs/${asked.body.run_id}`
+    expect((await call("GET", run)).body).toMatchObject({ job: "reconciliation", period: "1999-01", state: "requested" })
+    expect((await call("GET", "/v1/runs?job=reconciliation&period=1999-01")).body.items.map(({ run_id }: { run_id: string }) => run_id)).toContain(asked.body.run_id)
+    expect(told(await call("POST", "/v1/runs", { job: "nothing", period: "1999-01" }))).toEqual([400, "request_invalid", "first"])
+    expect(told(await call("POST", `${run}/publish`))).toEqual([409, "run_not_publishable", "first"])
+    expect(told(await call("POST", `${run}/rollback`))).toEqual([409, "run_not_published", "first"])
+    expect((await call("GET", `${run}/diff`)).body).toMatchObject({ run_id: asked.body.run_id, against: null })
+    for (const path of ["/v1/runs/none", "/v1/reconciliation/1999-01", "/v1/reconciliation/1999-01/keys"]) expect(told(await call("GET", path))).toEqual([404, "run_unknown", "first"])
+    expect(told(await call("POST", "/v1/reconciliation/1999-01/close"))).toEqual([404, "run_unknown", "first"])
+  })
+
   test("badges", async () => {
     const [badge, user] = [mine("badge"), mine("u badges")]
     const path = `/v1/badges/${badge}`
