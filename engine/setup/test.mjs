@@ -1,5 +1,5 @@
 /**
- * The whole suite: types, then every test, then the behaviour tests once more over seven cells. The last line is `N passed, N failed`.
+ * The whole suite: types, then every test, then the behaviour tests over seven cells on one Redis and on a cluster. The last line is `N passed, N failed`.
  *
  * What must stay true: the numbers are those of the runner's own closing lines, and a runner that crashes, runs nothing or
  * does not close counts as a failure, whatever it printed before. (Its JUnit report leaves out files that do not load.)
@@ -14,7 +14,7 @@ const TEST_MS_MAX = 60_000
 /** Tests that say how Scrip behaves, however many cells it has. */
 const BEHAVIOUR = ["test/story/api.test.ts", "test/http/contract.test.ts", "test/checkout"]
 /** What they are run over besides one cell. */
-const BEHAVIOUR_RUNS = [{ SCRIP_TEST_CELLS: "7" }]
+const BEHAVIOUR_RUNS = [{ SCRIP_TEST_CELLS: "7" }, { SCRIP_TEST_CELLS: "7", SCRIP_TEST_TOPOLOGY: "cluster" }]
 /** The closing lines are far shorter; what came before them is not kept. */
 const TAIL_CHARS_MAX = 4_000
 
