@@ -3,6 +3,7 @@
 
 import { expect, test } from "bun:test"
 import fc from "fast-check"
+import { FAMILIES, instanceOf, type Family } from "../../bench/families.ts"
 import { termsFaults } from "../../engine/pricing/compile.ts"
 import { KINDS } from "../../engine/pricing/kinds/index.ts"
 import { price } from "../../engine/pricing/price.ts"
@@ -54,6 +55,17 @@ test(`best: agrees with every set of ${ORDERS} small orders, over every kind and
   )
   console.log(`brute force: seed ${SEED}, ${ORDERS} orders; applied or refused: ${Object.entries(counts).map(([name, n]) => `${name} ${n}`).join(", ")}`)
   expect(Object.entries(counts).filter(([, n]) => n < ORDERS / 1_000)).toEqual([])
+})
+
+test("best: agrees with every set of orders as large as shops have, where the search rarely has to look exactly", () => {
+  const profiles: Setting["profile"][] = [undefined, "sylius", "saleor", "solidus", "shopify", "commercetools", { rounding: "down" }]
+  for (const family of Object.keys(FAMILIES) as Family[]) for (let i = 0; i < profiles.length; i++) {
+    const { order, coupons } = instanceOf(family, i, 8, 20)
+    const setting = { now_ms: NOON, profile: profiles[i] }
+    const quote = price(order, coupons, "best", setting)
+    const wanted = bestByLooking(order, coupons, setting)
+    expect([family, i, givesOf(quote), quote.applied.map(({ coupon_id }) => coupon_id), quote.proved]).toEqual([family, i, wanted.gives, wanted.ids, true])
+  }
 })
 
 test("best: every body that the generator makes is one that an operator could send", () => {
