@@ -9,7 +9,6 @@ import type { Shedder } from "./http/shed.ts"
 import { cursorOf, tailOf } from "./journal/caught_up.ts"
 import { cellsOf, type Parts } from "./parts.ts"
 import { readBudgetSums, readLeases, type Leases } from "./quota/sums.ts"
-import { leaseTally } from "./quota/tally.ts"
 import type { Clock } from "./store/clock.ts"
 import { ask, askNode, mastersOf } from "./store/redis.ts"
 
@@ -54,7 +53,7 @@ const weighWallets = async ({ redis }: Parts): Promise<{ bytes: number; coupons:
 
 /** What leases cost, and where quotas are: only where there are several cells. */
 const showLeases = (metrics: Metrics, parts: Parts): void => {
-  const tally = leaseTally(parts)
+  const tally = parts.leases
   const counter = (name: string, says: string, read: () => readonly Sample[]) => metrics.gauge({ name, says, type: "counter", read })
   counter("scrip_lease_acts_waited_total", "Acts that waited for a grant, each once.", () => [{ value: tally.acts_waited }])
   counter("scrip_lease_waits_total", "Waits for a grant, by how they ended.", () =>

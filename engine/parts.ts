@@ -7,6 +7,7 @@ import type { Generations } from "./levels/generations.ts"
 import type { Catalogue } from "./operate/catalogue.ts"
 import type { Signer } from "./operate/signer.ts"
 import type { Postgres } from "./store/postgres.ts"
+import type { LeaseTally } from "./quota/tally.ts"
 import type { Servers } from "./store/redis.ts"
 
 export interface Parts {
@@ -14,6 +15,8 @@ export interface Parts {
   readonly postgres: Postgres
   readonly catalogue: Catalogue
   readonly generations: Generations
+  /** What leases have cost this process. */
+  readonly leases: LeaseTally
   /** How many cells the installation has; fixed until it is rebuilt. */
   readonly cells: number
   /** The time zone of a budget's month. */
@@ -33,7 +36,7 @@ export interface Parts {
 }
 
 /** What moves quotas between cells. */
-export type QuotaParts = Pick<Parts, "redis" | "cells">
+export type QuotaParts = Pick<Parts, "redis" | "cells" | "leases">
 
 /** Terminal records leave Redis after this long by default. */
 export const AGE_MS = 48 * 3_600_000

@@ -43,6 +43,7 @@ import { openSigner } from "./operate/signer.ts"
 import { AGE_MS, REMEMBER_MS, type Parts } from "./parts.ts"
 import type { Ground, Wiring } from "./main.ts"
 import { isOpen } from "./ready.ts"
+import { newLeaseTally } from "./quota/tally.ts"
 import { openClock, replayClock, type Clock } from "./store/clock.ts"
 import type { Postgres, Sql } from "./store/postgres.ts"
 import type { Servers } from "./store/redis.ts"
@@ -79,7 +80,7 @@ export const openParts = async (
   await catalogue.refresh()
   const signer = await openSigner(postgres.sql)
   return {
-    redis, postgres, catalogue, signer, generations: openGenerations(postgres.sql), cells, zone, misses, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
+    redis, postgres, catalogue, signer, generations: openGenerations(postgres.sql), leases: newLeaseTally(), cells, zone, misses, age_ms: AGE_MS, remember_ms: REMEMBER_MS,
     codeHash: (code) => Buffer.from(keyedCode.copy().update(code).digest().subarray(0, TICKET_HASH_BYTES)).toString("base64url"),
     hashId: (kind, id) => keyed.copy().update(`${kind}\0${id}`).digest("base64url").slice(0, HASHED_ID_CHARS),
   }

@@ -15,7 +15,6 @@ import { ask } from "../store/redis.ts"
 import { changeLimit, readCut } from "./cut.ts"
 import { freeOf, giveBack, greet, isAway, leftOf, NOTHING, sideOf, tellGrant, tellReturn, type Side } from "./post.ts"
 import { makeRefills, type Used } from "./refill.ts"
-import { leaseTally } from "./tally.ts"
 
 /** Leases that were not used for so long go back but for what would be granted now, and after the longer time altogether. */
 const IDLE_MS = 1_000
@@ -43,7 +42,7 @@ export interface Keeper {
 /** A keeper of all quotas. */
 export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): Keeper => {
   const { redis, cells } = parts
-  const tally = leaseTally(parts)
+  const tally = parts.leases
   const refills = makeRefills(parts)
   let seen = new Map<string, Seen<Side | BankRecord>>()
   let behind = new Set<string>()

@@ -13,7 +13,6 @@ import type { QuotaParts } from "../parts.ts"
 import { borrow, isAway, type Borrowed } from "./post.ts"
 import { recall } from "./recall.ts"
 import { refillsOf } from "./refill.ts"
-import { leaseTally } from "./tally.ts"
 
 /** Recalls of one quota take at most a fifth of the time: after one, the next waits for four times as long as it took. */
 const REST_PER_RECALL = 4
@@ -71,7 +70,7 @@ const borrowFor = async (parts: QuotaParts, name: string, waiters: readonly Wait
       outcome = "busy"
     }
     if (outcome === "not_enough") return group
-    if (outcome === "granted") leaseTally(parts).grants_waited += 1
+    if (outcome === "granted") parts.leases.grants_waited += 1
     for (const { settle } of group) settle(outcome === "granted" ? GRANTED : outcome === "unknown" ? { outcome: "exhausted", unused: 0 } : BUSY)
     return []
   }))
@@ -127,7 +126,7 @@ export const lease = async (parts: QuotaParts, short: Short, now_ms: number): Pr
   if (!desk) ours.set(short.name, desk = { all: new Set(), waiting: [], rest_until: 0, now_ms, isServing: false })
   const at = desk
   at.now_ms = Math.max(at.now_ms, now_ms)
-  const tally = leaseTally(parts)
+  const tally = parts.leases
   if (short.waited === 0) tally.acts_waited += 1
   const leased = await new Promise<Leased>((settle, fail) => {
     const waiter: Waiter = {

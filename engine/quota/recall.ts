@@ -4,7 +4,6 @@
 import { homeOf } from "../../lua/keys.ts"
 import { cellsOf, type QuotaParts } from "../parts.ts"
 import { giveBack, greet, isAway, tellGrant, tellReturn, weighBank, type Given } from "./post.ts"
-import { leaseTally } from "./tally.ts"
 
 export interface Recalled {
   /** What all cells together do not use, wherever it is: in the bank, in a cell, or on its way. */
@@ -23,7 +22,7 @@ const answerOf = async <T>(asked: Promise<T>): Promise<T | undefined> => {
  * often on its way, and is told again only when it was not there the last time either.
  */
 export const recall = async (parts: QuotaParts, name: string, patience: number, now_ms: number): Promise<Recalled | undefined> => {
-  leaseTally(parts).recalls += 1
+  parts.leases.recalls += 1
   const given = await Promise.all(cellsOf(parts).map((cell) => answerOf(giveBack(parts, name, cell, 0, now_ms))))
   const known = given.filter((each) => each !== undefined)
   const weighed = await weighBank(parts, name, now_ms)
@@ -35,7 +34,7 @@ export const recall = async (parts: QuotaParts, name: string, patience: number, 
     let ours = side
     if (patience > 0 && granted > side.granted) {
       const left = await tellGrant(parts, name, side.cell, { epoch, granted_total: granted, opens_ms: 0, closes_ms: 0 }, now_ms)
-      leaseTally(parts).told_again += 1
+      parts.leases.told_again += 1
       if (left !== undefined && left > 0) ours = await giveBack(parts, name, side.cell, 0, now_ms)
     }
     return ours.returned <= returned || await tellReturn(parts, name, ours, now_ms)

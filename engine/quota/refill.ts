@@ -8,7 +8,6 @@ import { quotaKey } from "../../lua/keys.ts"
 import type { QuotaParts } from "../parts.ts"
 import { ask } from "../store/redis.ts"
 import { borrow, isAway, leftOf, sideOf } from "./post.ts"
-import { leaseTally } from "./tally.ts"
 
 /** A lease is refilled when it lasts for less than this at the pace of its cell, or is half used. */
 const AHEAD_MS = 1_000
@@ -60,7 +59,7 @@ export const makeRefills = (parts: QuotaParts): Refills => {
     if (borrowed.outcome === "granted") {
       pace.left = borrowed.left
       pace.lent = borrowed.lent
-      leaseTally(parts).grants_early += 1
+      parts.leases.grants_early += 1
     } else pace.rest_until = performance.now() + REFUSED_MS
   }
 

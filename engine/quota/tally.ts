@@ -1,8 +1,6 @@
 /**
- * What leases cost: counted in this process, shown by the metrics.
+ * What leases cost: counted in this process, shown by the metrics. Parts that promise more than others share one of these.
  */
-import type { QuotaParts } from "../parts.ts"
-
 export interface LeaseTally {
   /** Grants that somebody waited for, and grants that came before anybody had to. */
   grants_waited: number
@@ -18,14 +16,6 @@ export interface LeaseTally {
   told_again: number
 }
 
-const tallies = new WeakMap<QuotaParts, LeaseTally>()
-
-/** The counts of the process that these parts belong to. */
-export const leaseTally = (parts: QuotaParts): LeaseTally => {
-  let tally = tallies.get(parts)
-  if (!tally) {
-    tally = { grants_waited: 0, grants_early: 0, recalls: 0, acts_waited: 0, waits: { granted: 0, exhausted: 0, busy: 0 }, returns_idle: 0, told_again: 0 }
-    tallies.set(parts, tally)
-  }
-  return tally
-}
+/** Counts that begin at nothing. */
+export const newLeaseTally = (): LeaseTally =>
+  ({ grants_waited: 0, grants_early: 0, recalls: 0, acts_waited: 0, waits: { granted: 0, exhausted: 0, busy: 0 }, returns_idle: 0, told_again: 0 })

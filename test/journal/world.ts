@@ -24,6 +24,7 @@ import { rebuildCell, type RebuildParts } from "../../engine/journal/rebuild.ts"
 import { verifyAll } from "../../engine/journal/verify.ts"
 import { quietLog } from "../../engine/log.ts"
 import { borrow, greet } from "../../engine/quota/post.ts"
+import { newLeaseTally } from "../../engine/quota/tally.ts"
 import { bankReader, takeLeases } from "../../engine/quota/restore.ts"
 import { openPostgres, type Sql } from "../../engine/store/postgres.ts"
 import { connectRedis, redisReady, run } from "../../engine/store/redis.ts"
@@ -92,7 +93,8 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
   let states = statesOf()
   const known = new Map<string, number>()
 
-  const quotaParts = () => ({ redis, cells })
+  const leases = newLeaseTally()
+  const quotaParts = () => ({ redis, cells, leases })
   const world = {
     redis, sql, ages, keysOf,
     now: () => now_ms,

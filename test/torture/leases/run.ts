@@ -9,6 +9,7 @@ import { quietLog } from "../../../engine/log.ts"
 import type { QuotaParts } from "../../../engine/parts.ts"
 import { changeLimit } from "../../../engine/quota/cut.ts"
 import { makeKeeper, type Keeper } from "../../../engine/quota/keeper.ts"
+import { newLeaseTally } from "../../../engine/quota/tally.ts"
 import { homeOf } from "../../../lua/keys.ts"
 import { chanceFrom, type Chance } from "../chance.ts"
 import { bring, CELLS, clearAll, giveUp, type Goods, lookAt, moneyOf, openAll, restart, rewrite, sell, shutCells, stockOf, type Sold } from "./market.ts"
@@ -76,7 +77,7 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   const start = (): Process => {
     const process: Process = {
       alive: true,
-      parts: { redis: office.line(() => process.alive, () => { process.alive = false; crashes += 1 }), cells: CELLS },
+      parts: { redis: office.line(() => process.alive, () => { process.alive = false; crashes += 1 }), cells: CELLS, leases: newLeaseTally() },
       get keeper() { return keeper },
     }
     const keeper = makeKeeper(process.parts, quietLog, Date.now)
