@@ -4,6 +4,8 @@
  * A probe goes to Redis on the connection that all acts share, whose replies come in order: how long it takes is how long an act would
  * wait, in our event loop, on the wire and in Redis, whichever of them is short. What must stay true:
  * - A burst that drains is served: what takes is refused only where the wait has stood for `standing_ms`, or has grown beyond `burst_ms`.
+ * - A pause of our own (the collector, a machine that was busy elsewhere) is no queue: what waited through it is served. So a long wait
+ *   counts once it has stood for `pause_ms` after it was first seen.
  * - What gives back goes before what takes: it is refused only beyond `give_ms`, when its caller would have given up.
  * - A refusal costs next to nothing: it looks at one number, before the key, the body and Redis.
  */
@@ -15,6 +17,7 @@ export interface Patience {
   readonly take_ms: number
   readonly standing_ms: number
   readonly burst_ms: number
+  readonly pause_ms: number
   readonly give_ms: number
 }
 
@@ -22,7 +25,7 @@ export interface Patience {
  * 500 callers at once who each wait for their answer make a wait of 160 ms at 3,000 acts a second (2026-11-22): that is served. Beyond
  * half a second a checkout has better things to do than to wait.
  */
-export const PATIENCE: Patience = { take_ms: 200, standing_ms: 300, burst_ms: 500, give_ms: 2_000 }
+export const PATIENCE: Patience = { take_ms: 200, standing_ms: 300, burst_ms: 500, pause_ms: 50, give_ms: 2_000 }
 
 /** Between two probes: 100 a second cost Redis a thousandth of its time. */
 const PROBE_MS = 10
@@ -45,12 +48,14 @@ export const kindOf = (url: string): Kind => {
 /** Follows the wait and says who is refused. Pure: instants are told. */
 export const makeShedder = (patience: Patience = PATIENCE) => {
   let wait_ms = 0, isStanding = false
-  let above_ms: number | undefined
+  let above_ms: number | undefined, over_ms: number | undefined, isOver = false
   const refused = { take: 0, give: 0 }
   return {
     /** A wait was measured at an instant. */
     note: (waited_ms: number, now_ms: number): void => {
       wait_ms = waited_ms
+      over_ms = wait_ms > patience.burst_ms ? over_ms ?? now_ms : undefined
+      isOver = over_ms !== undefined && now_ms - over_ms >= patience.pause_ms
       if (wait_ms <= patience.take_ms) {
         above_ms = undefined
         // Half of it is gone: what comes next is judged as a burst again.
@@ -62,8 +67,8 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
     },
     /** Whether a request of this kind is refused now; a refusal is counted. */
     refuses: (kind: Kind): boolean => {
-      const isRefused = kind === "give" ? wait_ms > patience.give_ms
-        : kind === "take" && (wait_ms > patience.burst_ms || (isStanding && wait_ms > patience.take_ms))
+      const isRefused = kind === "give" ? isOver && wait_ms > patience.give_ms
+        : kind === "take" && (isOver || (isStanding && wait_ms > patience.take_ms))
       if (isRefused && kind !== "house") refused[kind] += 1
       return isRefused
     },

@@ -5,7 +5,7 @@ import { kindOf, makeShedder, PATIENCE, shedding } from "../../engine/http/shed.
 import { quietLog } from "../../engine/log.ts"
 import { startApi } from "../../engine/main.ts"
 
-const { take_ms, standing_ms, burst_ms, give_ms } = PATIENCE
+const { take_ms, standing_ms, burst_ms, pause_ms, give_ms } = PATIENCE
 
 describe("kindOf: by the address alone", () => {
   const kinds: [string, string][] = [
@@ -36,15 +36,23 @@ describe("overloaded: by how long requests wait", () => {
   })
   test("a wait that has grown too long is refused at once; what gives back goes first, and the house is always open", () => {
     const shedder = makeShedder()
-    shedder.note(burst_ms + 1, 0)
+    for (const at_ms of [0, pause_ms]) shedder.note(burst_ms + 1, at_ms)
     expect([shedder.refuses("take"), shedder.refuses("give"), shedder.refuses("house")]).toEqual([true, false, false])
-    shedder.note(give_ms + 1, 1)
+    shedder.note(give_ms + 1, pause_ms + 1)
     expect([shedder.refuses("take"), shedder.refuses("give"), shedder.refuses("house")]).toEqual([true, true, false])
     expect(shedder.refused()).toEqual({ take: 2, give: 1 })
   })
+  test("a pause of the process is no queue: what waited through it is served", () => {
+    const shedder = makeShedder()
+    for (const at_ms of [0, pause_ms - 1]) shedder.note(give_ms + 1, at_ms)
+    expect([shedder.refuses("take"), shedder.refuses("give")]).toEqual([false, false])
+    shedder.note(1, pause_ms)
+    shedder.note(burst_ms + 1, pause_ms + 1)
+    expect(shedder.refuses("take")).toBe(false)
+  })
   test("the refusal says when to come again, before anything was looked at", async () => {
     const shedder = makeShedder()
-    shedder.note(burst_ms + 1, 0)
+    for (const at_ms of [0, pause_ms]) shedder.note(burst_ms + 1, at_ms)
     const fetch = shedding(shedder, () => new Response("served"))
     const refused = await fetch(new Request("http://x/v1/quotes", { method: "POST", body: "not even JSON" }))
     expect([refused.status, refused.headers.get("retry-after"), (await refused.json() as { code: string }).code]).toEqual([503, "1", "overloaded"])
