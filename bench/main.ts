@@ -6,6 +6,7 @@
  *   npm run bench -- --only acts     one scenario: acts, postgres, mixed, flash, redis_cpu, pricing, past, million, leases
  *   npm run bench -- --only overload --seconds 60   each load of the overload for so long; 10 s unless told, not part of the whole
  *   npm run bench -- --only cluster    a cluster beside one Redis, and how long a death lasts; not part of the whole either
+ *   npm run bench -- --only analytics,badges,risk   what the jobs' heaviest work takes; not part of the whole either
  *   npm run bench -- --json          the same as JSON on standard output
  *   npm run bench -- --keep          also append it to bench/results.md
  *
@@ -19,6 +20,8 @@ import { keep, tableOf, textOf, figureLine } from "./report.ts"
 import { isProved, type Result } from "./result.ts"
 import { playActs, warmUp } from "./scenarios/acts.ts"
 import { playCluster } from "./scenarios/cluster.ts"
+import { playAnalytics } from "./scenarios/analytics.ts"
+import { playBadges } from "./scenarios/badges.ts"
 import { playFlash } from "./scenarios/flash.ts"
 import { playLeases } from "./scenarios/leases.ts"
 import { playMillion } from "./scenarios/million.ts"
@@ -28,22 +31,27 @@ import { playPast } from "./scenarios/past.ts"
 import { playPostgres } from "./scenarios/postgres.ts"
 import { playPricing } from "./scenarios/pricing.ts"
 import { playRedisCpu } from "./scenarios/redis_cpu.ts"
+import { playRisk } from "./scenarios/risk.ts"
 import { startStack, stopAll, type Stack } from "./stack.ts"
 
-const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "pricing", "past", "million", "leases", "overload", "cluster"] as const
+const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "pricing", "past", "million", "leases", "overload", "cluster", "analytics", "badges", "risk"] as const
 type Scenario = (typeof SCENARIOS)[number]
+/** Played only where they are named: each takes minutes, and most of the machine. */
+const APART: readonly Scenario[] = ["overload", "cluster", "analytics", "badges", "risk"]
 
 const FULL = {
   warm_up_acts: 30_000, acts: { rounds: 9, seconds: 120, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
   redis: { rounds: 5, calls: 3_000 }, pricing: { rounds: 20_000, instances: 1_000 }, past: { redemptions: 1_000_000, reserves: 4_000 }, coupons: 1_000_000,
   leases: { rounds: 5, acts: 2_000, budget_acts: 30_000 },
   cluster: { rounds: 5, seconds: 5, coupons: 1_000_000 },
+  analytics: { events: 1_000_000, keys: 5_000_000 }, badge_users: 10_000_000, risk_redemptions: 10_000_000,
 }
 const QUICK: typeof FULL = {
   warm_up_acts: 8_000, acts: { rounds: 5, seconds: 20, acts_max: 1_000 }, postgres_acts: 100, mixed_s: 6, flash: { users: 2_000, stock: 500 },
   redis: { rounds: 3, calls: 1_000 }, pricing: { rounds: 3_000, instances: 100 }, past: { redemptions: 20_000, reserves: 1_000 }, coupons: 10_000,
   leases: { rounds: 2, acts: 500, budget_acts: 10_000 },
   cluster: { rounds: 3, seconds: 3, coupons: 10_000 },
+  analytics: { events: 200_000, keys: 500_000 }, badge_users: 200_000, risk_redemptions: 300_000,
 }
 const STOCK = 100_000_000
 
@@ -53,7 +61,7 @@ const readOptions = () => {
   for (const name of only) {
     if (!SCENARIOS.some((scenario) => scenario === name)) throw new Error(`--only ${name}: there is ${SCENARIOS.join(", ")}`)
   }
-  return { isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, seconds: Number(values.seconds), has: (scenario: Scenario) => only.length === 0 ? scenario !== "overload" && scenario !== "cluster" : only.includes(scenario) }
+  return { isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, seconds: Number(values.seconds), has: (scenario: Scenario) => only.length === 0 ? !APART.includes(scenario) : only.includes(scenario) }
 }
 
 const { isQuick, isJson, isKept, seconds, has } = readOptions()
@@ -113,6 +121,9 @@ const play = async (): Promise<void> => {
   if (has("pricing")) done(await playPricing(sizes.pricing.rounds, sizes.pricing.instances, say))
   if (has("past")) done(await playPast(sizes.past.redemptions, sizes.past.reserves, say))
   if (has("leases")) done(await playLeases(sizes.leases, say))
+  if (has("analytics")) done(await playAnalytics(sizes.analytics, say))
+  if (has("badges")) done(await playBadges(sizes.badge_users, say))
+  if (has("risk")) done(await playRisk(sizes.risk_redemptions, say))
   if (has("million")) done(await playMillion(sizes.coupons, say))
   if (has("cluster")) done(await playCluster(sizes.cluster.rounds, sizes.cluster.seconds, sizes.cluster.coupons, say))
   const machine = { ...first, postgres }

@@ -1,0 +1,147 @@
+/**
+ * What the jobs cost: the extraction beside the same by select and append, and the month's books of so many keys in three sources.
+ *
+ * What must stay true: both ways of the extraction take the same events from the same Postgres in the same run, one after the other, and both
+ * must have them all. Wall time is what the numbers ask for; the processor time beside it says what the machine was doing else.
+ */
+import { rmSync } from "node:fs"
+import { join } from "node:path"
+import { DuckDBInstance } from "@duckdb/node-api"
+import { startPrivate } from "../../engine/store/private.ts"
+import { migrate } from "../../engine/store/postgres.ts"
+import { quietLog } from "../../engine/log.ts"
+import { openDuck } from "../../analytics/duck.ts"
+import { EVENTS, extractEvents } from "../../analytics/extract.ts"
+import { reconciliation } from "../../analytics/jobs/reconciliation.ts"
+import type { JobParts, Work } from "../../analytics/job.ts"
+import { openLake, type Lake } from "../../analytics/lake.ts"
+import { periodSpan } from "../../analytics/periods.ts"
+import { openTables } from "../../analytics/tables.ts"
+import { showInputs } from "../../analytics/runner.ts"
+import { temporaryFolder } from "../bare.ts"
+import type { Figure, Proof, Result } from "../result.ts"
+
+const MEMORY_MB = 2_048
+const THREADS = 2
+/** With its columns an event is about 400 bytes. */
+const PAYLOAD_CHARS = 300
+const PAGE = 10_000
+
+const timed = async <T>(work: () => Promise<T>): Promise<{ value: T; seconds: number; cpu_s: number }> => {
+  const began = performance.now(), before = process.cpuUsage()
+  const value = await work()
+  const cpu = process.cpuUsage(before)
+  return { value, seconds: (performance.now() - began) / 1_000, cpu_s: (cpu.user + cpu.system) / 1_000_000 }
+}
+
+const signal = new AbortController().signal
+const progress = (): void => {}
+
+const playExtraction = async (lake: Lake, folder: string, rows: number): Promise<{ figures: Figure[]; proofs: Proof[] }> => {
+  const servers = await startPrivate({ dataDir: join(folder, "data"), log: quietLog, redis: false })
+  const sql = openTables(servers.databaseUrl!)
+  const duck = await openDuck({ memory_mb: MEMORY_MB, threads: THREADS, temp_dir: lake.temp() })
+  try {
+    await migrate(servers.databaseUrl!)
+    await sql.unsafe(`insert into events (cell, epoch, n, act, at_ms, user_no, moves, payload, ref)
+      select i % 4, 1, i / 4, 'confirmed', 1790000000000 + i * 20, i % 50000, ('[["b7",0,-' || i || ',' || i || '],["k12",0,0,0,-1,1]]')::json,
+        ('{"order_id":"order-' || i || '","note":"' || repeat(md5(i::text), ${Math.ceil(PAYLOAD_CHARS / 32)}) || '"}')::json, md5(i::text) from generate_series(0, ${rows - 1}) i`)
+    await sql`insert into cells (cell, epoch, n, at_ms) select cell, 1, max(n), max(at_ms) from events group by cell`
+    await sql`vacuum analyze events`
+    const ours = await timed(() => extractEvents({ lake, duck, time_zone: "UTC", signal, progress, sql } as unknown as JobParts))
+
+    const instance = await DuckDBInstance.create(":memory:", { threads: String(THREADS), memory_limit: `${MEMORY_MB}MB` })
+    const connection = await instance.connect()
+    const file = join(folder, "appended.parquet")
+    const theirs = await timed(async () => {
+      await connection.run("create table appended (cell integer, epoch integer, n bigint, act varchar, at_ms bigint, user_no integer, moves varchar, payload varchar, ref varchar)")
+      const appender = await connection.createAppender("appended")
+      const pages = sql<{ cell: number; epoch: number; n: number; act: string; at_ms: number; user_no: number; moves: string; payload: string; ref: string }[]>`
+        select cell, epoch, n, act, at_ms, user_no, moves::text as moves, payload::text as payload, ref from events order by cell, epoch, n`.cursor(PAGE)
+      for await (const page of pages) {
+        for (const row of page) {
+          appender.appendInteger(row.cell)
+          appender.appendInteger(row.epoch)
+          appender.appendBigInt(BigInt(row.n))
+          appender.appendVarchar(row.act)
+          appender.appendBigInt(BigInt(row.at_ms))
+          appender.appendInteger(row.user_no)
+          appender.appendVarchar(row.moves)
+          appender.appendVarchar(row.payload)
+          appender.appendVarchar(row.ref)
+          appender.endRow()
+        }
+      }
+      appender.closeSync()
+      await connection.run(`copy appended to '${file}' (format parquet, compression zstd)`)
+    })
+    const counted = await connection.runAndReadAll("select count(*)::integer from appended")
+    connection.closeSync()
+    instance.closeSync()
+    return {
+      figures: [
+        { name: "events extracted", value: rows / ours.seconds, unit: "/s", wanted: { at: "least", value: 100_000 } },
+        { name: "extraction against select and append", value: theirs.seconds / ours.seconds, unit: "×", wanted: { at: "least", value: 4 } },
+        { name: "processor time of the extraction, a million events", value: (ours.cpu_s / rows) * 1_000_000, unit: "s" },
+      ],
+      proofs: [
+        { name: "events in the lake", wanted: rows, found: lake.parts(EVENTS).reduce((sum, part) => sum + part.rows, 0) },
+        { name: "events appended", wanted: rows, found: String(counted.getRows()[0]?.[0]) },
+      ],
+    }
+  } finally {
+    duck.close()
+    await sql.end({ timeout: 1 })
+    await servers.stop()
+  }
+}
+
+const playBooks = async (lake: Lake, keys: number): Promise<{ figures: Figure[]; proofs: Proof[] }> => {
+  const duck = await openDuck({ memory_mb: MEMORY_MB, threads: THREADS, temp_dir: lake.temp() })
+  try {
+    // One key in a hundred is broken, each class in its turn.
+    const file = await lake.write(duck, {
+      select: `select source, source || i as entry_id, 'order-' || i as order_id, 'coupon-' || i as coupon_id, 'budget-' || (i % 50) as budget_id,
+        1000 + i % 7 + case when i % 100 = 0 and source = 'order' then 5 else 0 end as amount_minor, 1790812800000 + (i % 2600000) * 1000 as at_ms
+        from range(${keys}) r(i), (values ('budget'), ('redemption'), ('order')) s(source) where not (i % 200 = 50 and source = 'order')`,
+      order: "order_id, source", folder: "books@bench/1", name: "books",
+    })
+    const period = periodSpan("2026-10", "UTC")
+    const inputs = { books: { files: [file], columns: {} }, orders: { files: [], columns: { order_id: "VARCHAR", coupon_id: "VARCHAR", budget_id: "VARCHAR", state: "VARCHAR", discount_minor: "BIGINT", at_ms: "BIGINT" } } }
+    const ran = await timed(async () => {
+      await showInputs(duck, lake, inputs)
+      return reconciliation.run({
+        duck, period, time_zone: "UTC", set: "bench", options: {}, signal, progress, rules: { budgets: [], controls: [], timing_days: 3, is_over: true, time_zone: "UTC" },
+        write: async ({ name, select, key, sums = [] }) => ({ ...await lake.write(duck, { select, order: key.join(", "), folder: "outputs/bench", name, sums }), name, key }),
+      } as Work)
+    })
+    const { totals } = ran.value.answer as { totals: { breaks: number } }
+    return {
+      figures: [
+        { name: `books of ${keys.toLocaleString("en")} keys in three sources`, value: ran.seconds, unit: "s", wanted: { at: "most", value: 20 * keys / 5_000_000 } },
+        { name: "processor time of these books", value: ran.cpu_s, unit: "s" },
+      ],
+      proofs: [
+        { name: "keys that are broken", wanted: Math.ceil(keys / 100) + Math.ceil((keys - 50) / 200), found: totals.breaks },
+        { name: "checks that do not agree", wanted: 0, found: ran.value.checks.filter(({ left, right }) => left !== right).length },
+      ],
+    }
+  } finally {
+    duck.close()
+  }
+}
+
+/** Extraction and books. */
+export const playAnalytics = async ({ events, keys }: { readonly events: number; readonly keys: number }, say: (text: string) => void): Promise<Result> => {
+  const folder = temporaryFolder()
+  const lake = openLake(join(folder, "lake"))
+  try {
+    say(`${events} events are extracted`)
+    const extraction = await playExtraction(lake, folder, events)
+    say(`books of ${keys} keys`)
+    const books = await playBooks(lake, keys)
+    return { scenario: "analytics", rows: [], figures: [...extraction.figures, ...books.figures], proofs: [...extraction.proofs, ...books.proofs] }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
