@@ -29,6 +29,8 @@ const WORKER_STOP_MS_MAX = 2_000
 const EXIT_MS = 500
 /** How long a server that is named may take to answer at the start. */
 const SERVER_WAIT_MS_MAX = 5_000
+/** And how long a replica, without which the start goes on. */
+const REPLICA_WAIT_MS_MAX = 1_000
 const POSTGRES_CONNECTIONS_MAX = 10
 /** The most that any request may carry: bulk streams are bounded per line, and routes bound the others much lower. */
 const REQUEST_BYTES_MAX = 256 * 1024 * 1024
@@ -181,8 +183,18 @@ const openServers = async (config: Config, log: Log, redisUrl: string, databaseU
     })
     // Replicas too: each may be a master one day.
     const nodes = redis.nodes().map(({ address, is_replica }) => ({ name: address, is_replica, node: redis.at(address, "all") }))
-    await Promise.all(nodes.map(({ node }) => redisReady(node, SERVER_WAIT_MS_MAX)))
-    const asked = nodes.map(({ name, is_replica, node }) => ({ name, is_replica, call: (command: string, ...args: string[]) => askNode(node.call(command, ...args)) }))
+    const reached = await Promise.all(nodes.map(async (each) => {
+      try {
+        await redisReady(each.node, each.is_replica ? REPLICA_WAIT_MS_MAX : SERVER_WAIT_MS_MAX)
+        return [each]
+      } catch (fault) {
+        // A replica that is away is what replicas are for; it cannot be looked at, and takes no part until it is back.
+        if (!each.is_replica) throw new StartFault(`Redis at ${each.name} does not answer: ${fault instanceof Error ? fault.message : String(fault)}`)
+        log.warn("a replica does not answer and was not looked at", { host: each.name })
+        return []
+      }
+    }))
+    const asked = reached.flat().map(({ name, is_replica, node }) => ({ name, is_replica, call: (command: string, ...args: string[]) => askNode(node.call(command, ...args)) }))
     return { redis, postgres, judgement: await checkServers(asked, postgres.sql, config.durability, config.acceptDurability) }
   } catch (fault) {
     redis.disconnect()
