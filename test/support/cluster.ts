@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { Redis } from "ioredis"
+import { withDeathSignal } from "../../engine/child.ts"
 import type { PrivateServers } from "../../engine/store/private.ts"
 import { findRedisServer, redisConf } from "../../engine/store/private.ts"
 import { clusterConf } from "../../engine/store/private_cluster.ts"
@@ -76,7 +77,7 @@ export const handsOn = (servers: Pick<PrivateServers, "redisUrl" | "pids">, befo
       mkdirSync(dir)
       const [port, bus_port] = [await freePort(), await freePort()]
       writeFileSync(join(dir, "redis.conf"), `${redisConf(dir, port, password)}${clusterConf(bus_port, password)}min-replicas-to-write 0\n`)
-      const process = Bun.spawn([findRedisServer() ?? "", join(dir, "redis.conf")], { stdout: "ignore", stderr: "ignore", detached: true })
+      const process = Bun.spawn(withDeathSignal("SIGKILL", [findRedisServer() ?? "", join(dir, "redis.conf")]), { stdout: "ignore", stderr: "ignore", detached: true })
       beforeEnd(async () => { process.kill("SIGKILL"); await process.exited })
       const member = { name: "joined", port, client: quiet(`redis://:${password}@127.0.0.1:${port}`) }
       await until("the new node answers", async () => await member.client.ping().catch(() => "") === "PONG")
