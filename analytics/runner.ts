@@ -287,7 +287,7 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
     const before = await publishedRun(sql, job.name, ask.period, ask.set)
     progress("comparing")
     const diff = before ? { against: before.run_id, outputs: await diffOutputs(duck, lake, outputs, before.outputs) } : null
-    const [last] = await sql<{ revision: number | null }[]>`select max(revision) as revision from runs where job = ${job.name} and period = ${ask.period} and set_name = ${ask.set}`
+    const [last] = await sql<{ revision: number | null }[]>`select max(revision) as revision from runs where job = ${job.name} and period = ${ask.period} and set_name = ${ask.set} and not is_dry`
     const revision = (last?.revision ?? 0) + 1
     const finished: Finished = { ...parts, run_id, revision, outputs, answer: ran.answer, rules: inputs.rules }
     if (job.stage && !ask.is_dry) {

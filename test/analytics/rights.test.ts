@@ -112,6 +112,9 @@ test("dry run: rules are tried on last month's scores before they judge anything
     const { campaign_id } = await openCampaign(shop.call, shop.clock.now_ms(), { amount_minor: 700 })
     const { status, body } = await shop.call("PUT", `/v1/badges/${fresh("tried")}`, rules(campaign_id, campaign_id))
     expect([status, body.dry_run]).toEqual([201, { period: "2026-05", levels: [{ level: 1, users: 38 }, { level: 2, users: 12 }], events: { new: 50, up: 0, down: 0, lost: 0, same: 0 }, rights_cost_minor: 35_000 }])
+    // What was only tried counts as no revision.
+    await putScores(house.lake, 3, [{ user_pin: users[0]!, dt: "2026-05-20", fields: { lc_score: "250" } }])
+    expect(await runJob(house, badges, MAY)).toMatchObject({ state: "published", revision: 3 })
   } finally {
     await stop()
   }

@@ -80,7 +80,7 @@ describe("held", () => {
     const dry = await runJob(house, job, { ...october, is_dry: true })
     expect(dry).toMatchObject({ state: "held", reason: "dry_run", revision: 1, outputs: [{ name: "doubled" }] })
     expect(await movePointer(house, [job], "publish", dry.run_id)).toEqual({ word: "run_not_publishable" })
-    expect(await runJob(house, job, october)).toMatchObject({ state: "published", revision: 2 })
+    expect(await runJob(house, job, october)).toMatchObject({ state: "published", revision: 1 })
   })
   test("held: a run that wants a person waits for him; asked again it is the same run", async () => {
     const job = fresh({}, { hold: "change_rate" })
