@@ -25,6 +25,8 @@ const REST_PER_LOOK = 20
 const READS_MAX = 16
 /** A cut that stands so long has been left by whoever began it. */
 const CUT_LEFT_MS = 5_000
+/** What in a cell's hash is a quota or its bank; beside them lie additions, epochs and batches of codes. */
+const QUOTA = /^v?[bk]\d/
 /** Half of what a counter may come to: it is time to rebuild with counters anew. */
 export const COUNTER_ALARM = 2 ** 52
 
@@ -60,7 +62,7 @@ export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): K
         if (field === "cell") epochs.set(cell, unpack("cell", bytes).epoch)
         else if (field[0] === "e") known.set(`${cell} ${field.slice(1)}`, Number(bytes.toString()))
         else if (field[0] === "a") { if (bytes.includes(" cut ")) cutFields.set(field.slice(1), bytes.toString()) }
-        else {
+        else if (QUOTA.test(field)) {
           const id = `${cell} ${field}`, before = seen.get(id)
           next.set(id, before?.bytes.equals(bytes) ? before : { bytes, since: at, value: field[0] === "v" ? unpack("bank", bytes) : sideOf(field, bytes) })
           if (field[0] === "b" && homeOf(field, cells) === cell) months.set(field, unpack("budget", bytes))

@@ -49,6 +49,14 @@ test("budget_exhausted: the last of the money is found in whatever cell it lies,
   expect(await moneyOf(budget_id)).toEqual({ limit_minor: 1_450, held_minor: 1_400, spent_minor: 0, available_minor: 50 })
 }, MINUTE_MS)
 
+test("a keeper looks at quotas alone: codes lie beside them in every cell", async () => {
+  const { campaign_id } = await openCampaign(say, story.now_ms())
+  await yes(say("PUT", `/v1/campaigns/${campaign_id}/codes`, { code: fresh("CODE"), limit: 3 }))
+  const keeper = makeKeeper(story.parts, quietLog, story.now_ms)
+  await keeper.look()
+  expect(keeper.counterMax()).toBeGreaterThan(0)
+}, MINUTE_MS)
+
 test("stock_exhausted: seven coupons for seven cells, and then none", async () => {
   const { campaign_id } = await openCampaign(say, story.now_ms(), { stock: CELLS })
   for (let cell = 0; cell < CELLS; cell++) await couponFor(campaign_id, userIn(cell))
