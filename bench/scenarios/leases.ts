@@ -15,6 +15,9 @@ import { must, startStack, type Stack } from "../stack.ts"
 const CELLS = 64
 const STOCK = 100_000_000
 const SPENT_SHARE = 0.9
+/** Few enough that two engines on a busy machine refuse nobody for waiting too long. */
+const CONNECTIONS = 16
+const IDLE_MS = 5_000
 const COST_MOST = 1.15
 const WAITED_MOST = 0.01
 
@@ -30,9 +33,9 @@ const counterOf = async (stack: Stack, name: string): Promise<number> => {
 const playRound = async (stack: Stack, campaign_no: number, name: string, acts: number): Promise<Lap[]> => {
   const shoppers = Array.from({ length: acts }, (_, i) => shopper(name, i, campaign_no))
   return [
-    allWere(await drive({ stack }, shoppers.map((each) => issueRequest(stack, each))), 201, "issue"),
-    allWere(await drive({ stack }, shoppers.map((each) => reserveRequest(stack, "", each))), 201, "reserve"),
-    allWere(await drive({ stack }, shoppers.map((each) => confirmRequest(stack, "", each))), 200, "confirm"),
+    allWere(await drive({ stack, connections: CONNECTIONS }, shoppers.map((each) => issueRequest(stack, each))), 201, "issue"),
+    allWere(await drive({ stack, connections: CONNECTIONS }, shoppers.map((each) => reserveRequest(stack, "", each))), 201, "reserve"),
+    allWere(await drive({ stack, connections: CONNECTIONS }, shoppers.map((each) => confirmRequest(stack, "", each))), 200, "confirm"),
   ]
 }
 
@@ -46,12 +49,19 @@ const spend = async (stack: Stack, budget_acts: number): Promise<{ share: number
   await must(stack, "POST", `/v1/campaigns/${campaign_id}/activate`, {})
   const [row] = await stack.sql<{ campaign_no: number }[]>`select campaign_no from campaigns where campaign_id = ${campaign_id}`
   const shoppers = Array.from({ length: Math.floor(budget_acts * SPENT_SHARE) }, (_, i) => shopper("spent", i, row!.campaign_no))
-  allWere(await drive({ stack }, shoppers.map((each) => issueRequest(stack, each, campaign_id))), 201, "issue")
+  allWere(await drive({ stack, connections: CONNECTIONS }, shoppers.map((each) => issueRequest(stack, each, campaign_id))), 201, "issue")
   const before = await counterOf(stack, "scrip_lease_acts_waited_total")
-  allWere(await drive({ stack }, shoppers.map((each) => reserveRequest(stack, "", each))), 201, "reserve")
+  allWere(await drive({ stack, connections: CONNECTIONS }, shoppers.map((each) => reserveRequest(stack, "", each))), 201, "reserve")
   const waited = await counterOf(stack, "scrip_lease_acts_waited_total") - before
   const { available_minor } = await must<{ available_minor: number }>(stack, "GET", `/v1/budgets/${budget_id}`)
   return { share: waited / shoppers.length, available_minor }
+}
+
+/** Redis' work while nobody asks for anything, in microseconds a second: flusher, sweeper and keeper look at every cell. */
+const idleOf = async (stack: Stack): Promise<number> => {
+  const before = stack.cpu().redis, began = performance.now()
+  await Bun.sleep(IDLE_MS)
+  return (stack.cpu().redis - before) / ((performance.now() - began) / 1_000)
 }
 
 /** Measure one engine of one cell and one of 64, turn by turn. */
@@ -62,14 +72,20 @@ export const playLeases = async ({ rounds, acts, budget_acts }: LeaseSizes, say:
     await makeBudget(stack)
     return { stack, campaign_no: await makeCampaign(stack, CAMPAIGN_ID, { stock: STOCK, per_user: 1_000 }) }
   }))
-  const costs: number[][] = [[], []]
+  const costs: number[][] = [[], []], net: number[][] = [[], []]
+  const idle: number[] = []
+  for (const { stack } of stacks) idle.push(await idleOf(stack))
   for (let round = 0; round <= rounds; round++) {
     say(`${acts} redemptions each, round ${round} of ${rounds}${round === 0 ? ", not counted" : ""}`)
     for (const place of round % 2 === 0 ? [0, 1] : [1, 0]) {
       const { stack, campaign_no } = stacks[place]!
+      const began = performance.now()
       const laps = await playRound(stack, campaign_no, `leases-${round}`, acts)
-      const us = laps.reduce((sum, lap) => sum + lap.cpu.redis, 0) / laps.reduce((sum, lap) => sum + lap.acts, 0)
-      if (round > 0) costs[place]!.push(us)
+      const seconds = (performance.now() - began) / 1_000
+      const redis_us = laps.reduce((sum, lap) => sum + lap.cpu.redis, 0), acts_done = laps.reduce((sum, lap) => sum + lap.acts, 0)
+      if (round === 0) continue
+      costs[place]!.push(redis_us / acts_done)
+      net[place]!.push((redis_us - idle[place]! * seconds) / acts_done)
     }
   }
   say(`a budget for ${budget_acts} acts is spent to ${SPENT_SHARE * 100} %`)
@@ -81,6 +97,9 @@ export const playLeases = async ({ rounds, acts, budget_acts }: LeaseSizes, say:
       { name: "Redis CPU of an act, 1 cell (issue, reserve, confirm)", value: median(costs[0]!), unit: "µs" },
       { name: `Redis CPU of an act, ${CELLS} cells on one Redis`, value: median(costs[1]!), unit: "µs" },
       { name: `${CELLS} cells against 1, median of the rounds' ratios`, value: median(costs[1]!.map((us, i) => us / costs[0]![i]!)), unit: "×", wanted: { at: "most", value: COST_MOST } },
+      { name: "Redis while nobody asks, 1 cell", value: idle[0]! / 10_000, unit: "% of a core" },
+      { name: `Redis while nobody asks, ${CELLS} cells`, value: idle[1]! / 10_000, unit: "% of a core" },
+      { name: `${CELLS} cells against 1, without what runs while nobody asks`, value: median(net[1]!.map((us, i) => us / net[0]![i]!)), unit: "×" },
       { name: `acts that waited for a grant, of ${Math.floor(budget_acts * SPENT_SHARE)} that spent a budget to ${SPENT_SHARE * 100} %, ${CELLS} cells`, value: share * 100, unit: "%", wanted: { at: "most", value: WAITED_MOST * 100 } },
     ],
     proofs: [{ name: "leases: what is left of the budget, minor units", wanted: (budget_acts - Math.floor(budget_acts * SPENT_SHARE)) * DISCOUNT_MINOR, found: available_minor }],
