@@ -39,13 +39,13 @@ const spreadOf = (measure: Measure, value: string): string => `
  * the past days' figures; `first_wanted` is the day from which on a first row is too young.
  */
 export const scoreDay = (day: string, first_wanted: string, days: string): string[] => [
-  `create or replace temp table today as select * from (${shared(days)}) as shared where day = '${day}'`,
+  `create or replace temp table today as ${shared(`(select * from ${days} as d where day = '${day}')`)}`,
   `create or replace temp table seen as
     select d.dimension as dimension, d.key as key, min(d.day) as first_day, sum(d.count) as redemptions, sum(case when d.day = '${day}' then 0 else 1 end) as rows_there
     from ${days} as d join today on today.dimension = d.dimension and today.key = d.key group by d.dimension, d.key`,
   // With 28 empty days or more the median and the MAD are 0, whatever the others are: only the others' past is looked at.
   `create or replace temp table past as
-    select s.* from (${shared(days)}) as s join seen on seen.dimension = s.dimension and seen.key = s.key where s.day <> '${day}' and seen.rows_there > ${PAST_DAYS - MIDDLE}`,
+    ${shared(`(select d.* from ${days} as d join seen on seen.dimension = d.dimension and seen.key = d.key where d.day <> '${day}' and seen.rows_there > ${PAST_DAYS - MIDDLE})`)}`,
   ...measures.flatMap(([measure, value], i) => [
     `create or replace temp table middle as
       select dimension, key, ${value} as median, rows_there from (
