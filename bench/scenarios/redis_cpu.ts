@@ -34,13 +34,24 @@ export const issueAll = async ({ uses, caller }: Bare, campaign_id: string, user
   })
 }
 
+/** The words of a call as it goes over the wire: `$length`, then the word. */
+const wordsOf = (wire: string): Call => {
+  const bytes = Buffer.from(wire), words: string[] = []
+  for (let at = bytes.indexOf("\n") + 1; at < bytes.length;) {
+    const from = bytes.indexOf("\n", at) + 1, length = Number(bytes.toString("latin1", at + 1, from - 2))
+    words.push(bytes.toString("utf8", from, from + length))
+    at = from + length + 2
+  }
+  return words as unknown as Call
+}
+
 /** The calls that reserves of these shoppers would send to Redis. Nothing is sent. */
 export const reserveCalls = async ({ parts, caller }: Bare, shoppers: readonly { user_id: string; order_id: string; coupon_id: string }[], lines: number): Promise<Call[]> => {
   const calls: Call[] = []
-  const answer = ["reserved", String(Date.now()), String(Date.now())].map((text) => Buffer.from(text))
+  const answer = ["reserved", String(Date.now()), String(Date.now()), "1-1"].map((text) => Buffer.from(text))
   const notepad = new Proxy(parts.redis, {
-    get: (redis, name) => name === "callBuffer" || name === "call"
-      ? (...call: Call) => { calls.push(call); return Promise.resolve(answer) }
+    get: (redis, name) => name === "sendCommand"
+      ? (command: { toWritable(): string }) => { calls.push(wordsOf(command.toWritable())); return Promise.resolve(answer) }
       : Reflect.get(redis, name) as unknown,
   })
   const reserve = reserveWith({ ...parts, redis: notepad })
