@@ -2,13 +2,17 @@
  * What the jobs over the warehouse come to: their runs, and the month's books.
  */
 import { Type, type Static } from "typebox"
-import { closed, Count, Id, InstantOut, Month, MoneyChange, PAGE, PAGE_DEFAULT, PAGE_MAX } from "./basics.ts"
+import { closed, Count, Id, InstantOut, instantMs, Month, MoneyChange, PAGE, PAGE_DEFAULT, PAGE_MAX } from "./basics.ts"
 import { type AskOf, operation } from "./operation.ts"
 
 export const JOB_NAMES = ["extract", "badges", "badge_compensation", "reconciliation", "risk", "reports"] as const
 
 const PERIOD = "^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?$"
-const Period = Type.String({ pattern: PERIOD, description: "a month as YYYY-MM, or a day as YYYY-MM-DD" })
+/** A day is one that exists. */
+const Period = Type.Refine(
+  Type.String({ pattern: PERIOD, description: "a month as YYYY-MM, or a day as YYYY-MM-DD" }),
+  (text) => text.length === "YYYY-MM".length || instantMs(`${text}T00:00:00Z`) !== undefined,
+)
 const SetName = Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description: "a named set of a foreign feed; our own unless told" })
 
 const RunPath = Type.Object({ run_id: Id }, closed)

@@ -149,6 +149,7 @@ describe("every operation answers what it documents", () => {
     expect((await call("GET", run)).body).toMatchObject({ job: "reconciliation", period: "1999-01", state: "requested" })
     expect((await call("GET", "/v1/runs?job=reconciliation&period=1999-01")).body.items.map(({ run_id }: { run_id: string }) => run_id)).toContain(asked.body.run_id)
     expect(told(await call("POST", "/v1/runs", { job: "nothing", period: "1999-01" }))).toEqual([400, "request_invalid", "first"])
+    expect(told(await call("POST", "/v1/runs", { job: "risk", period: "2026-02-30" }))).toEqual([400, "request_invalid", "first"])
     expect(told(await call("POST", `${run}/publish`))).toEqual([409, "run_not_publishable", "first"])
     expect(told(await call("POST", `${run}/rollback`))).toEqual([409, "run_not_published", "first"])
     expect((await call("GET", `${run}/diff`)).body).toMatchObject({ run_id: asked.body.run_id, against: null })
