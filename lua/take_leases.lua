@@ -2,7 +2,8 @@
 -- banks are (`homes`, [[cell, epoch]...]): a grant that was on its way has come, a return that was told is not taken twice.
 --
 -- A cell that was written anew has forgotten what it returned, and a message of it may still be on its way: it returns all that it
--- does not use, so that no message can say more.
+-- does not use, so that no message can say more. Its bank may have forgotten the grant of what it does use and remember more returns than
+-- that leaves: then the cell was granted what it uses beyond them, and tells the bank.
 
 local raw = redis.call("HGET", quota, "cell")
 local cell = raw and unpack_cell(raw)
@@ -26,7 +27,9 @@ for i, lease in ipairs(leases) do
   -- A campaign that this cell has not heard of is published to it first; then its bank is asked for what it granted.
   if record then
     record.granted, record.returned = math.max(record.granted, granted), math.max(record.returned, returned)
-    if is_rebuilt == 1 then record.returned = math.max(record.returned, record.granted - used_of(record)) end
+    local used = used_of(record)
+    if is_rebuilt == 1 then record.returned = math.max(record.returned, record.granted - used) end
+    record.granted = math.max(record.granted, record.returned + used)
     fields[#fields + 1] = name
     fields[#fields + 1] = (is_money and pack_budget or pack_campaign)(record)
   end

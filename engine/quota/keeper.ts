@@ -78,7 +78,7 @@ export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): K
     const at = performance.now()
     const { next, epochs, known, cutFields, months } = await readAll(at)
     seen = next
-    const behind_now = new Set<string>(), cuts_now = new Set<string>()
+    const behind_now = new Set<string>(), cuts_now = new Set<string>(), greeted = new Set<number>()
     counter_max = 0
     for (const [id, { value }] of next) {
       const [home_text = "", field = ""] = id.split(" ")
@@ -86,18 +86,24 @@ export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): K
       const home = Number(home_text), name = field.slice(1), bank = value as BankRecord
       const epoch = epochs.get(home) ?? 0, share = Math.floor(Math.max(0, freeOf(bank)) / (SHARES_PER_CELL * cells))
       const { opens_ms, closes_ms } = months.get(name) ?? { opens_ms: 0, closes_ms: 0 }
-      for (const [cell, granted, returned, , lent = 0] of bank.leases) {
-        counter_max = Math.max(counter_max, granted, returned, bank.total)
+      const leases = new Map(bank.leases.map((each) => [each[0], each]))
+      for (const cell of cellsOf(parts)) {
+        const [, granted = 0, returned = 0, , lent = 0] = leases.get(cell) ?? []
         const lease = next.get(`${cell} ${name}`), side = (lease?.value ?? NOTHING) as Side
         const its_epoch = known.get(`${cell} ${home}`) ?? 0
+        if (!lease && !leases.has(cell)) continue
+        counter_max = Math.max(counter_max, granted, returned, bank.total)
         refills.see(name, cell, leftOf(side), lent)
-        if (granted > side.granted || side.returned > returned || its_epoch < epoch) {
+        if (granted !== side.granted || side.returned > returned || its_epoch < epoch) {
           const sign = `${id} ${cell} ${granted} ${side.granted} ${side.returned} ${returned} ${its_epoch} ${epoch}`
           behind_now.add(sign)
-          if (!behind.has(sign)) continue // most often it is on its way
+          if (!behind.has(sign) || greeted.has(home)) continue // most often it is on its way
           tally.told_again += 1
-          if (its_epoch < epoch) await greet(parts, home, now_ms())
-          else if (granted > side.granted) await tellGrant(parts, name, cell, { epoch, granted_total: granted, opens_ms, closes_ms }, now_ms())
+          // A bank that was restored while this cell was shut has not heard of it, and nobody may ever ask that bank for a grant.
+          if (its_epoch < epoch || side.granted > granted) {
+            greeted.add(home)
+            await greet(parts, home, now_ms())
+          } else if (granted > side.granted) await tellGrant(parts, name, cell, { epoch, granted_total: granted, opens_ms, closes_ms }, now_ms())
           else await tellReturn(parts, name, { cell, epoch: its_epoch, ...side }, now_ms())
           continue
         }

@@ -218,6 +218,18 @@ test("taken: a cell that was written anew returns all that it does not use, so t
   expect(await cell.budget()).toEqual({ granted: 70, returned: 70, held: 0, spent: 0 })
 })
 
+test("taken: a cell that uses what its bank has forgotten to have granted was granted it, and has nothing below zero", async () => {
+  const cell = await openCell()
+  await cell.publish({ is_home: 0, is_alone: 0 })
+  await cell.takeGrant({ name: STOCK_OF, granted_total: 1 })
+  await cell.issue()
+  await cell.redis.call("FUNCTION", "DELETE", ourLibrary().name)
+  await loadLibrary(cell.redis)
+  expect(await cell.takeLeases({ leases: [[STOCK_OF, 8, 8, 0, 0]], is_rebuilt: 1 })).toEqual({ outcome: "taken" })
+  await cell.open({ epoch: 2, tail: (await cell.lastEntry()).id })
+  expect(await cell.campaignRecord()).toMatchObject({ granted: 9, returned: 8, issued: 1 })
+})
+
 // --- together
 
 /** One thing that happens to two borrowing cells, their bank, and the messages between them. */
