@@ -80,7 +80,6 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log, pace: Pace = P
       startEvery("keeper", LEASES_EVERY_MS, log, keeper.look),
       startEvery("closer", CLOSE_EVERY_MS, log, async () => { await closeBehind(parts, clock.now_ms()) }),
     ] : []),
-    startEvery("pusher", PUSH_EVERY_MS, log, async () => { await pushBehind(parts, clock.now_ms()) }),
     startEvery("levels", LEVELS_EVERY_MS, log, async () => { await loadLevels(parts, log, clock.now_ms()) }),
     startEvery("pusher", PUSH_EVERY_MS, log, async () => {
       await pushBehind(parts, clock.now_ms())

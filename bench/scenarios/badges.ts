@@ -90,7 +90,7 @@ const publish = async (folder: string, users: number, { levels }: Month): Promis
     await writeBlocks({ duck, sql: sql as never, signal: new AbortController().signal, progress: () => undefined },
       { run_id: "bench", period: PERIOD, badges: compileRules(FOUR).badges, files: levels.map((file) => ({ place: lake.place(file), rows: file.rows })) })
     await sql`insert into run_periods (job, period, set_name, run_id) values ('badges', ${PERIOD}, '', 'bench')`
-    const held = await loadLevels(parts, quietLog, Date.now())
+    const held = await loadLevels(parts, quietLog, Date.now()) ?? 0
     return { seconds: (performance.now() - began) / 1_000, bytes: (await used() - before) / held, held }
   } finally {
     duck.close()

@@ -88,28 +88,43 @@ const load = async (parts: Parts, { generation, users, blocks }: Generation, lac
   return loaded
 }
 
-/** Bring every cell to the newest generation, and remove what nobody reads any more; how many users were loaded. */
-export const loadLevels = async (parts: Parts, log: Log, now_ms: number): Promise<number> => {
+/** What every cell has, and which lack the newest generation. */
+const look = async (parts: Parts, latest: Generation) => {
+  const found = await Promise.all(cellsOf(parts).map(async (cell) => ({ cell, ...await readCell(parts.redis, cell) })))
+  return { found, lacking: found.filter(({ pointer }) => pointer?.generation !== latest.generation || pointer.cells !== parts.cells) }
+}
+const isRead = (old: NonNullable<CellLevels["old"]>, now_ms: number): boolean => Math.abs(now_ms - old[2]) < KEEP_MS
+
+/**
+ * Bring every cell to the newest generation, and remove what nobody reads any more; how many users were loaded. Nothing where another loader is
+ * at it: what that one loads may be older than what is newest by now.
+ */
+export const loadLevels = async (parts: Parts, log: Log, now_ms: number): Promise<number | undefined> => {
   const { redis, postgres } = parts
-  const latest = await parts.generations.latest()
-  if (!latest) return 0
-  const found = await Promise.all(cellsOf(parts).map(async (cell) => ({ cell, ...await readCell(redis, cell) })))
-  for (const { cell, old } of found) {
-    if (!old || Math.abs(now_ms - old[2]) < KEEP_MS) continue
-    await forget(redis, cell, old[0], old[1])
-    await ask(redis, levelsKey(cell), (node) => node.hdel(levelsKey(cell), "old"))
-  }
-  // A cell that still keeps an older generation waits until that is gone, so that no more than two are ever there.
-  const lacking = found.filter(({ pointer }) => pointer?.generation !== latest.generation || pointer.cells !== parts.cells).map(({ cell }) => cell)
-  if (lacking.length === 0) return 0
+  const newest = await parts.generations.latest()
+  if (!newest) return 0
+  const before = await look(parts, newest)
+  if (before.lacking.length === 0 && before.found.every(({ old }) => !old || isRead(old, now_ms))) return 0
   const session = await postgres.sql.reserve()
   try {
     const [got] = await session<{ taken: boolean }[]>`select pg_try_advisory_lock(hashtextextended(${LOAD_LOCK}, 0)) as taken`
-    if (!got?.taken) return 0
+    if (!got?.taken) return undefined
     try {
-      const loaded = await load(parts, latest, lacking, now_ms)
-      log.info("badge levels are loaded", { version: latest.generation, rows: loaded })
-      return loaded
+      // Whoever held the lock until now may have loaded this, or something newer.
+      const latest = await parts.generations.latest()
+      if (!latest) return 0
+      const { found, lacking } = await look(parts, latest)
+      for (const { cell, pointer, old } of found) {
+        // A cell that is about to be switched keeps what it is switched from: what it kept before that is not read any more.
+        const isNeeded = old === undefined || (pointer?.generation === latest.generation ? isRead(old, now_ms) : old[0] === latest.generation)
+        if (isNeeded) continue
+        await forget(redis, cell, old[0], old[1])
+        await ask(redis, levelsKey(cell), (node) => node.hdel(levelsKey(cell), "old"))
+      }
+      if (lacking.length === 0) return 0
+      const rows = await load(parts, latest, lacking.map(({ cell }) => cell), now_ms)
+      log.info("badge levels are loaded", { version: latest.generation, rows })
+      return rows
     } finally {
       await session`select pg_advisory_unlock(hashtextextended(${LOAD_LOCK}, 0))`
     }

@@ -9,9 +9,9 @@ import { badges } from "../../analytics/jobs/badges.ts"
 import { openLake } from "../../analytics/lake.ts"
 import { type House, runJob, runRow } from "../../analytics/runner.ts"
 import { openTables } from "../../analytics/tables.ts"
-import { loadLevels } from "../../engine/levels/load.ts"
-import { quietLog } from "../../engine/log.ts"
 import { fresh, issueAsk, openCampaign, reserveAsk, yes } from "../story/till.ts"
+import { levelsLoaded } from "../levels/published.ts"
+import { until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { openShop, type Shop } from "../support/shop.ts"
 import { october } from "./house.ts"
@@ -51,7 +51,7 @@ test("forget: events keep the number; lake, levels, rejects and bodies lose the 
   await yes(shop.call("POST", `/v1/badges/${badge_id}/activate`, { version: 1 }))
   await putScores(house.lake, 1, [ann, ben].map((user_pin) => ({ user_pin, dt: "2026-05-15", fields: { lc_score: "200", gdlc_jy_flag: "0", hold_amt: "1" } })))
   const run = await runJob(house, badges, { ...october, period: "2026-05", is_first: true })
-  await loadLevels(shop.parts, quietLog, shop.clock.now_ms())
+  await levelsLoaded(shop.parts, shop.clock.now_ms())
   const { campaign_id } = await openCampaign(shop.call, shop.clock.now_ms())
   const redeemed: string[] = []
   for (const user_id of [ann, ben]) {
@@ -66,7 +66,7 @@ test("forget: events keep the number; lake, levels, rejects and bodies lose the 
   // Days later Redis has nothing of it left that is not in Postgres; another redemption keeps the cell's time moving.
   const later_ms = shop.clock.now_ms() + THREE_DAYS_MS
   await yes(shop.call("POST", "/v1/coupons", issueAsk(campaign_id, fresh("cleo")), { now_ms: later_ms }))
-  while ((await house.sql<{ at_ms: string }[]>`select max(at_ms)::text as at_ms from cells`)[0]!.at_ms < String(later_ms)) await Bun.sleep(20)
+  await until("all is flushed", async () => Number((await house.sql`select max(at_ms)::text as at_ms from cells`)[0]!["at_ms"]) >= later_ms)
 
   const answer = (await runRow(house.sql, run.run_id))!.answer
   expect([await levelOf(ann), await levelOf(ben), (await filesWith(ann)).length > 2]).toEqual([1, 1, true])
@@ -81,8 +81,7 @@ test("forget: events keep the number; lake, levels, rejects and bodies lose the 
   expect([...await house.sql`select user_id from users where user_no = ${forgotten.user_no}`]).toEqual([{ user_id: null }])
   expect((await house.sql`select 1 from events where user_no = ${forgotten.user_no}`).length).toBeGreaterThan(2)
   expect((await house.sql<{ body: string }[]>`select body from redemptions order by redemption_id`).filter(({ body }) => body.includes(ann))).toEqual([])
-  // The worker loads beside us, one at a time.
-  for (let tries = 0; tries < 100 && await levelOf(ann) !== undefined; tries += 1) await Bun.sleep(50)
+  await until("the worker has loaded the levels anew", async () => await levelOf(ann) === undefined)
   expect([await levelOf(ann), await levelOf(ben)]).toEqual([undefined, 1])
   expect((await runRow(house.sql, run.run_id))!.answer).toEqual(answer)
   for (const output of (await runRow(house.sql, run.run_id))!.outputs!) expect(readFileSync(house.lake.place(output)).length).toBe(output.bytes)

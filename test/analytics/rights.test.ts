@@ -8,9 +8,8 @@ import { runAfter, runJob, runRow } from "../../analytics/runner.ts"
 import type { House } from "../../analytics/runner.ts"
 import { openLake } from "../../analytics/lake.ts"
 import { openTables } from "../../analytics/tables.ts"
-import { loadLevels } from "../../engine/levels/load.ts"
-import { quietLog } from "../../engine/log.ts"
 import { fresh, openCampaign, yes } from "../story/till.ts"
+import { levelsLoaded } from "../levels/published.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { openShop, type Shop } from "../support/shop.ts"
 import { october } from "./house.ts"
@@ -96,7 +95,7 @@ test("rights: issued once, whatever is cut off or run again; refused ones are li
   expect(calls.reduce((sum, count) => sum + count, 0) - before).toBe(2)
   expect([await issued(campaign_id), await issued(short), await rightsOf(second.run_id)]).toEqual([40, 12, { done: 50, issued: 2, repeated: 0, refused: 0 }])
 
-  await loadLevels(shop.parts, quietLog, now_ms)
+  await levelsLoaded(shop.parts, now_ms)
   const { badges: held } = await yes(shop.call("GET", `/v1/users/${users[39]}/badges`))
   expect(held).toEqual([{ badge_id, line: "wealth", level: 2, name: "Gold", period: "2026-05", since_period: "2026-05", active: true }])
 }, START_MS_MAX)

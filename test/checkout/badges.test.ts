@@ -2,9 +2,7 @@
  * Conditions on badges at a checkout: the stored level counts where the order names none, and a refusal tells all that the quote told.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { loadLevels } from "../../engine/levels/load.ts"
-import { quietLog } from "../../engine/log.ts"
-import { publishLevels } from "../levels/published.ts"
+import { levelsLoaded, publishLevels } from "../levels/published.ts"
 import { monthOf } from "../story/model/world.ts"
 import { openStory, type Story } from "../story/story.ts"
 import { fresh, issueAsk, yes } from "../story/till.ts"
@@ -27,7 +25,7 @@ const badgeOf = async (levels: Readonly<Record<string, number>>): Promise<string
   await yes(say("POST", `/v1/badges/${badge_id}/activate`, { version }))
   const users = new Map(Object.entries(levels).map(([user_id, level]) => [user_id, [{ badge: 0, level, age: 0 }]]))
   await publishLevels(story.parts.postgres.sql, "2026-05", [{ badge_id, version }], users)
-  await loadLevels(story.parts, quietLog, story.now_ms())
+  await levelsLoaded(story.parts, story.now_ms())
   return badge_id
 }
 const openCampaign = async (more: object) => {

@@ -4,9 +4,7 @@
 import { beforeAll, describe, expect, test } from "bun:test"
 import { randomBytes } from "node:crypto"
 import { OPERATIONS } from "../../engine/contract/operations.ts"
-import { loadLevels } from "../../engine/levels/load.ts"
-import { quietLog } from "../../engine/log.ts"
-import { publishLevels } from "../levels/published.ts"
+import { levelsLoaded, publishLevels } from "../levels/published.ts"
 import { brokenContract, operationOf } from "../support/contract.ts"
 import { type Call, openShop, type Shop } from "../support/shop.ts"
 
@@ -172,7 +170,7 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("PUT", path, { ...rules(), levels: [{ level: 1, name: "Self", when: { badge, op: ">=", level: 1 } }] }))).toEqual([409, "badge_cycle", "first"])
     expect(told(await call("POST", `/v1/users/${encodeURIComponent(user)}/badges/${badge}/activate`))).toEqual([409, "badge_not_held", "first"])
     await publishLevels(shop.parts.postgres.sql, "2026-05", [{ badge_id: badge, version: 1 }], new Map([[user, [{ badge: 0, level: 1, age: 0 }]]]))
-    await loadLevels(shop.parts, quietLog, shop.clock.now_ms())
+    await levelsLoaded(shop.parts, shop.clock.now_ms())
     const claim = `/v1/users/${encodeURIComponent(user)}/badges`
     expect((await call("GET", claim)).body.badges).toMatchObject([{ badge_id: badge, level: 1, active: false }])
     for (const hit of ["first", "true"]) expect(told(await call("POST", `${claim}/${badge}/activate`))).toEqual([200, undefined, hit])

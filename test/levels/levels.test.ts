@@ -1,15 +1,12 @@
 // Badges through the API: rules are written and activated, levels come from Redis and survive its loss, and rights are claimed once.
 import { beforeAll, expect, test } from "bun:test"
 import { cellOf, levelsKey, userHash } from "../../lua/keys.ts"
-import { loadLevels } from "../../engine/levels/load.ts"
 import { readLevels } from "../../engine/levels/read.ts"
-import { makeLog } from "../../engine/log.ts"
 import { mastersOf } from "../../engine/store/redis.ts"
-import { NOON, openShop, type Shop } from "../support/shop.ts"
+import { openShop, type Shop } from "../support/shop.ts"
 import { fresh, openCampaign, yes } from "../story/till.ts"
-import { publishLevels } from "./published.ts"
+import { levelsLoaded, publishLevels } from "./published.ts"
 
-const log = makeLog({ users: "clear", write: () => undefined, now_ms: () => NOON })
 const MINUTE_MS = 60_000
 
 const wealth = (more: object = {}) => ({
@@ -35,7 +32,7 @@ const activated = async (more?: object): Promise<string> => {
 const publish = async (badge_id: string, users: Readonly<Record<string, [level: number, age: number]>>, period = "2026-05") => {
   await shop.parts.postgres.sql`delete from run_periods where job = 'badges'`
   await publishLevels(shop.parts.postgres.sql, period, [{ badge_id, version: 1 }], new Map(Object.entries(users).map(([user_id, [level, age]]) => [user_id, [{ badge: 0, level, age }]])))
-  await loadLevels(shop.parts, log, shop.clock.now_ms())
+  await levelsLoaded(shop.parts, shop.clock.now_ms())
 }
 
 test("rules: each other content is a version, the same content is a repeat, and an activated version is told", async () => {
@@ -138,7 +135,7 @@ test("levels: a Redis that has lost them is not believed, and gets them back", a
   expect(held.map(({ level, since_period }) => [level, since_period])).toEqual([[2, "2026-02"]])
   for (const key of await redis.keys("{c*}l*")) await redis.unlink(key)
   expect(await readLevels(shop.parts, user)).toEqual(held)
-  while (await redis.exists(levelsKey(cell)) === 0) await loadLevels(shop.parts, log, shop.clock.now_ms())
+  while (await redis.exists(levelsKey(cell)) === 0) await levelsLoaded(shop.parts, shop.clock.now_ms())
   expect(await readLevels(shop.parts, user)).toEqual(held)
 })
 
@@ -151,7 +148,7 @@ test("levels: the month before leaves Redis when nobody reads it any more, and n
   const kept = async () => new Set((await redis.keys("{c*}l*.*")).map((key) => /l(\d+)\./.exec(key)![1])).size
   expect(await kept()).toBeGreaterThanOrEqual(2)
   const later_ms = shop.clock.now_ms() + 61_000
-  await loadLevels(shop.parts, log, later_ms)
+  await levelsLoaded(shop.parts, later_ms)
   const [latest] = await shop.parts.postgres.sql<{ generation: number }[]>`select generation from level_generations g join run_periods p using (run_id) where p.job = 'badges' order by p.period desc limit 1`
   expect(await redis.hget(levelsKey(0), "generation")).toBe(String(latest!.generation))
   expect(await redis.hget(levelsKey(0), "old")).toBeNull()
@@ -167,7 +164,7 @@ test("levels: a user with four of them takes at most 40 bytes of Redis", async (
   await publishLevels(own.parts.postgres.sql, "2026-05", badges.map((badge_id) => ({ badge_id, version: 1 })), new Map(Array.from({ length: users }, (_, i) => [`user-${i}`, four])))
   const used = async () => Number(/^used_memory:(\d+)/m.exec(await mastersOf(own.parts.redis)[0]!.info("memory"))![1])
   const before = await used()
-  while (await mastersOf(own.parts.redis)[0]!.hget(levelsKey(0), "generation") === null) await loadLevels(own.parts, log, own.clock.now_ms())
+  await levelsLoaded(own.parts, own.clock.now_ms())
   const bytes = (await used() - before) / users
   expect((await readLevels(own.parts, userHash("user-7"))).map(({ badge_id }) => badge_id)).toEqual(badges)
   await own.close()

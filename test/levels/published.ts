@@ -1,8 +1,16 @@
-/** Levels as the monthly job publishes them: a generation with its blocks, written straight into the tables. */
+/** Levels as the monthly job publishes them: a generation with its blocks, written straight into the tables; and brought into Redis. */
 import { randomBytes } from "node:crypto"
+import { loadLevels } from "../../engine/levels/load.ts"
+import { quietLog } from "../../engine/log.ts"
+import type { Parts } from "../../engine/parts.ts"
 import type { Sql } from "../../engine/store/postgres.ts"
 import { blocksFor, packBlock, packLevels, type PackedLevel, rangeOf } from "../../engine/badges/packed.ts"
 import { hashBytes, userHash } from "../../lua/keys.ts"
+import { until } from "../support/run_engine.ts"
+
+/** Bring every cell to the newest levels. The worker of the same shop may be at it, with older ones even: then again. */
+export const levelsLoaded = (parts: Parts, now_ms: number): Promise<void> =>
+  until("every cell has the newest levels", async () => await loadLevels(parts, quietLog, now_ms) !== undefined)
 
 export const publishLevels = async (sql: Sql, period: string, badges: readonly { badge_id: string; version: number }[], users: ReadonlyMap<string, readonly PackedLevel[]>): Promise<number> => {
   const blocks = blocksFor(users.size)
