@@ -144,23 +144,28 @@ export const giveUp = async (parts: QuotaParts, { campaign }: Goods, user_id: st
 /** A quota at one instant, over all cells. */
 export interface Instant { readonly total: number; readonly used: number; readonly lent: number; readonly left: number; readonly free: number; readonly cut: number; readonly faults: string[] }
 
-/** Look at a quota in every cell at one instant, and hold it to I1, I2 and I3. */
+/**
+ * Look at a quota in every cell at one instant, and hold it to I1, I2 and I3. A cell that is being written anew has no word of its own on
+ * what it returned, until its banks have told it.
+ */
 export const lookAt = async (redis: Redis, name: string): Promise<Instant> => {
   const home = homeOf(name, CELLS)
   const replies = await ask(redis, quotaKey(home), async (node) => {
     // Written in one turn, so that nothing comes between.
-    const sent = [node.call("MULTI"), ...CELL_LIST.map((cell) => node.callBuffer("HGET", quotaKey(cell), name)), node.callBuffer("HGET", quotaKey(home), `v${name}`), node.callBuffer("EXEC")]
-    return (await Promise.all(sent)).at(-1) as (Buffer | null)[]
+    const sent = [node.call("MULTI"), ...CELL_LIST.map((cell) => node.callBuffer("HMGET", quotaKey(cell), name, "cell")), node.callBuffer("HGET", quotaKey(home), `v${name}`), node.callBuffer("EXEC")]
+    return (await Promise.all(sent)).at(-1) as [...(readonly [quota: Buffer | null, cell: Buffer | null])[], bank: Buffer | null]
   })
-  const bytes = replies.at(-1)
+  const bytes = replies.at(-1) as Buffer | null
+  const cells = replies.slice(0, -1) as (readonly [quota: Buffer | null, cell: Buffer | null])[]
   const bank = bytes ? unpack("bank", bytes) : { total: 0, leases: [] }
-  const sides = CELL_LIST.map((cell) => replies[cell] ? sideOf(name, replies[cell]) : { granted: 0, returned: 0, used: 0 })
+  const sides = cells.map(([quota]) => quota ? sideOf(name, quota) : { granted: 0, returned: 0, used: 0 })
+  const isWrittenAnew = (cell: number): boolean => { const raw = cells[cell]![1]; return raw !== null && unpack("cell", raw).rebuilding === 1 }
   const faults: string[] = []
   const lent = bank.leases.reduce((sum, [, granted, returned]) => sum + granted - returned, 0)
   const used = sides.reduce((sum, side) => sum + side.used, 0)
   if (lent + (bank.taken ?? 0) > bank.total) faults.push(`I1: ${name} is lent ${lent} and cut by ${bank.taken ?? 0} of ${bank.total}`)
   sides.forEach((side, cell) => { if (leftOf(side) < 0 || side.used < 0) faults.push(`I2: ${name} in cell ${cell}: ${JSON.stringify(side)}`) })
-  for (const [cell, , returned] of bank.leases) if (returned > sides[cell]!.returned) faults.push(`I3: ${name} has ${returned} back of cell ${cell}, which returned ${sides[cell]!.returned}`)
+  for (const [cell, , returned] of bank.leases) if (returned > sides[cell]!.returned && !isWrittenAnew(cell)) faults.push(`I3: ${name} has ${returned} back of cell ${cell}, which returned ${sides[cell]!.returned}`)
   if (used > bank.total) faults.push(`over: ${used} of ${bank.total} of ${name} are used`)
   return { total: bank.total, used, lent, left: sides.reduce((sum, side) => sum + leftOf(side), 0), free: bank.total - lent, cut: bank.taken ?? 0, faults }
 }
