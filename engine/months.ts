@@ -45,6 +45,14 @@ export const monthSpan = (month: string, zone: string): Month => {
   return { month, opens_ms: dayStarts(year, number, zone), closes_ms: number === 12 ? dayStarts(year + 1, 1, zone) : dayStarts(year, number + 1, zone) }
 }
 
+/** The month after one. */
+export const monthAfter = (month: string): string => {
+  const match = MONTH.exec(month)
+  if (!match) throw new RangeError(`${month} is not a month`)
+  const [year, number] = [Number(match[1]), Number(match[2])]
+  return number === 12 ? `${String(year + 1).padStart(4, "0")}-01` : `${match[1]}-${String(number + 1).padStart(2, "0")}`
+}
+
 const lastMonths = new Map<string, Month>()
 
 /** The month in which an instant lies in a zone. The last answer of a zone is kept: a checkout asks for the same month again and again. */

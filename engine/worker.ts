@@ -10,6 +10,7 @@ import { JOURNAL_BYTES_MAX, newCellSweep, sweepForever } from "./journal/sweeper
 import { loadLevels } from "./levels/load.ts"
 import type { Log } from "./log.ts"
 import { type Loop, startEvery, startForever } from "./loop.ts"
+import { carryBehind } from "./operate/carry.ts"
 import { closeBehind } from "./operate/close_behind.ts"
 import { pushBehind } from "./operate/push.ts"
 import { agesOf, cellsOf, type Parts } from "./parts.ts"
@@ -22,7 +23,7 @@ import type { Clock } from "./store/clock.ts"
 const PUSH_EVERY_MS = 1_000
 /** Between two looks for badge levels that Redis does not have. */
 const LEVELS_EVERY_MS = 1_000
-/** Between two looks at the leases of all cells, and at closes of budgets that were left. */
+/** Between two looks at the leases of all cells, and at what is to be closed and carried over. */
 const LEASES_EVERY_MS = 1_000
 const CLOSE_EVERY_MS = 10_000
 /** How long a cell that has to be rebuilt before it opens waits for its journal to be flushed. */
@@ -76,10 +77,11 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log, pace: Pace = P
       partsOf: (cell) => ({ redis, sql, log, cells, ages: agesOf(parts, clock.now_ms()), flushed_ms: flushes[cell]!.at_ms, journal_bytes_max: JOURNAL_BYTES_MAX }),
       onShut: (cell) => openOne(parts, banks, cell, clock, log),
     })),
-    ...(keeper ? [
-      startEvery("keeper", LEASES_EVERY_MS, log, keeper.look),
-      startEvery("closer", CLOSE_EVERY_MS, log, async () => { await closeBehind(parts, clock.now_ms()) }),
-    ] : []),
+    ...(keeper ? [startEvery("keeper", LEASES_EVERY_MS, log, keeper.look)] : []),
+    startEvery("closer", CLOSE_EVERY_MS, log, async () => {
+      await closeBehind(parts, clock.now_ms())
+      await carryBehind(parts, log, clock.now_ms())
+    }),
     startEvery("levels", LEVELS_EVERY_MS, log, async () => { await loadLevels(parts, log, clock.now_ms()) }),
     startEvery("pusher", PUSH_EVERY_MS, log, async () => {
       await pushBehind(parts, clock.now_ms())

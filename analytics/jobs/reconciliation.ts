@@ -39,18 +39,20 @@ interface Rules { readonly budgets: readonly Budget[]; readonly controls: readon
  * The control totals of every budget that had money or moved some in a period. Flows are sums of the ledger; the closing comes from the
  * cells' running sums less what the ledger says came later, so that the two sides are counted on different ways.
  */
-export const controlsOf = (sql: Sql, { opens_ms, closes_ms }: Period): Promise<Control[]> =>
-  sql.begin("isolation level repeatable read read only", async (tx) => [...await tx<Control[]>`
+export const controlsOf = (sql: Sql, { opens_ms, closes_ms }: Period): Promise<Control[]> => {
+  // Money that a close took out to be carried over, and money that came so.
+  const carried = sql`(coalesce(ref, '') like 'carry:%' or act = 'closed' and carry_to is not null)`
+  return sql.begin("isolation level repeatable read read only", async (tx) => [...await tx<Control[]>`
     with flows as (
       select budget_no,
         coalesce(sum(limit_minor - held_minor - spent_minor) filter (where at_ms < ${opens_ms}), 0) as opening_minor,
-        coalesce(sum(limit_minor) filter (where at_ms >= ${opens_ms} and at_ms < ${closes_ms} and coalesce(ref, '') not like 'carry:%'), 0) as added_minor,
-        coalesce(sum(limit_minor) filter (where at_ms >= ${opens_ms} and at_ms < ${closes_ms} and ref like 'carry:%'), 0) as transferred_minor,
+        coalesce(sum(limit_minor) filter (where at_ms >= ${opens_ms} and at_ms < ${closes_ms} and not ${carried}), 0) as added_minor,
+        coalesce(sum(limit_minor) filter (where at_ms >= ${opens_ms} and at_ms < ${closes_ms} and ${carried}), 0) as transferred_minor,
         coalesce(sum(greatest(held_minor, 0)) filter (where at_ms >= ${opens_ms} and at_ms < ${closes_ms}), 0) as held_minor,
         coalesce(sum(greatest(spent_minor, 0)) filter (where at_ms >= ${opens_ms} and at_ms < ${closes_ms}), 0) as spent_minor,
         coalesce(sum(greatest(-held_minor, 0) + greatest(-spent_minor, 0)) filter (where at_ms >= ${opens_ms} and at_ms < ${closes_ms}), 0) as released_minor,
         coalesce(sum(limit_minor - held_minor - spent_minor) filter (where at_ms >= ${closes_ms}), 0) as later_minor
-      from budget_entries group by budget_no
+      from budget_entries join (select budget_no, carry_to from budgets) as policies using (budget_no) group by budget_no
     ), now as (
       select budget_no, sum(limit_minor - held_minor - spent_minor) as available_minor from cell_budgets group by budget_no
     )
@@ -59,6 +61,7 @@ export const controlsOf = (sql: Sql, { opens_ms, closes_ms }: Period): Promise<C
     from flows f join now n using (budget_no) join budgets b using (budget_no)
     where f.opening_minor <> 0 or f.added_minor <> 0 or f.transferred_minor <> 0 or f.held_minor <> 0 or f.spent_minor <> 0 or f.released_minor <> 0
     order by b.budget_id`])
+}
 
 const rulesOf = async ({ sql, period, set, time_zone }: JobParts): Promise<Rules> => ({
   budgets: [...await sql<Budget[]>`select budget_no, budget_id, line, party from budgets where month <= ${period.period} order by budget_no`],

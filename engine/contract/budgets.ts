@@ -5,7 +5,15 @@ import { Type, type Static } from "typebox"
 import { closed, Currency, Id, InstantOut, Money, MoneyChange, Month, PAGE } from "./basics.ts"
 import { type AskOf, operation } from "./operation.ts"
 
+/** How the additions begin that carry a closed month's money over. */
+export const CARRY = "carry:"
+
 const BudgetPath = Type.Object({ budget_id: Id }, closed)
+
+const Unspent = Type.Union([
+  Type.Literal("release"),
+  Type.Object({ carry_to: Type.String({ ...Id, description: "a budget of the month after, of the same line and currency; {month} in it is that month" }) }, closed),
+], { description: "what becomes of money that is neither held nor spent at the close: released, or added to the next month's budget; \"release\" unless told" })
 
 const BudgetBody = Type.Object({
   line: Id,
@@ -13,6 +21,7 @@ const BudgetBody = Type.Object({
   currency: Currency,
   limit_minor: Money,
   party: Type.Optional(Type.String({ ...Id, description: "who owes the money; the line unless told" })),
+  unspent: Type.Optional(Unspent),
 }, closed)
 
 const BudgetOut = Type.Object({
@@ -26,7 +35,10 @@ const BudgetOut = Type.Object({
   held_minor: Money,
   spent_minor: Money,
   available_minor: MoneyChange,
+  unspent: Type.Optional(Type.Union([Type.Literal("release"), Type.Object({ carry_to: Id }, closed)])),
   closed_at: Type.Optional(InstantOut),
+  unspent_minor: Type.Optional(Type.Integer({ ...Money, description: "of a closed budget: what its closes took out of it" })),
+  waiting_minor: Type.Optional(Type.Integer({ ...Money, description: "of that, what waits for the next month's budget to be there" })),
 }, closed)
 export type BudgetAnswer = Static<typeof BudgetOut>
 
@@ -57,7 +69,8 @@ export const addToBudget = operation({
   name: "add_to_budget", method: "POST", path: "/v1/budgets/{budget_id}/additions", family: "budgets", scopes: ["operate"],
   says: "Add money to a budget, or cut it with a negative amount.",
   params: BudgetPath, body: AdditionBody,
-  rule: ({ amount_minor }) => amount_minor === 0 ? { field: "amount_minor", detail: "amount_minor must not be 0." } : undefined,
+  rule: ({ addition_id, amount_minor }) => amount_minor === 0 ? { field: "amount_minor", detail: "amount_minor must not be 0." }
+    : addition_id.startsWith(CARRY) ? { field: "addition_id", detail: `addition_id must not begin with ${CARRY}: so do those of money that was carried over.` } : undefined,
   yes: { created: AdditionOut }, no: ["budget_unknown", "budget_in_use", "budget_closed", "limit_too_large", "request_conflict", "quota_busy", "journal_full"],
 })
 

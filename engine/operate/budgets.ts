@@ -2,26 +2,28 @@
  * Budgets: a line's pool of money for a month, as a ledger.
  *
  * The budget is made in Postgres, which gives it its number; every unit of its limit comes to Redis as an addition that is known by
- * its id, the first by the budget's own creation, so that a repeat after a crash finishes what was begun.
+ * its id, the first by the budget's own creation, so that a repeat after a crash finishes what was begun. A close takes what is unspent
+ * out of it; where that goes is engine/operate/carry.ts.
  */
 import { fingerprintOf, idHash } from "../../lua/keys.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { AddToBudgetAsk, BudgetAsk, ListBudgetEntriesAsk, PutBudgetAsk } from "../contract/budgets.ts"
 import { caughtUp } from "../journal/caught_up.ts"
-import { monthSpan } from "../months.ts"
+import { monthAfter, monthSpan } from "../months.ts"
 import type { Parts } from "../parts.ts"
 import { closeEverywhere } from "../quota/close.ts"
 import { changeLimit, type Changed } from "../quota/cut.ts"
 import { readBudgetSums } from "../quota/sums.ts"
 import { answeringPostgres } from "../store/away.ts"
+import { carriedOf, cannotTake } from "./carry.ts"
 import type { Budget } from "./catalogue.ts"
 import { mayTouch } from "./lines.ts"
 
 /** The addition that brings a budget's first limit: "=" is in no hash. */
 const CREATION = "="
 
-const answerOf = async (parts: Parts, { budget_id, line, month, currency, party, budget_no }: Budget) =>
-  ({ budget_id, line, month, currency, party, ...await readBudgetSums(parts, budget_no) })
+const answerOf = async (parts: Parts, { budget_id, line, month, currency, party, budget_no, carry_to }: Budget) =>
+  ({ budget_id, line, month, currency, party, ...await readBudgetSums(parts, budget_no), ...(carry_to === null ? {} : { unspent: { carry_to } }) })
 
 /** Tell the bank of one addition or cut. */
 const tellBank = (parts: Parts, { budget_no, budget_id, opens_ms, closes_ms }: Budget, addition: string, addition_id: string | undefined, fingerprint: string, amount_minor: number, now_ms: number): Promise<Changed> =>
@@ -33,14 +35,19 @@ const tellBank = (parts: Parts, { budget_no, budget_id, opens_ms, closes_ms }: B
 /** Make a budget. */
 export const putBudgetWith = (parts: Parts) => async (ask: PutBudgetAsk, caller: Caller): Promise<Answered> => {
   if (!mayTouch(caller, ask.line)) return { outcome: "scope_missing", line: ask.line }
-  const { budget_id, line, month, currency, limit_minor, party = line } = ask
-  const fingerprint = fingerprintOf({ line, month, currency, limit_minor, party })
+  const { budget_id, line, month, currency, limit_minor, party = line, unspent = "release" } = ask
+  const carry_to = unspent === "release" ? null : unspent.carry_to.replaceAll("{month}", monthAfter(month))
+  const fingerprint = fingerprintOf({ line, month, currency, limit_minor, party, ...(carry_to === null ? {} : { carry_to }) })
+  if (carry_to === budget_id) return { outcome: "request_invalid", field: "unspent.carry_to", detail: "unspent.carry_to must be another budget than this one." }
+  const target = carry_to === null ? undefined : await parts.catalogue.budgetById(carry_to)
+  const why = target && cannotTake(target, { line, month, currency })
+  if (why !== undefined) return { outcome: "request_invalid", field: "unspent.carry_to", detail: `unspent.carry_to must be a budget of the month after, of the same line and currency: ${carry_to} ${why}.` }
   const { opens_ms, closes_ms } = monthSpan(month, parts.zone)
   const { now_ms } = caller
   const { sql } = parts.postgres
   const made = await answeringPostgres(() => sql`
-    insert into budgets (budget_id, line, month, currency, party, opens_ms, closes_ms, limit_minor, fingerprint, created_ms)
-    values (${budget_id}, ${line}, ${month}, ${currency}, ${party}, ${opens_ms}, ${closes_ms}, ${limit_minor}, ${fingerprint}, ${now_ms})
+    insert into budgets (budget_id, line, month, currency, party, opens_ms, closes_ms, limit_minor, fingerprint, created_ms, carry_to)
+    values (${budget_id}, ${line}, ${month}, ${currency}, ${party}, ${opens_ms}, ${closes_ms}, ${limit_minor}, ${fingerprint}, ${now_ms}, ${carry_to})
     on conflict (budget_id) do nothing`)
   const [row] = await answeringPostgres(() => sql<{ fingerprint: string; line: string }[]>`select fingerprint, line from budgets where budget_id = ${budget_id}`)
   const budget = await parts.catalogue.budgetById(budget_id)
@@ -98,7 +105,16 @@ export const closeBudgetWith = (parts: Parts) => async ({ budget_id }: BudgetAsk
 export const getBudgetWith = (parts: Parts) => async ({ budget_id }: BudgetAsk, caller: Caller): Promise<Answered> => {
   const budget = await budgetFor(parts, caller, budget_id)
   if (!budget) return { outcome: "budget_unknown", budget_id }
-  return { outcome: "found", body: await answerOf(parts, budget) }
+  const closed_ms = await closedMs(parts, budget.budget_no)
+  if (closed_ms === null) return { outcome: "found", body: await answerOf(parts, budget) }
+  const { taken_minor, carried_minor } = await carriedOf(parts, budget, closed_ms)
+  return {
+    outcome: "found",
+    body: {
+      ...await answerOf(parts, budget), state: "closed", closed_at: new Date(closed_ms).toISOString(), unspent_minor: taken_minor,
+      ...(budget.carry_to === null ? {} : { waiting_minor: taken_minor - carried_minor }),
+    },
+  }
 }
 
 interface EntryRow { cell: number; epoch: number; n: number; act: string; at_ms: number; ref: string | null; limit_minor: number; held_minor: number; spent_minor: number }

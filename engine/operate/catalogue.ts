@@ -38,6 +38,8 @@ export interface Budget {
   readonly party: string
   readonly opens_ms: number
   readonly closes_ms: number
+  /** The budget of the month after that takes what is unspent at the close; null: it is released. */
+  readonly carry_to: string | null
 }
 
 /** One share of a campaign's funding at an instant: the budget of that month, and its part. */
@@ -105,7 +107,7 @@ export const openCatalogue = (sql: Sql, zone: string): Catalogue => {
     return rows.map((row) => { if (row.changed_ms > looked_ms) looked_ms = row.changed_ms; return learn(row) })
   })
   const readBudgets = (where: ReturnType<Sql>) => answeringPostgres(async () => {
-    const rows = await sql<Budget[]>`select budget_no, budget_id, line, month, currency, party, opens_ms, closes_ms from budgets where ${where}`
+    const rows = await sql<Budget[]>`select budget_no, budget_id, line, month, currency, party, opens_ms, closes_ms, carry_to from budgets where ${where}`
     return rows.map(learnBudget)
   })
 

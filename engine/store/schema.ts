@@ -54,6 +54,8 @@ export const budgets = pgTable("budgets", {
   fingerprint: text().notNull(),
   created_ms: whole().notNull(),
   closed_ms: whole(),
+  /** The budget of the month after that takes what is unspent at the close; null: it is released. */
+  carry_to: idText(),
 })
 
 export const campaigns = pgTable("campaigns", {
@@ -449,7 +451,20 @@ export const runPeriods = pgTable("run_periods", {
   lease_until_ms: whole(),
   /** A closed period is never published anew: what comes later belongs to the next. */
   closed_ms: whole(),
+  /** When the inputs were last looked at by a run that came to its end: what lands later makes the period due again. */
+  looked_ms: whole(),
 }, (table) => [primaryKey({ columns: [table.job, table.period, table.set_name] })])
+
+/** The parts of the lake that the schedule has seen, with the business days that they have rows of: a new one marks its days. */
+export const lakeParts = pgTable("lake_parts", {
+  dataset: idText().notNull(),
+  part: idText().notNull(),
+  /** Of the manifest: a part that was written anew is another. */
+  sha256: text().notNull(),
+  days: text().array().notNull(),
+  landed_ms: whole().notNull(),
+}, (table) => [primaryKey({ columns: [table.dataset, table.part] })])
+
 // ── Codes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Batches of codes, as operators asked for them. A public code is a batch of its own with a limit. */
@@ -519,7 +534,10 @@ export const reports = pgTable("reports", {
   html: text().notNull(),
 }, (table) => [primaryKey({ columns: [table.run_id, table.job] })])
 
-/** The keys of a reconciliation, as its run found them; a missing coupon or budget is "". */
+/**
+ * The keys of a reconciliation, as its run found them; a missing coupon or budget is "". A key with `of_period` is an adjustment: what has
+ * changed in the books of that closed month.
+ */
 export const reconciliationKeys = pgTable("reconciliation_keys", {
   run_id: idText().notNull(),
   order_id: idText().notNull(),
@@ -534,7 +552,10 @@ export const reconciliationKeys = pgTable("reconciliation_keys", {
   carried_minor: whole().notNull(),
   age_days: integer().notNull(),
   party: text(),
+  of_period: text().notNull().default(""),
+  /** Of an adjustment: how much of the closed month's break there is no more. */
+  resolved_minor: whole().notNull().default(0),
 }, (table) => [
-  primaryKey({ columns: [table.run_id, table.order_id, table.coupon_id, table.budget_id] }),
-  index("reconciliation_keys_class").on(table.run_id, table.class, table.order_id, table.coupon_id, table.budget_id),
+  primaryKey({ name: "reconciliation_keys_pk", columns: [table.run_id, table.order_id, table.coupon_id, table.budget_id, table.of_period] }),
+  index("reconciliation_keys_class").on(table.run_id, table.class, table.order_id, table.coupon_id, table.budget_id, table.of_period),
 ])

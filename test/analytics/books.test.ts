@@ -13,6 +13,9 @@ import { openLake } from "../../analytics/lake.ts"
 import type { JobParts } from "../../analytics/job.ts"
 import { type House, runJob } from "../../analytics/runner.ts"
 import { openTables } from "../../analytics/tables.ts"
+import { makeLog } from "../../engine/log.ts"
+import { carryBehind } from "../../engine/operate/carry.ts"
+import { closeBehind } from "../../engine/operate/close_behind.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { NOON, openShop, type Shop } from "../support/shop.ts"
 import { until } from "../support/run_engine.ts"
@@ -44,7 +47,7 @@ const line = (line_id: string, merchant_id: string, unit_price_minor: number, qu
 
 test("the month: ledger, redemptions and order feed by key, to the cent, with refunds, two payers and two merchants", async () => {
   for (const [budget_id, party] of [["own-2026-06", "retail"], ["brand-2026-06", "acme"]] as const) {
-    await good("PUT", `/v1/budgets/${budget_id}`, { line: "retail", month: "2026-06", currency: "CNY", limit_minor: 100_000, party })
+    await good("PUT", `/v1/budgets/${budget_id}`, { line: "retail", month: "2026-06", currency: "CNY", limit_minor: 100_000, party, ...(budget_id === "own-2026-06" ? { unspent: { carry_to: "own-{month}" } } : {}) })
   }
   await good("POST", "/v1/budgets/own-2026-06/additions", { addition_id: "more", amount_minor: 5_000 })
   await good("PUT", "/v1/campaigns/june", {
@@ -154,4 +157,54 @@ test("period_open, then closed: a month is locked once it is over everywhere, an
   expect(await importCommand(["orders", late], "/", house, { say: () => {}, progress: () => {} })).toBe(0)
   expect(await runJob(house, reconciliation, JUNE)).toMatchObject({ state: "failed", reason: "period_closed" })
   expect((await good("GET", "/v1/reconciliation/2026-06")).run_id).toBe(over.run_id)
+})
+
+test("carried over: the close of a month takes what is unspent out of its budgets, and adds it to the next month's where the budget says so, once", async () => {
+  const now_ms = shop.clock.now_ms()
+  const log = makeLog({ users: "hashed", write: () => {}, now_ms: shop.clock.now_ms })
+  const [own, brand] = [await good("GET", "/v1/budgets/own-2026-06"), await good("GET", "/v1/budgets/brand-2026-06")]
+  expect(own).toMatchObject({ unspent: { carry_to: "own-2026-07" }, held_minor: 0 })
+  await closeBehind(shop.parts, now_ms)
+  await flushed()
+  // Two workers at once, and a third that comes too late.
+  await Promise.all([carryBehind(shop.parts, log, now_ms), carryBehind(shop.parts, log, now_ms)])
+  await flushed()
+  await closeBehind(shop.parts, now_ms)
+  expect(await carryBehind(shop.parts, log, now_ms)).toBe(0)
+  expect(await good("GET", "/v1/budgets/own-2026-06")).toMatchObject({ state: "closed", available_minor: 0, limit_minor: own.spent_minor, unspent_minor: own.available_minor, waiting_minor: 0 })
+  expect(await good("GET", "/v1/budgets/brand-2026-06")).toMatchObject({ state: "closed", available_minor: 0, limit_minor: brand.spent_minor, unspent_minor: brand.available_minor })
+  expect(await good("GET", "/v1/budgets/own-2026-07")).toMatchObject({ limit_minor: own.available_minor, available_minor: own.available_minor })
+  const { items } = await good("GET", "/v1/budgets/own-2026-07/entries")
+  expect(items.filter((item: any) => item.limit_minor !== 0).map((item: any) => [item.act, item.limit_minor, item.ref.replace(/:[0-9-]+$/, "")])).toEqual([["funded", own.available_minor, "carry:own-2026-06"]])
+
+  // July's books tell where the money went: out of one, into the other, and to the cent.
+  expect((await runJob(house, reconciliation, { ...JUNE, period: "2026-07" })).detail).toBeUndefined()
+  const controls = Object.fromEntries((await good("GET", "/v1/reconciliation/2026-07")).controls.map((each: any) => [each.budget_id, each]))
+  expect(controls["own-2026-06"]).toMatchObject({ opening_minor: own.available_minor, transferred_minor: -own.available_minor, added_minor: 0, closing_minor: 0 })
+  expect(controls["brand-2026-06"]).toMatchObject({ opening_minor: brand.available_minor, transferred_minor: 0, added_minor: -brand.available_minor, closing_minor: 0 })
+  expect(controls["own-2026-07"]).toMatchObject({ opening_minor: 0, transferred_minor: own.available_minor, closing_minor: own.available_minor })
+})
+
+test("request_invalid, then waiting: money is carried to the next month's budget of the same line and currency, whenever that is there", async () => {
+  const now_ms = shop.clock.now_ms(), log = makeLog({ users: "hashed", write: () => {}, now_ms: () => now_ms })
+  const july = { line: "retail", month: "2026-07", currency: "CNY", limit_minor: 900 }
+  const refusedFor = async (carry_to: string) => { const { body } = await shop.call("PUT", "/v1/budgets/w-2026-07", { ...july, unspent: { carry_to } }); return [body.code, body.field, body.detail] }
+  expect(await refusedFor("w-2026-07")).toEqual(["request_invalid", "unspent.carry_to", "unspent.carry_to must be another budget than this one."])
+  expect((await refusedFor("own-2026-07"))[2]).toEndWith("own-2026-07 is of 2026-07.")
+  await good("PUT", "/v1/budgets/euro-2026-08", { ...july, month: "2026-08", currency: "EUR" })
+  expect((await refusedFor("euro-2026-08"))[2]).toEndWith("euro-2026-08 is in EUR.")
+  expect((await shop.call("POST", "/v1/budgets/own-2026-07/additions", { addition_id: "carry:own-2026-06:0-1-1", amount_minor: 5 })).body).toMatchObject({ code: "request_invalid", field: "addition_id" })
+
+  await good("PUT", "/v1/budgets/w-2026-07", { ...july, unspent: { carry_to: "w-{month}" } })
+  expect((await shop.call("PUT", "/v1/budgets/w-2026-07", { ...july, unspent: "release" })).body.code).toBe("request_conflict")
+  await good("POST", "/v1/budgets/w-2026-07/close", {})
+  await flushed()
+  expect(await carryBehind(shop.parts, log, now_ms)).toBe(0)
+  expect(await good("GET", "/v1/budgets/w-2026-07")).toMatchObject({ state: "closed", limit_minor: 0, unspent_minor: 900, waiting_minor: 900 })
+  await good("PUT", "/v1/budgets/w-2026-08", { ...july, month: "2026-08", limit_minor: 1 })
+  await flushed()
+  expect(await carryBehind(shop.parts, log, now_ms)).toBe(1)
+  await flushed()
+  expect(await good("GET", "/v1/budgets/w-2026-07")).toMatchObject({ unspent_minor: 900, waiting_minor: 0 })
+  expect(await good("GET", "/v1/budgets/w-2026-08")).toMatchObject({ limit_minor: 901 })
 })
