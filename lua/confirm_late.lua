@@ -2,6 +2,9 @@
 --
 -- Its coupons must be free again; that they ended since does not matter, nor that their budgets' month is over. Money that
 -- was given back when the hold ran out is taken anew, all or nothing. The order must not have another live redemption.
+--
+-- A coupon that ended long before its hold was swept has left the wallet before its redemption leaves: then its record comes along in `aged`,
+-- [[field, values or 0]...], as Postgres has it, which nothing has changed since.
 
 local kept = redis.call("HGET", from, redemption)
 local head = kept and unpack_redemption(kept)
@@ -15,10 +18,18 @@ if current and current ~= redemption then
   local place = redis.call("HGET", wallet, "r" .. current)
   if place and string.sub(place, 1, 1) ~= "x" then return { ORDER_TAKEN } end
 end
-local coupons = coupons_of(wallet, head)
+local coupons, known = coupons_of(wallet, head), {}
+for _, pair in ipairs(aged) do known[pair[1]] = pair[2] end
 for _, held in ipairs(head.coupons) do
   local field, campaign, _, at_issue, shares = unpack(held)
   local coupon = coupons[field]
+  if not coupon then
+    if known[field] == nil then return { COUPON_AGED } end
+    if known[field] ~= 0 then
+      coupon = unpack_coupon(cmsgpack.pack(unpack(known[field])))
+      coupons[field] = coupon
+    end
+  end
   if not coupon or (coupon.state ~= COUPON.issued and coupon.state ~= COUPON.ended) then return { COUPON_TAKEN, field } end
   local still_held = at_issue == 1 and coupon.holds and campaign_of(book, campaign).state ~= CAMPAIGN.stopped
   for _, share in ipairs(shares) do

@@ -10,6 +10,7 @@ import { confirm_late } from "../../lua/confirm_late.ts"
 import { readRedemptionId } from "../../lua/keys.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { ConfirmAsk } from "../contract/checkout.ts"
+import { readAgedCoupons } from "../journal/aged.ts"
 import type { Parts } from "../parts.ts"
 import { lease } from "../quota/lease.ts"
 import { act, NotExecuted } from "../store/redis.ts"
@@ -52,15 +53,17 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
 }
 
 /** Confirm an expired one; nothing when its record moved meanwhile or a lease came, and it has to be looked at again. */
-const confirmLate = async (parts: Parts, { places, user, redemption, redemption_id }: Found, hour: string, waited: number, now_ms: number): Promise<Answered | undefined> => {
+const confirmLate = async (parts: Parts, { places, user, redemption, redemption_id, head }: Found, hour: string, waited: number, now_ms: number): Promise<Answered | undefined> => {
   const { quota, journal, wallet, settled } = places.keys
-  const reply = await act(parts.redis, confirm_late, {
+  const send = (aged: [field: string, values: unknown][]) => act(parts.redis, confirm_late, {
     keys: { quota, journal, wallet, from: settledKey(places.cell, Number(hour)), settled },
-    args: { now_ms, user, redemption, hour: places.hour },
+    args: { now_ms, user, redemption, hour: places.hour, aged },
   })
+  let reply = await send([])
+  if (reply.outcome === "coupon_aged") reply = await send(await readAgedCoupons(parts, places.cell, redemption_id, head))
   const expired = (missing: object): Answered => ({ outcome: "redemption_expired", missing: [missing] })
   switch (reply.outcome) {
-    case "moved": return undefined
+    case "moved": case "coupon_aged": return undefined
     case "journal_full": return { outcome: "journal_full" }
     case "order_taken": return expired({ redemption_id, detail: "The order has another live redemption." })
     case "coupon_taken": return expired({ coupon_id: user + reply.field, detail: "The coupon is not free." })

@@ -6,11 +6,11 @@
  */
 import { fingerprintOf, idHash, settledKey } from "../../lua/keys.ts"
 import { refund } from "../../lua/refund.ts"
-import { type RedemptionRecord, valuesOf } from "../../lua/records.ts"
+import type { RedemptionRecord } from "../../lua/records.ts"
 import type { Answered, Caller } from "../answers.ts"
 import { WHOLE_MAX } from "../contract/basics.ts"
 import type { RefundAsk } from "../contract/checkout.ts"
-import { readAgedRedemption } from "../journal/aged.ts"
+import { readAgedCoupons } from "../journal/aged.ts"
 import type { Parts } from "../parts.ts"
 import { share } from "../pricing/money.ts"
 import { takeBackReEvaluated } from "../pricing/re_evaluate.ts"
@@ -123,15 +123,7 @@ const refundNow = async (parts: Parts, ask: RefundAsk, { now_ms }: Caller): Prom
     switch (reply.outcome) {
       case "moved": case "wrong_state": continue
       // A coupon leaves Redis up to an hour before its redemption does, and at once when it was only loaded back.
-      case "coupon_aged": {
-        const stored = await readAgedRedemption(parts, places.cell, redemption_id)
-        const records = new Map(stored?.coupons.map(({ field, record }) => [field, record]))
-        aged = head.coupons.map(([field]) => {
-          const record = records.get(field)
-          return [field, record ? valuesOf("coupon", record) : 0]
-        })
-        continue
-      }
+      case "coupon_aged": aged = await readAgedCoupons(parts, places.cell, redemption_id, head); continue
       case "request_conflict": return { outcome: "request_conflict" }
       case "replayed": return { outcome: "refunded", body: JSON.parse(reply.answer_then) as object, hit: true }
       case "refunded": return { outcome: "refunded", body: answer }

@@ -4,7 +4,7 @@
  * Each read says at which cursor of the cell it was made, so that the load can be refused when something left Redis after it.
  */
 import type { CouponRecord, RedemptionRecord } from "../../lua/records.ts"
-import { fromValues } from "../../lua/records.ts"
+import { fromValues, valuesOf } from "../../lua/records.ts"
 import { USER_HASH_CHARS } from "../../lua/keys.ts"
 import type { Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
@@ -40,6 +40,19 @@ export const readAgedRedemption = ({ postgres }: Parts, cell: number, redemption
       coupons: coupons.map((coupon) => ({ field: coupon.coupon_id.slice(USER_HASH_CHARS), record: couponRecord(coupon) })),
     }
   }))
+
+/**
+ * The coupons of a redemption as an act takes them that finds them gone: a coupon may leave Redis before its redemption does. One that
+ * Postgres does not know is 0. Throws PostgresAway.
+ */
+export const readAgedCoupons = async (parts: Parts, cell: number, redemption_id: string, head: RedemptionRecord): Promise<[field: string, values: unknown][]> => {
+  const stored = await readAgedRedemption(parts, cell, redemption_id)
+  const records = new Map(stored?.coupons.map(({ field, record }) => [field, record]))
+  return head.coupons.map(([field]) => {
+    const record = records.get(field)
+    return [field, record ? valuesOf("coupon", record) : 0]
+  })
+}
 
 /** A coupon that Postgres remembers, or nothing. Throws PostgresAway. */
 export const readAgedCoupon = ({ postgres }: Parts, coupon_id: string): Promise<CouponRecord | undefined> =>

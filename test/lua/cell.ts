@@ -241,10 +241,10 @@ const makeCell = async (on: Redis, no: number) => {
       run(on, extend, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), expires_ms, longest_ms } }),
     confirm: ({ user = "ann", late = 0, ...of }: Ordered & { late?: number } = {}) =>
       run(on, confirm, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), late, hour: hour() } }),
-    confirmLate: async ({ user = "ann", ...of }: Ordered & { from?: string } = {}) =>
+    confirmLate: async ({ user = "ann", aged = [], ...of }: Ordered & { from?: string; aged?: ArgsOf<typeof confirm_late>["aged"] } = {}) =>
       run(on, confirm_late, {
         keys: { ...keysFor(user), from: of.from ?? await settledIn({ user, ...of }) },
-        args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), hour: hour() },
+        args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), hour: hour(), aged },
       }),
     cancel: ({ user = "ann", ...of }: Ordered = {}) =>
       run(on, cancel, { keys: keysFor(user), args: { now_ms, user: userHash(user), redemption: redemptionOf({ user, ...of }), hour: hour() } }),

@@ -1,6 +1,7 @@
 // Confirm late, once the hold was swept: one test an outcome, in the order of precedence.
 
 import { expect } from "bun:test"
+import { COUPON_STATES, valuesOf } from "../../lua/records.ts"
 import {
   AGE_MS, type Cell, HOLD_MS, inShop, LIMIT_MINOR, MONEY, MONTH_ENDS, NOON, OTHER_MONEY, redemptionOf, refused, SECOND_MS, SPRING, use, walletField,
 } from "./cell.ts"
@@ -47,6 +48,21 @@ inShop("order_taken: not by a hold that came to nothing", async (cell) => {
   await cell.cancel({ request: "again" })
   expect(await cell.confirmLate()).toMatchObject({ outcome: "confirmed" })
   expect((await cell.wallet())[walletField.order()]?.toString()).toBe(redemptionOf())
+})
+
+inShop("coupon_aged: a coupon that has left before its redemption is asked for, and comes back from its record", async (cell) => {
+  await expired(cell, { valid_ms: HOLD_MS })
+  const coupon = (await cell.coupon())!
+  expect(coupon.state).toBe("ended")
+  cell.later(AGE_MS)
+  await cell.evict({ next_ms: 1 })
+  expect(await cell.coupon()).toBeUndefined()
+  expect(await refused(cell, () => cell.confirmLate())).toEqual({ outcome: "coupon_aged" })
+  expect(await refused(cell, () => cell.confirmLate({ aged: [[walletField.coupon(), 0]] }))).toEqual({ outcome: "coupon_taken", field: walletField.coupon() })
+  const values = valuesOf("coupon", { ...coupon, state: COUPON_STATES.indexOf("ended") + 1 })
+  expect(await cell.confirmLate({ aged: [[walletField.coupon(), values]] })).toMatchObject({ outcome: "confirmed" })
+  expect(await cell.coupon()).toMatchObject({ state: "redeemed" })
+  expect(await cell.counts()).toEqual({ issued: 1, revoked: 0, reserved: 0, redeemed: 1 })
 })
 
 inShop("coupon_taken: reserved by another order, redeemed there, or revoked", async (cell) => {

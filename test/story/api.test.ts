@@ -339,6 +339,22 @@ test("redemption_expired: not a millisecond after the end, but late when the mon
   expect(await yes(say("GET", `/v1/budgets/${budget_id}`))).toMatchObject({ held_minor: 0, spent_minor: 100, available_minor: 0 })
 })
 
+test("confirmed: late, though the coupon has left Redis before its redemption has", async () => {
+  const { campaign_id } = await openCampaign(say, story.now_ms(), { coupon_valid_s: 1 })
+  const user_id = fresh("user")
+  const { coupon_id } = await yes(say("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))
+  const { redemption_id } = await yes(say("POST", "/v1/redemptions", reserveAsk(user_id, [coupon_id], { hold_s: 1 })))
+  // Redemptions leave by the hour in which they were settled, a coupon by itself: this one ends at the beginning of an hour.
+  story.setNow((Math.floor(story.now_ms() / 3_600_000) + 1) * 3_600_000)
+  await story.sweep()
+  await story.flush()
+  story.setNow(story.now_ms() + story.parts.age_ms + 60_000)
+  await story.flush()
+  await story.sweep()
+  expect((await yes(say("GET", `/v1/users/${user_id}/coupons`))).items.map(({ state }: { state: string }) => state)).toEqual(["ended"])
+  expect((await yes(say("POST", `/v1/redemptions/${redemption_id}/confirm`, { late: true }))).state).toBe("confirmed")
+})
+
 test("budget_not_open: money is first held within its month, and may be spent and given back later", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 1_000 })
   const user_id = fresh("user")

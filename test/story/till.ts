@@ -17,18 +17,19 @@ export interface Wishes {
   readonly per_user?: number
   readonly hold_at?: "reserve" | "issue"
   readonly on_refund?: "keep" | "return"
+  readonly coupon_valid_s?: number
 }
 
 /** A budget of this month and a live campaign that spends it: `amount_minor` off any order. */
 export const openCampaign = async (say: Say, now_ms: number, wishes: Wishes = {}): Promise<{ budget_id: string; campaign_id: string }> => {
-  const { limit_minor = 1_000_000_000, amount_minor = 100, stock = 1_000_000, per_user = 1_000, hold_at = "reserve", on_refund = "keep" } = wishes
+  const { limit_minor = 1_000_000_000, amount_minor = 100, stock = 1_000_000, per_user = 1_000, hold_at = "reserve", on_refund = "keep", coupon_valid_s } = wishes
   const budget_id = fresh("budget"), campaign_id = fresh("campaign")
   const month = monthOf(now_ms)
   await yes(say("PUT", `/v1/budgets/${budget_id}`, { line: "retail", month, currency: "CNY", limit_minor }))
   await yes(say("PUT", `/v1/campaigns/${campaign_id}`, {
     line: "retail", name: "A race", currency: "CNY", kind: "amount_off", terms: { amount_minor }, threshold_minor: 0,
     starts_at: new Date(now_ms - 60_000).toISOString(), ends_at: new Date(now_ms + 30 * 86_400_000).toISOString(),
-    stock, per_user, hold_at, on_refund, funding: [{ budget_id, share_bp: 10_000 }],
+    stock, per_user, hold_at, on_refund, ...(coupon_valid_s === undefined ? {} : { coupon_valid_s }), funding: [{ budget_id, share_bp: 10_000 }],
   }))
   await yes(say("POST", `/v1/campaigns/${campaign_id}/activate`, {}))
   return { budget_id, campaign_id }
