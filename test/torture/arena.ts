@@ -5,7 +5,7 @@
  * everybody's. Its models are the plainest there are: a number, and a word.
  */
 import { type Act, noOf, yesOf } from "./history.ts"
-import { linearizable, type Timed, type Verdict } from "./linear.ts"
+import { linearizable, type Model, type Timed, type Verdict } from "./linear.ts"
 
 /** What each hold of an arena takes. */
 export const AMOUNT_MINOR = 100
@@ -13,8 +13,9 @@ export const AMOUNT_MINOR = 100
 export const HOLDS = 2
 /** A refusal for a budget may be as old as this (the promise's own number). */
 const EXHAUSTED_MS_MAX = 250
-/** An arena is left for a new one after so many acts on its budget and on its coupon. */
-export const ACTS_WANTED = 520
+/** A history counts when it has so many acts; an arena is left for a new one after a few more, because of some nothing is known that counts. */
+export const ACTS_MIN = 500
+export const ACTS_WANTED = 540
 
 export interface Arena {
   readonly no: number
@@ -46,16 +47,21 @@ const timed = <S>(act: Act, ending: Ending, step: (state: S) => S | undefined): 
   call_ms: ending === "yes" ? act.first_ms : act.last_ms, return_ms: act.heard === "unknown" ? Infinity : act.heard_ms, step,
 })
 
+/** An act on a budget, with what it adds to it. */
+interface BudgetAct extends Timed<number> { readonly adds: number }
+const taking = (available: number, amount: number): number | undefined => available >= amount ? available - amount : undefined
+const lacking = (available: number, amount: number): number | undefined => available < amount ? available : undefined
+
 /** What the acts of an arena did to its budget: `available`, which never falls below zero. */
-const budgetActs = (acts: readonly Act[], arena: Arena, isThere: (act: Act) => boolean): Timed<number>[] =>
-  acts.flatMap((act): Timed<number>[] => {
+const budgetActs = (acts: readonly Act[], arena: Arena, isThere: (act: Act) => boolean): BudgetAct[] =>
+  acts.flatMap((act): BudgetAct[] => {
     const ending = endingOf(act, isThere)
     if (ending === "absent") return []
-    const give = (amount: number) => [timed(act, ending, (available: number) => available + amount)]
-    const take = (amount: number) => [timed(act, ending, (available: number) => available >= amount ? available - amount : undefined)]
-    const short = (amount: number): Timed<number>[] => {
-      const one = timed(act, ending, (available: number) => available < amount ? available : undefined)
-      return [{ ...one, call_ms: one.call_ms - EXHAUSTED_MS_MAX }]
+    const give = (amount: number) => [{ ...timed(act, ending, (available: number) => available + amount), adds: amount }]
+    const take = (amount: number) => [{ ...timed(act, ending, (available: number) => taking(available, amount)), adds: -amount }]
+    const short = (amount: number) => {
+      const one = timed(act, ending, (available: number) => lacking(available, amount))
+      return [{ ...one, call_ms: one.call_ms - EXHAUSTED_MS_MAX, adds: 0 }]
     }
     if (act.kind === "fund") {
       const amount = act.body["amount_minor"] as number
@@ -66,14 +72,17 @@ const budgetActs = (acts: readonly Act[], arena: Arena, isThere: (act: Act) => b
     return (act.kind === "cancel" || act.kind === "refund") && ending === "yes" ? give(AMOUNT_MINOR) : []
   })
 
+/** An act on a coupon, by whose order, and what it does to it. */
+interface CouponAct extends Timed<string> { readonly order: string; readonly does: "takes" | "moves" | "stays" }
+
 /** What they did to the coupon that is everybody's: free, or held by one order, or used by it. */
-const couponActs = (acts: readonly Act[], orderOf: (act: Act) => string, isThere: (act: Act) => boolean): Timed<string>[] =>
-  acts.flatMap((act): Timed<string>[] => {
+const couponActs = (acts: readonly Act[], orderOf: (act: Act) => string, isThere: (act: Act) => boolean): CouponAct[] =>
+  acts.flatMap((act): CouponAct[] => {
     const ending = endingOf(act, isThere)
     if (ending === "absent") return []
     const order = orderOf(act)
-    const goes = (from: string, to: string) => [timed(act, ending, (state: string) => state === from ? to : undefined)]
-    const stays = (fits: (state: string) => boolean) => [timed(act, ending, (state: string) => fits(state) ? state : undefined)]
+    const goes = (from: string, to: string) => [{ ...timed(act, ending, (state: string) => state === from ? to : undefined), order, does: from === "free" ? "takes" as const : "moves" as const }]
+    const stays = (fits: (state: string) => boolean) => [{ ...timed(act, ending, (state: string) => fits(state) ? state : undefined), order, does: "stays" as const }]
     if (act.kind === "reserve") {
       if (ending === "yes") return goes("free", `held ${order}`)
       const word = noOf(act)
@@ -85,9 +94,51 @@ const couponActs = (acts: readonly Act[], orderOf: (act: Act) => string, isThere
     return act.kind === "refund" ? goes(`used ${order}`, "free") : []
   })
 
-export interface Judged { readonly arena: number; readonly of: "budget" | "coupon"; readonly acts: number; readonly verdict: Verdict }
+// --- lies: acts that nothing explains, one of which is told to each history that was found good, so that the search shows that it sees
 
-/** Judge both histories of an arena. `isThere` knows which of the acts that nobody heard the end of are in the tables. */
+/** A take of one minor unit more than can have been there at an instant. */
+const oneOver = (acts: readonly BudgetAct[], at_ms: number): Timed<number> => {
+  const most = acts.reduce((sum, { adds, call_ms, return_ms }) => adds > 0 ? call_ms <= at_ms ? sum + adds : sum : return_ms < at_ms ? sum + adds : sum, HOLDS * AMOUNT_MINOR)
+  return { call_ms: at_ms, return_ms: at_ms, step: (available) => taking(available, most + 1) }
+}
+
+/** A "sold out" at the end of a time in which all of it was there without a break; nothing where nothing was. */
+const falselySoldOut = (acts: readonly BudgetAct[], at_ms: number): Timed<number> | undefined => {
+  const from_ms = at_ms - EXHAUSTED_MS_MAX
+  const least = acts.reduce((sum, { adds, call_ms, return_ms }) => adds > 0 ? return_ms < from_ms ? sum + adds : sum : call_ms <= at_ms ? sum + adds : sum, HOLDS * AMOUNT_MINOR)
+  return least > 0 ? { call_ms: from_ms, return_ms: at_ms, step: (available) => lacking(available, least) } : undefined
+}
+
+/** A second order that is given the coupon while a first one has it: between its yes and the next that is done for it. */
+const heldTwice = (acts: readonly CouponAct[], from: number): Timed<string> | undefined => {
+  for (const { order, does, return_ms } of [...acts.slice(from), ...acts.slice(0, from)]) {
+    if (does !== "takes") continue
+    const next_ms = acts.reduce((next, act) => act.does === "moves" && act.order === order && act.call_ms > return_ms ? Math.min(next, act.call_ms) : next, Infinity)
+    if (next_ms === Infinity) continue
+    const at_ms = (return_ms + next_ms) / 2
+    return { call_ms: at_ms, return_ms: at_ms, step: (state) => state === "free" ? "held by another" : undefined }
+  }
+  return undefined
+}
+
+export interface Judged {
+  readonly arena: number
+  readonly of: "budget" | "coupon"
+  readonly acts: number
+  readonly verdict: Verdict
+  /** Lies that were told to it, and how many of them the search saw. */
+  readonly lies: number
+  readonly lies_seen: number
+}
+
+const judge = <S>(acts: readonly Timed<S>[], model: Model<S>, lies: readonly (Timed<S> | undefined)[]) => {
+  const verdict = linearizable(acts, model)
+  const told = verdict === "linearizable" ? lies.filter((lie) => lie !== undefined) : []
+  const lies_seen = told.filter((lie) => linearizable([...acts, lie], model) === "not_linearizable").length
+  return { acts: acts.length, verdict, lies: told.length, lies_seen }
+}
+
+/** Judge both histories of an arena, and tell lies to each. `isThere` knows which of the acts that nobody heard the end of are in the tables. */
 export const judgeArena = (arena: Arena, all: readonly Act[], isThere: (act: Act) => boolean): Judged[] => {
   const acts = all.filter((act) => act.arena === arena.no)
   const redemptions = new Map(acts.flatMap((act): [string, Act][] => {
@@ -98,8 +149,10 @@ export const judgeArena = (arena: Arena, all: readonly Act[], isThere: (act: Act
   // The shared coupon spends a budget of its own campaign, so an act is in one history only.
   const ofBudget = budgetActs(acts.filter((act) => !isOfCoupon(act, arena, redemptions)), arena, isThere)
   const ofCoupon = couponActs(acts.filter((act) => isOfCoupon(act, arena, redemptions)), orderOf, isThere)
+  const ends = ofBudget.map(({ return_ms }) => return_ms).filter((at_ms) => at_ms !== Infinity)
+  const middle_ms = ends[Math.floor(ends.length / 2)] ?? 0, end_ms = Math.max(0, ...ends)
   return [
-    { arena: arena.no, of: "budget", acts: ofBudget.length, verdict: linearizable(ofBudget, { initial: HOLDS * AMOUNT_MINOR, name: String }) },
-    { arena: arena.no, of: "coupon", acts: ofCoupon.length, verdict: linearizable(ofCoupon, { initial: "free", name: (state) => state }) },
+    { arena: arena.no, of: "budget", ...judge(ofBudget, { initial: HOLDS * AMOUNT_MINOR, name: String }, [oneOver(ofBudget, middle_ms), falselySoldOut(ofBudget, end_ms + EXHAUSTED_MS_MAX + 1)]) },
+    { arena: arena.no, of: "coupon", ...judge(ofCoupon, { initial: "free", name: (state) => state }, [heldTwice(ofCoupon, Math.floor(ofCoupon.length / 2))]) },
   ]
 }

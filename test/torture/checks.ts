@@ -8,7 +8,7 @@
 import type { Sql } from "../../engine/store/postgres.ts"
 import { imbalances } from "../story/conservation.ts"
 import type { Say } from "../story/till.ts"
-import { type Arena, judgeArena, type Judged } from "./arena.ts"
+import { ACTS_MIN, type Arena, judgeArena, type Judged } from "./arena.ts"
 import type { Act, ActKind } from "./history.ts"
 import type { Shelf } from "./shelf.ts"
 
@@ -199,13 +199,18 @@ const byArena = (arenas: readonly Arena[], history: readonly Act[], there: (act:
 
 const linear: Check = {
   name: "linearizable",
-  says: "the history of each arena's budget and of each shared coupon is one that a plain counter, and a plain coupon, could have had",
+  says: "the history of each arena's budget and of each shared coupon is one that a plain counter, and a plain coupon, could have had; with one lie told to it, it is not",
   look: async ({ sql, shelf, history }) => {
     const judged = byArena(shelf.arenas, history, await readThere(sql))
     const count = (keep: (one: Judged) => boolean) => judged.filter(keep).length
+    const isWhole = ({ acts, verdict }: Judged) => acts >= ACTS_MIN && verdict === "linearizable"
     return {
-      faults: judged.filter(({ verdict }) => verdict === "not_linearizable"),
-      counted: { histories: judged.length, of_500_acts: count(({ acts }) => acts >= 500), undecided: count(({ verdict }) => verdict === "undecided") },
+      faults: judged.filter(({ verdict, lies, lies_seen }) => verdict === "not_linearizable" || lies_seen < lies),
+      counted: {
+        histories: judged.length, undecided: count(({ verdict }) => verdict === "undecided"),
+        budgets_of_500_acts: count((one) => isWhole(one) && one.of === "budget"), coupons_of_500_acts: count((one) => isWhole(one) && one.of === "coupon"),
+        lies: judged.reduce((sum, { lies }) => sum + lies, 0), lies_seen: judged.reduce((sum, { lies_seen }) => sum + lies_seen, 0),
+      },
     }
   },
 }

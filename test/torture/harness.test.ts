@@ -1,10 +1,12 @@
 /** The harness itself: its search, its choices, its command line, and the guards that it can take out. */
 import { describe, expect, test } from "bun:test"
 import { resolve } from "node:path"
+import { AMOUNT_MINOR, type Arena, HOLDS, judgeArena } from "./arena.ts"
 import { chanceFrom } from "./chance.ts"
 import { GUARDS, timesFound } from "./guards.ts"
+import { type Act, type ActKind, noOf } from "./history.ts"
 import { linearizable, type Timed } from "./linear.ts"
-import { readOptions } from "./options.ts"
+import { readOptions, type Options } from "./options.ts"
 
 const TREE = resolve(import.meta.dir, "..", "..")
 
@@ -46,6 +48,75 @@ describe("the search", () => {
   })
 })
 
+/** A history as rivals would write it of an arena that is whole: each act takes effect at one instant between its call and its return. */
+const playedArena = (seed: number, wanted: number): { arena: Arena; acts: Act[]; isThere: (act: Act) => boolean } => {
+  const chance = chanceFrom(seed)
+  const arena: Arena = { no: 0, budget_id: "b", campaign_id: "k", shared: { coupon_id: "shared", user_id: "u" }, own: new Map(), begun: { budget: 0, coupon: 0 } }
+  const acts: Act[] = [], there = new Set<Act>()
+  let available = HOLDS * AMOUNT_MINOR, coupon = "free"
+  const rivals = Array.from({ length: 6 }, () => ({ call_ms: chance() * 10, at_ms: 10 + chance() * 10, holds: undefined as { order: string; isShared: boolean; isUsed: boolean } | undefined }))
+  while (acts.length < wanted) {
+    const rival = rivals.reduce((first, each) => each.at_ms < first.at_ms ? each : first)
+    const heard_ms = rival.at_ms + chance() * 12
+    const write = (kind: ActKind, path: string, body: Act["body"], status: number, answer: object) => {
+      const act: Act = { kind, path, body, arena: 0, first_ms: rival.call_ms, last_ms: rival.call_ms, heard_ms, heard: { status, text: JSON.stringify(answer) } }
+      if (status < 300) there.add(act)
+      acts.push(act)
+    }
+    if (rival.holds) {
+      const { order, isShared, isUsed } = rival.holds
+      const kind = isUsed ? "refund" : chance.happens(0.5) ? "cancel" : "confirm"
+      if (isShared) coupon = kind === "confirm" ? `used ${order}` : "free"
+      else if (kind !== "confirm") available += AMOUNT_MINOR
+      write(kind, `/v1/redemptions/${order}/${kind}`, {}, 200, {})
+      rival.holds = kind === "confirm" ? { order, isShared, isUsed: true } : undefined
+    } else {
+      const order = `order-${acts.length}`, isShared = chance.happens(0.5)
+      const no = isShared ? coupon === "free" ? undefined : coupon.startsWith("held") ? "coupon_reserved" : "coupon_redeemed" : available < AMOUNT_MINOR ? "budget_exhausted" : undefined
+      write("reserve", "/v1/redemptions", { order_id: order, coupons: [isShared ? "shared" : "own"] }, no === undefined ? 201 : 409, no === undefined ? { redemption_id: order } : { code: no })
+      if (no === undefined) {
+        if (isShared) coupon = `held ${order}`
+        else available -= AMOUNT_MINOR
+        rival.holds = { order, isShared, isUsed: false }
+      }
+    }
+    rival.call_ms = heard_ms + chance() * 5
+    rival.at_ms = rival.call_ms + chance() * 12
+  }
+  return { arena, acts, isThere: (act) => there.has(act) }
+}
+
+describe("the judge of arenas", () => {
+  const verdictsOf = ({ arena, acts, isThere }: ReturnType<typeof playedArena>) => judgeArena(arena, acts, isThere).map(({ of, verdict }) => `${of} ${verdict}`)
+  /** One act of a history heard another answer. */
+  const changed = (played: ReturnType<typeof playedArena>, which: (act: Act) => boolean, heard: Act["heard"]) => {
+    const found = played.acts.filter(which), one = found[Math.floor(found.length / 2)]!
+    return { ...played, acts: played.acts.map((act) => act === one ? { ...act, heard } : act) }
+  }
+  const ofOwn = ({ kind, body }: Act) => kind === "reserve" && (body["coupons"] as string[])[0] === "own"
+
+  test("takes what rivals wrote of an arena that is whole, and sees every lie told to it", () => {
+    for (const seed of [1, 2, 3]) {
+      const judged = judgeArena(...Object.values(playedArena(seed, 1_200)) as Parameters<typeof judgeArena>)
+      for (const { of, acts, verdict, lies, lies_seen } of judged) expect([of, acts >= 500, verdict, lies > 0, lies_seen]).toEqual([of, true, "linearizable", true, lies])
+    }
+  })
+
+  test("refuses a yes to somebody who was refused, of the budget and of the coupon", () => {
+    const played = playedArena(5, 1_200)
+    const yes = (order: unknown) => ({ status: 201, text: JSON.stringify({ redemption_id: order }) })
+    expect(verdictsOf(played)).toEqual(["budget linearizable", "coupon linearizable"])
+    expect(verdictsOf(changed(played, (act) => ofOwn(act) && noOf(act) === "budget_exhausted", yes("more")))).toEqual(["budget not_linearizable", "coupon linearizable"])
+    expect(verdictsOf(changed(played, (act) => noOf(act) === "coupon_reserved", yes("twice")))).toEqual(["budget linearizable", "coupon not_linearizable"])
+  })
+
+  test("counts an act whose end nobody heard where the tables have it, and only there", () => {
+    const { arena, acts } = changed(playedArena(6, 1_200), (act) => ofOwn(act) && noOf(act) === undefined, "unknown")
+    const there = judgeArena(arena, acts, () => true)[0]!, absent = judgeArena(arena, acts, () => false)[0]!
+    expect([there.verdict, absent.acts]).toEqual(["linearizable", there.acts - 1])
+  })
+})
+
 test("the same seed chooses the same, and an actor's choices are his own", () => {
   const drawn = (seed: number) => { const chance = chanceFrom(seed).fork("one"); return [chance(), chance.below(100), chance.pick(["a", "b", "c"])] }
   expect(drawn(5)).toEqual(drawn(5))
@@ -59,10 +130,13 @@ test("every guard that can be taken out is found once in the source", () => {
   expect(GUARDS.map((guard) => `${guard.name} ${timesFound(TREE, guard)}`)).toEqual(GUARDS.map(({ name }) => `${name} 1`))
 })
 
-test("the command line: every mistake is named", () => {
-  expect(readOptions(["--seed", "7", "--minutes=0.5", "--only", "kill_redis,freeze"], 1)).toMatchObject({ options: { seed: 7, minutes: 0.5, only: ["kill_redis", "freeze"], guards: [] } })
-  expect(readOptions([], 9)).toMatchObject({ options: { seed: 9, minutes: 5 } })
-  expect(readOptions(["--break", "all"], 9)).toMatchObject({ options: { guards: GUARDS.map(({ name }) => name) } })
-  const { mistakes } = readOptions(["--seed", "x", "--only", "nobody", "--what", "--break"], 1) as { mistakes: string[] }
-  expect(mistakes.length).toBe(4)
+test("the command line: every mistake is named, and both layouts share what is asked", () => {
+  const read = (...words: string[]) => readOptions(words, 9) as { options: Options; mistakes: string[] }
+  expect(read("--seed", "7", "--minutes=0.5", "--only", "kill_redis,freeze").options).toMatchObject({ seed: 7, minutes: 0.5, only: ["kill_redis", "freeze"], guards: [] })
+  expect(read().options).toMatchObject({ seed: 9, minutes: 5, parts: [{ layout: "split", cells: 1, durability: "local", share: 1 }] })
+  expect(read("--layout", "cluster").options.parts).toEqual([{ layout: "cluster", cells: 64, durability: "replicated", share: 1 }])
+  expect(read("--layout", "both").options.parts.map(({ layout, durability, share }) => `${layout} ${durability} ${share}`)).toEqual(["split local 0.5", "cluster replicated 0.25", "cluster ledger 0.25"])
+  expect(read("--histories", "200").options).toMatchObject({ histories: 200, kills: 0 })
+  expect(read("--break", "all").options.guards).toEqual(GUARDS.map(({ name }) => name))
+  expect(read("--seed", "x", "--only", "nobody", "--what", "--layout", "both", "--durability", "local", "--break").mistakes.length).toBe(5)
 })

@@ -9,28 +9,43 @@ import { arch, cpus, platform } from "node:os"
 import { join, resolve } from "node:path"
 import { removeScratch } from "../support/scratch.ts"
 import { GUARDS, withoutGuard } from "./guards.ts"
-import { readOptions, USAGE, type Options } from "./options.ts"
-import { againOf, pageOf, sentenceOf } from "./report.ts"
-import { isClean, runOnce, type RunResult } from "./run.ts"
+import { readOptions, USAGE, type Options, type Part } from "./options.ts"
+import { againOf, countsOf, pageOf, sentenceOf } from "./report.ts"
+import { isClean, runOnce, type RunOptions, type RunResult } from "./run.ts"
 
 const TREE = resolve(import.meta.dir, "..", "..")
 const MACHINE = `${platform()} ${arch()}, ${cpus().length} cores, Bun ${Bun.version}`
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
-/** Run as told and write its page. */
-const ordinary = async ({ seed, layout, minutes, kills, cells, durability, only, folder }: Options): Promise<boolean> => {
+/** What one part of a run is told. */
+const runOf = ({ seed, minutes, kills, histories, only }: Options, { layout, cells, durability, share }: Part, tree: string): RunOptions => ({
+  seed, layout, cells, durability, tree, minutes: minutes * share, kills: Math.ceil(kills * share), histories: Math.ceil(histories * share), ...(only ? { only } : {}),
+  onStrike: ({ at_ms, name, what }) => say(`${String(at_ms).padStart(8)} ms  ${name}: ${what}`),
+})
+
+/** Run as told, part after part, and write the page. */
+const ordinary = async (options: Options, again: string): Promise<boolean> => {
+  const { seed, folder } = options
   say(`torture: --seed ${seed}`)
-  const result = await runOnce({ seed, layout, minutes, kills, cells, durability, tree: TREE, ...(only ? { only } : {}), onStrike: ({ at_ms, name, what }) => say(`${String(at_ms).padStart(8)} ms  ${name}: ${what}`) })
+  const results: RunResult[] = []
   mkdirSync(folder, { recursive: true })
   const page = join(folder, `${seed}.html`)
-  writeFileSync(page, pageOf(result, MACHINE))
-  for (const { name, counted, faults } of result.checked) say(`${faults.length === 0 ? "holds " : "BROKEN"}  ${name}  ${JSON.stringify(counted)}`)
-  for (const finding of result.findings) say(`FOUND   ${finding}`)
-  say(`${sentenceOf(result)}\n${page}`)
-  if (!isClean(result)) say(`again: ${againOf(result)}`)
-  console.log(JSON.stringify({ seed, clean: isClean(result), strikes: result.strikes.length, kills: result.strikes.filter(({ isKill }) => isKill).length, acts: result.acts, yeses: result.yeses, unknown: result.unknown, page }))
-  return isClean(result)
+  for (const part of options.parts) {
+    say(`-- ${part.layout}, ${part.cells} cells, ${part.durability}`)
+    const result = await runOnce(runOf(options, part, TREE))
+    results.push(result)
+    // Page by page, so that a part that does not end leaves what the others have found.
+    writeFileSync(page, pageOf(results, again, MACHINE))
+    for (const { name, counted, faults } of result.checked) say(`${faults.length === 0 ? "holds " : "BROKEN"}  ${name}  ${JSON.stringify(counted)}`)
+    for (const finding of result.findings) say(`FOUND   ${finding}`)
+    say(sentenceOf([result]))
+    if (!isClean(result)) say(`again: ${againOf(result)}`)
+  }
+  const isGood = results.every(isClean)
+  say(`${sentenceOf(results)}\n${page}${isGood ? "" : `\nagain: ${again}`}`)
+  console.log(JSON.stringify({ seed, clean: isGood, ...countsOf(results), page }))
+  return isGood
 }
 
 /** What a run without a guard has found; nothing when it was blind. */
@@ -38,13 +53,15 @@ const foundBy = (result: RunResult): string | undefined =>
   result.checked.find(({ faults }) => faults.length > 0)?.name ?? result.findings[0]?.slice(0, 80)
 
 /** Take out each guard, and be content only with a harness that sees it. */
-const broken = async ({ seed, layout, minutes, kills, cells, durability, guards }: Options): Promise<boolean> => {
+const broken = async (options: Options): Promise<boolean> => {
+  const { seed, guards, parts } = options
   const rows: { guard: string; found: string | undefined }[] = []
   for (const name of guards) {
     const guard = GUARDS.find((each) => each.name === name)!
     let found: string | undefined
     try {
-      found = foundBy(await runOnce({ seed, layout, minutes, kills, cells, durability, tree: withoutGuard(TREE, guard), ...(guard.only ? { only: guard.only } : {}) }))
+      const tree = withoutGuard(TREE, guard)
+      for (const part of parts) found ??= foundBy(await runOnce(runOf({ ...options, only: guard.only ?? options.only }, part, tree)))
     } catch (fault) {
       found = `it does not go on: ${(fault instanceof Error ? fault.message : String(fault)).split("\n")[0]}`
     }
@@ -55,16 +72,18 @@ const broken = async ({ seed, layout, minutes, kills, cells, durability, guards 
   return rows.every(({ found }) => found !== undefined)
 }
 
-const read = readOptions(process.argv.slice(2), Math.floor(Math.random() * 2 ** 31))
+const words = process.argv.slice(2)
+const read = readOptions(words, Math.floor(Math.random() * 2 ** 31))
 if ("mistakes" in read) {
   say(`${read.mistakes.join("\n")}\n\n${USAGE}`)
   process.exit(2)
 }
+const again = `npm run torture -- ${words.some((word) => word.startsWith("--seed")) ? "" : `--seed ${read.options.seed} `}${words.join(" ")}`
 let isGood = false
 try {
-  isGood = await (read.options.guards.length > 0 ? broken : ordinary)(read.options)
+  isGood = await (read.options.guards.length > 0 ? broken(read.options) : ordinary(read.options, again))
 } catch (fault) {
-  say(`torture: ${fault instanceof Error ? fault.stack : String(fault)}\nagain: npm run torture -- --seed ${read.options.seed}`)
+  say(`torture: ${fault instanceof Error ? fault.stack : String(fault)}\nagain: ${again}`)
 } finally {
   removeScratch()
 }

@@ -25,6 +25,8 @@ export interface Nemesis {
   strike(stand: Stand, chance: Chance): Promise<string>
 }
 
+/** More than half of all violence is a kill. */
+const KILLS_WEIGHT = 6
 /** How long a fault lasts: long enough for timeouts of some parts, too short for those of others. */
 const FAULT_MS_MIN = 200
 const FAULT_MS_MAX = 4_000
@@ -238,11 +240,11 @@ const loseEntry: Nemesis = {
 }
 
 export const NEMESES: readonly Nemesis[] = [
-  kill("kill_api", 3, ["api_1", "api_2"]),
-  kill("kill_engine", 3, ["engine"]),
-  kill("kill_worker", 3, ["worker_1", "worker_2"]),
-  kill("kill_redis", 3, ["redis", "redis_1", "redis_2", "redis_3", "redis_4", "redis_5", "redis_6"]),
-  kill("kill_postgres", 3, ["postgres"]),
+  kill("kill_api", KILLS_WEIGHT, ["api_1", "api_2"]),
+  kill("kill_engine", KILLS_WEIGHT, ["engine"]),
+  kill("kill_worker", KILLS_WEIGHT, ["worker_1", "worker_2"]),
+  kill("kill_redis", KILLS_WEIGHT, ["redis", "redis_1", "redis_2", "redis_3", "redis_4", "redis_5", "redis_6"]),
+  kill("kill_postgres", KILLS_WEIGHT, ["postgres"]),
   freeze,
   cut,
   lose("lose_requests", 2, "requests"),

@@ -11,14 +11,14 @@ import { chanceFrom } from "./chance.ts"
 import { CHECKS, FAULTS_MAX, type World } from "./checks.ts"
 import { claimant, operator, readFrom, rival, sayTo, type Scene, shopper } from "./clients.ts"
 import { chooseNemesis, NEMESES, type Nemesis } from "./nemeses.ts"
-import { isArenaDue, openArena, openShelf } from "./shelf.ts"
+import { historiesOf, isArenaDue, openArena, openShelf } from "./shelf.ts"
 import { BACK_MS_MAX, type Layout, openStand, type Stand } from "./stand.ts"
 
 const SHOPPERS = 6
 const RIVALS = 6
 const CLAIMANTS = 2
 /** So many more yeses are heard between one nemesis and the next, each time a few more or less. */
-const YESES_BETWEEN = 90
+const YESES_BETWEEN = 60
 const CALM_MS_MAX = 90_000
 const CONNECTIONS = 4
 const WATCH_MS = 50
@@ -28,8 +28,9 @@ const SHORT_HOLD_MS_MAX = 3_600_000
 export interface RunOptions {
   readonly seed: number
   readonly layout: Layout
-  /** Ends after so many kills, or after so many minutes, whichever comes first. */
+  /** Ends after so many kills and so many histories that are long enough to be judged, or after so many minutes, whichever comes first. */
   readonly kills: number
+  readonly histories: number
   readonly minutes: number
   readonly cells: number
   readonly durability: Durability
@@ -64,8 +65,9 @@ const strikeAll = async (stand: Stand, scene: Scene, among: readonly Nemesis[], 
   const chance = chanceFrom(options.seed).fork("nemesis")
   const began = performance.now()
   let kills = 0
+  const isDone = (): boolean => kills >= options.kills && historiesOf(scene.shelf) >= options.histories
   // Bounded by the minutes: each turn takes at least as long as its yeses.
-  while (kills < options.kills && performance.now() - began < options.minutes * 60_000) {
+  while (!isDone() && performance.now() - began < options.minutes * 60_000) {
     const before = scene.yeses, wanted = Math.ceil(YESES_BETWEEN * (0.5 + chance()))
     await until(`${wanted} yeses after ${strikes.at(-1)?.name ?? "the start"}`, () => scene.yeses - before >= wanted, CALM_MS_MAX)
     const nemesis = chooseNemesis(among, chance)

@@ -60,3 +60,7 @@ export const isArenaDue = ({ arenas }: Shelf): boolean => {
   const last = arenas.at(-1)
   return last === undefined || Math.min(last.begun.budget, last.begun.coupon) >= ACTS_WANTED - 50
 }
+
+/** How many histories of arenas have all the acts they should. */
+export const historiesOf = ({ arenas }: Shelf): number =>
+  arenas.reduce((sum, { begun }) => sum + Number(begun.budget >= ACTS_WANTED) + Number(begun.coupon >= ACTS_WANTED), 0)
