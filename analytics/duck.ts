@@ -7,6 +7,8 @@
  */
 import { mkdirSync, rmSync } from "node:fs"
 import { DuckDBInstance, type DuckDBValue } from "@duckdb/node-api"
+import type { Engine } from "./dialects/dialect.ts"
+import { duckdb } from "./dialects/duckdb.ts"
 
 export interface DuckLimits {
   readonly memory_mb: number
@@ -24,17 +26,9 @@ export class OverLimit extends Error { override readonly name = "OverLimit" }
 export type Cell = string | number | boolean | null
 export type Row = Readonly<Record<string, Cell>>
 
-export interface Duck {
-  /** Run statements, without an answer. */
-  run(sql: string): Promise<void>
-  /** The rows that a query answers: whole numbers as numbers, everything else as text. Throws on a number beyond 2^53-1. */
-  all<R = Row>(sql: string): Promise<R[]>
-  /** The only row of a query. */
-  one<R = Row>(sql: string): Promise<R>
+export interface Duck extends Engine {
   /** The rows of a query, in pieces, for what does not fit into memory. */
   each<R = Row>(sql: string, visit: (rows: R[]) => Promise<void> | void): Promise<void>
-  /** A table of rows that are known here: few of them, since each value passes through text. */
-  table(name: string, columns: Readonly<Record<string, string>>, rows: readonly Row[]): Promise<void>
   /** Break off what is running; it throws. */
   interrupt(): void
   close(): void
@@ -84,6 +78,7 @@ export const openDuck = async ({ memory_mb, threads, temp_dir }: DuckLimits): Pr
     return rowsOf<R>(reader.columnNames(), reader.getRows())
   })
   return {
+    dialect: duckdb,
     run: (sql) => asked(async () => { await connection.run(sql) }),
     all,
     one: async <R>(sql: string) => {
@@ -96,6 +91,7 @@ export const openDuck = async ({ memory_mb, threads, temp_dir }: DuckLimits): Pr
       const names = result.columnNames()
       for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk()) await visit(rowsOf<R>(names, chunk.getRows()))
     }),
+    columns: async (relation) => (await all<{ column_name: string }>(`describe select * from ${relation}`)).map(({ column_name }) => column_name),
     table: (name, columns, rows) => asked(async () => {
       const list = Object.entries(columns)
       await connection.run(`create table ${named(name)} (${list.map(([column, type]) => `${named(column)} ${type}`).join(", ")})`)

@@ -15,6 +15,7 @@
  * has an order without ties. Money and counts are whole numbers in SQL.
  */
 import type { Sql, TransactionSql } from "postgres"
+import type { Engine } from "./dialects/dialect.ts"
 import type { Duck } from "./duck.ts"
 import type { Lake, LakeFile } from "./lake.ts"
 import type { Period, PeriodKind } from "./periods.ts"
@@ -79,8 +80,9 @@ export interface Output extends LakeFile {
 }
 
 /** What `run` is given. Each input is a view; nothing else is to be read. */
-export interface Work {
-  readonly duck: Duck
+export interface PortableWork {
+  /** Where the SQL runs: DuckDB, or whatever else reads the lake. */
+  readonly engine: Engine
   readonly period: Period
   readonly time_zone: string
   readonly set: string
@@ -91,6 +93,9 @@ export interface Work {
   /** Write an output. `order` defaults to `key`; both together must leave no ties between rows that differ. */
   readonly write: (output: { readonly name: string; readonly select: string; readonly key: readonly string[]; readonly order?: string; readonly sums?: readonly string[] }) => Promise<Output>
 }
+
+/** What the `run` of a job that runs in DuckDB alone is given too. */
+export interface Work extends PortableWork { readonly duck: Duck }
 
 /** Two figures that were counted on different ways and must be one. */
 export interface Check { readonly name: string; readonly left: string; readonly right: string }
@@ -139,3 +144,6 @@ export interface Job {
   readonly publish?: (tx: TransactionSql, finished: Finished) => Promise<void>
   readonly after?: (finished: Finished) => Promise<void>
 }
+
+/** A job whose `run` is written for every engine in analytics/dialects. */
+export interface PortableJob extends Job { readonly run: (work: PortableWork) => Promise<Ran> }

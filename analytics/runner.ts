@@ -265,7 +265,7 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
     const folder = folderOf(job.name, ask.period, ask.set, hashes.identity)
     const outputs: Output[] = []
     const work: Work = {
-      duck, period, time_zone: house.time_zone, set: ask.set, options: ask.options, rules: inputs.rules, signal, progress,
+      engine: duck, duck, period, time_zone: house.time_zone, set: ask.set, options: ask.options, rules: inputs.rules, signal, progress,
       write: async ({ name, select, key, order = key.map(named).join(", "), sums = [] }) => {
         signal.throwIfAborted()
         progress(`writing ${name}`)

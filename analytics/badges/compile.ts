@@ -4,7 +4,8 @@
  * Pure. What must stay true: a condition over a value that is null is not met, and no rule has a negation, so an unknown never makes a level.
  * Measured 2026-11-22 on 500,000 users: see test/analytics/badges/oracle.test.ts, which keeps the same rules as a join.
  */
-import { named, quoted } from "../duck.ts"
+import { literal } from "../dialects/dialect.ts"
+import { named } from "../duck.ts"
 import { type FieldType, type Spelling, spellingOf, wholeOf } from "../../engine/badges/grammar.ts"
 import { badgesIn, type Condition, isBadge, isField, type Op, type Rules, type When } from "../../engine/badges/rules.ts"
 
@@ -57,6 +58,9 @@ export class RulesUnfit extends Error { override readonly name = "RulesUnfit" }
 const comparison = (column: string, op: Op, thresholds: readonly bigint[]): string =>
   op === "in" ? `${column} in (${thresholds.join(", ")})` : `${column} ${op === "!=" ? "<>" : op} ${thresholds[0]}`
 
+/** How far a value is from a threshold. */
+const apart = (column: string, threshold: bigint): string => `case when ${column} < ${threshold} then ${threshold} - ${column} else ${column} - ${threshold} end`
+
 /** What a value lacks of meeting a condition, and by how much it does meet it. */
 const distances = (column: string, op: Op, thresholds: readonly bigint[]): { missing: string; margin: string } => {
   const threshold = thresholds[0]!
@@ -65,8 +69,8 @@ const distances = (column: string, op: Op, thresholds: readonly bigint[]): { mis
     case ">": return { missing: `${threshold + 1n} - ${column}`, margin: `${column} - ${threshold + 1n}` }
     case "<=": return { missing: `${column} - ${threshold}`, margin: `${threshold} - ${column}` }
     case "<": return { missing: `${column} - ${threshold - 1n}`, margin: `${threshold - 1n} - ${column}` }
-    case "=": return { missing: `abs(${column} - ${threshold})`, margin: "0" }
-    case "!=": return { missing: `case when ${column} is null then null when ${column} = ${threshold} then 1 else 0 end`, margin: `abs(${column} - ${threshold}) - 1` }
+    case "=": return { missing: apart(column, threshold), margin: "0" }
+    case "!=": return { missing: `case when ${column} is null then null when ${column} = ${threshold} then 1 else 0 end`, margin: `${apart(column, threshold)} - 1` }
     case "in": return { missing: `case when ${column} is null then null when ${comparison(column, op, thresholds)} then 0 else 1 end`, margin: "0" }
   }
 }
@@ -191,7 +195,7 @@ export const metBits = ({ conditions }: CompiledBadge): string =>
 
 const byLevel = (badge: CompiledBadge, level: string, each: (condition: CompiledCondition) => string, place: number): string => {
   const cases = badge.conditions.filter((condition) => condition.place === place).map((condition) => `when ${condition.level} then ${each(condition)}`)
-  return cases.length === 0 ? "cast(null as bigint)" : `cast(case ${level} ${cases.join(" ")} end as bigint)`
+  return cases.length === 0 ? "no_whole()" : `narrow(case ${level} ${cases.join(" ")} end)`
 }
 
 /** The places of conditions that a badge's levels have. */
@@ -225,7 +229,7 @@ export const levelsOf = ({ badges }: Compiled, period: string, from: string): st
 /** What was seen of each user: the values, which of them are none and why, and the bits of the conditions that are met, badge by badge. */
 export const explanationsOf = (compiled: Compiled, from: string): string => {
   const masks = masksOf(compiled).flatMap((mask) => [`missing_${mask}`, `unread_${mask}`])
-  return `select user_id, has_row, ${[...compiled.values.map(({ column }) => column), ...masks, ...compiled.badges.map((badge) => `cast(${metBits(badge)} as bigint) as met_${badge.place}`)].join(", ")} from ${from}`
+  return `select user_id, has_row, ${[...compiled.values.map(({ column }) => column), ...masks, ...compiled.badges.map((badge) => `narrow(${metBits(badge)}) as met_${badge.place}`)].join(", ")} from ${from}`
 }
 
 /** The request_id under which a level's rights are issued in a month; the engine's own claim uses the same. */
@@ -234,6 +238,6 @@ export const rightRequest = (period: string, badge_id: string, level: number): s
 /** The rights that are issued without being claimed: who gets a coupon of which campaign, under which request_id. Nothing where there are none. */
 export const rightsOf = ({ badges }: Compiled, period: string, from: string): string | undefined => {
   const parts = badges.flatMap(({ badge_id, place, rules: { rights = [] } }) => rights.filter(({ claim }) => claim === "automatic").map(({ level, campaign_id }) =>
-    `select user_id, ${quoted(badge_id)} as badge_id, ${level} as level, ${quoted(campaign_id)} as campaign_id, ${quoted(rightRequest(period, badge_id, level))} as request_id from ${from} where l${place} = ${level}`))
+    `select user_id, ${literal(badge_id)} as badge_id, ${level} as level, ${literal(campaign_id)} as campaign_id, ${literal(rightRequest(period, badge_id, level))} as request_id from ${from} where l${place} = ${level}`))
   return parts.length === 0 ? undefined : parts.join(" union all ")
 }

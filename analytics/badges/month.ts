@@ -5,7 +5,7 @@
  * on a shard is a month of its own: no user of one looks at another, so memory is bounded by a shard, processor time grows with the users and
  * not faster, and shards may run on as many machines as there are. Every output has an order without ties.
  */
-import { type Duck, quoted } from "../duck.ts"
+import type { Engine } from "../dialects/dialect.ts"
 import { type Compiled, eventsOf, explanationsOf, judge, levelsOf, masksOf, maskOf, parseValues, readValues, rightsOf } from "./compile.ts"
 
 /** Rows of the feed in one shard, about; more rows make sixteen times as many shards. */
@@ -55,19 +55,11 @@ export interface Seen {
 }
 
 /** Read the feed once: whole numbers, and each user's shard. Answers where a shard's rows lie. */
-const spread = async (duck: Duck, { compiled, digits, scores }: Month): Promise<(shard: string) => string> => {
-  const folder = `${(await duck.one<{ folder: string }>("select current_setting('temp_directory') as folder")).folder}/spread`
+const spread = (engine: Engine, { compiled, digits, scores }: Month): Promise<(shard: string) => string> => {
   const key = "dt, import_no, row"
   const rows = compiled.values.length === 0 ? `select user_pin as user_id, ${key} from ${scores}`
     : `select user_pin as user_id, ${key}, ${readValues(compiled)} from (select *, ${parseValues(compiled)} from ${scores}) as parsed`
-  if (digits === 0) {
-    await duck.run(`create or replace temp table spread as ${rows}`)
-    return () => "spread"
-  }
-  await duck.run(`copy (select hash_prefix(user_hash(user_id), ${digits}) as shard, * from (${rows})) to ${quoted(folder)} (format parquet, partition_by (shard), compression lz4, overwrite_or_ignore true)`)
-  const there = new Set((await duck.all<{ shard: string }>(`select distinct split_part(split_part(file, 'shard=', 2), '/', 1) as shard from glob(${quoted(`${folder}/*/*.parquet`)})`)).map(({ shard }) => shard))
-  const empty = `(select * from (${rows}) where false)`
-  return (shard) => there.has(shard) ? `read_parquet(${quoted(`${folder}/shard=${shard}/*.parquet`)}, hive_partitioning = false)` : empty
+  return engine.dialect.spread(engine, { name: "spread", select: rows, by: `hash_prefix(user_hash(user_id), ${digits})`, parts: shardsOf(digits) })
 }
 
 /** The users of a shard: the latest row of each, and the levels that they had. */
@@ -79,7 +71,7 @@ const usersOf = ({ compiled, was }: Month, rows: string, previous: string): stri
   const all = (mask: number) => values.reduce((sum, _, nth) => maskOf(nth).mask === mask ? sum + maskOf(nth).bit : sum, 0n)
   const before = badges.map(({ badge_id, place }) => {
     const then = was.get(badge_id)
-    return then === undefined ? `0 as p${place}, cast(null as integer) as q${place}, 0 as g${place}`
+    return then === undefined ? `0 as p${place}, no_whole() as q${place}, 0 as g${place}`
       : `coalesce(before.level_${then}, 0) as p${place}, before.since_${then} as q${place}, coalesce(before.low_${then}, 0) as g${place}`
   })
   return `select coalesce(latest.user_id, before.user_id) as user_id, case when latest.user_id is null then 0 else 1 end as has_row,
@@ -89,31 +81,31 @@ const usersOf = ({ compiled, was }: Month, rows: string, previous: string): stri
 }
 
 /** Judge every shard of a month and write its outputs. */
-export const judgeMonth = async (duck: Duck, month: Month): Promise<Seen> => {
+export const judgeMonth = async (engine: Engine, month: Month): Promise<Seen> => {
   const { compiled, period, digits, previous, progress, signal, write } = month
   const { badges } = compiled
   progress("reading the feed")
-  const rowsOf = await spread(duck, month)
+  const rowsOf = await spread(engine, month)
   const shards = shardsOf(digits)
   const counts = new Map<string, number>()
   const count = (key: string, more: number) => counts.set(key, (counts.get(key) ?? 0) + more)
   for (const [i, shard] of shards.entries()) {
     signal.throwIfAborted()
     progress("judging", i / shards.length)
-    await duck.run(`create or replace temp table judged as select * from ${judge(compiled, `(${usersOf(month, rowsOf(shard), previous(shard))}) as both_of`)} order by user_id`)
+    await engine.run(engine.dialect.keep("judged", `select * from ${judge(compiled, `(${usersOf(month, rowsOf(shard), previous(shard))}) as both_of`)} order by user_id`))
     await write({ name: shardName("levels", shard), key: ["user_id"], select: levelsOf(compiled, period, "judged") })
     await write({ name: shardName("events", shard), key: ["user_id"], select: eventsOf(compiled, "judged") })
     await write({ name: shardName("explanations", shard), key: ["user_id"], select: explanationsOf(compiled, "judged") })
     const rights = rightsOf(compiled, period, "judged")
     if (rights) await write({ name: shardName("rights", shard), key: ["user_id", "badge_id", "campaign_id"], select: rights })
-    for (const row of await duck.all<{ kind: string; a: number; b: number; users: number }>(`
-      select 'user' as kind, has_row as a, 0 as b, count(*) as users from judged group by has_row
-      ${badges.map(({ place }) => `union all select 'badge ${place}', p${place}, l${place}, count(*) from judged group by p${place}, l${place}`).join(" ")}
-      ${masksOf(compiled).map((mask) => `union all select 'mask ${mask}', missing_${mask}, unread_${mask}, count(*) from judged where has_row = 1 group by missing_${mask}, unread_${mask}`).join(" ")}`)) {
+    for (const row of await engine.all<{ kind: string; a: number; b: number; users: number }>(`
+      select 'user' as kind, narrow(has_row) as a, narrow(0) as b, count(*) as users from judged group by has_row
+      ${badges.map(({ place }) => `union all select 'badge ${place}', narrow(p${place}), narrow(l${place}), count(*) from judged group by p${place}, l${place}`).join(" ")}
+      ${masksOf(compiled).map((mask) => `union all select 'mask ${mask}', narrow(missing_${mask}), narrow(unread_${mask}), count(*) from judged where has_row = 1 group by missing_${mask}, unread_${mask}`).join(" ")}`)) {
       count(`${row.kind} ${row.a} ${row.b}`, row.users)
     }
   }
-  await duck.run("drop table if exists judged; drop table if exists spread")
+  for (const name of ["judged", "spread"]) await engine.run(engine.dialect.drop(name))
   return seenFrom(compiled, counts)
 }
 
@@ -157,4 +149,4 @@ export const CONDITION_COLUMNS = {
 } as const
 
 /** A relation without rows: there is no month before. */
-export const NO_LEVELS = "(select cast(null as varchar) as user_id where false)"
+export const NO_LEVELS = "(select no_text() as user_id where false)"

@@ -11,9 +11,9 @@ import { dropOldBlocks, writeBlocks } from "../badges/blocks.ts"
 import { conditionRows, CONDITION_COLUMNS, judgeMonth, NO_LEVELS, type Seen, shardDigits, shardName, shardsOf } from "../badges/month.ts"
 import { issueRights } from "../badges/rights.ts"
 import { rulesFor, rulesForTrial } from "../badges/rules.ts"
+import { defineMacros } from "../dialects/dialect.ts"
 import { named, quoted } from "../duck.ts"
-import type { Input, Job, JobParts, Output, PublishedRun } from "../job.ts"
-import { duckMacros } from "../macros.ts"
+import type { Input, JobParts, Output, PortableJob, PublishedRun } from "../job.ts"
 import { periodBefore } from "../periods.ts"
 
 const BADGES = join(import.meta.dir, "..", "badges")
@@ -56,11 +56,11 @@ const changeOf = ({ events }: Seen["badges"][number], had: boolean): number | nu
   return !had || changed + events.same === 0 ? null : Math.floor((changed * WHOLE_BP) / (changed + events.same))
 }
 
-export const badges: Job = {
+export const badges: PortableJob = {
   name: "badges",
   period: "month",
   sources: [
-    import.meta.path, ...["blocks", "compile", "month"].map((name) => join(BADGES, `${name}.ts`)), join(import.meta.dir, "..", "macros.ts"),
+    import.meta.path, ...["blocks", "compile", "month"].map((name) => join(BADGES, `${name}.ts`)), ...["dialect", "duckdb"].map((name) => join(import.meta.dir, "..", "dialects", `${name}.ts`)),
     ...["grammar", "rules"].map((name) => join(import.meta.dir, "..", "..", "engine", "badges", `${name}.ts`)),
   ],
   timeout_s: HOURS_MAX_S,
@@ -89,15 +89,15 @@ export const badges: Job = {
     return { inputs, rules }
   },
 
-  run: async ({ duck, period, rules, signal, progress, write }) => {
+  run: async ({ engine, period, rules, signal, progress, write }) => {
     const { badges: ruled, previous } = rules as BadgesRules
     const compiled = compileRules(ruled)
-    await duck.run(duckMacros())
+    await defineMacros(engine)
     // A field that no file of the month has is missing for everybody.
-    const there = new Set((await duck.all<{ column_name: string }>("describe select * from scores")).map(({ column_name }) => column_name.toLowerCase()))
+    const there = new Set((await engine.columns("scores")).map((name) => name.toLowerCase()))
     const fields = [...new Set(compiled.values.map(({ field }) => field))]
-    const scores = `(select user_pin, dt, import_no, row, ${fields.map((field) => there.has(field.toLowerCase()) ? named(field) : `null::varchar as ${named(field)}`).concat("1 as one").join(", ")} from scores)`
-    const { rows } = await duck.one<{ rows: number }>("select count(*) as rows from scores")
+    const scores = `(select user_pin, dt, import_no, row, ${fields.map((field) => there.has(field.toLowerCase()) ? named(field) : `no_text() as ${named(field)}`).concat("1 as one").join(", ")} from scores)`
+    const { rows } = await engine.one<{ rows: number }>("select count(*) as rows from scores")
     const digits = shardDigits(rows)
     const before = (shard: string): string => {
       if (!previous) return NO_LEVELS
@@ -105,10 +105,10 @@ export const badges: Job = {
       const all = shardsOf(previous.digits).map((each) => `select * from ${named(shardName("previous_levels", each))}`).join(" union all ")
       return `(select * from (${all}) as every where hash_prefix(user_hash(user_id), ${digits}) = ${quoted(shard)})`
     }
-    const seen = await judgeMonth(duck, {
+    const seen = await judgeMonth(engine, {
       compiled, period: period.period, digits, scores, was: new Map(Object.entries(previous?.places ?? {})), previous: before, progress, signal, write,
     })
-    await duck.table("conditions", CONDITION_COLUMNS, conditionRows(compiled))
+    await engine.table("conditions", CONDITION_COLUMNS, conditionRows(compiled))
     await write({ name: "conditions", select: "select * from conditions", key: ["badge_id", "condition"] })
     const judged = seen.badges.map((badge) => ({
       ...badge, badge_no: compiled.badges.find(({ badge_id }) => badge_id === badge.badge_id)!.badge_no, place: compiled.badges.find(({ badge_id }) => badge_id === badge.badge_id)!.place,
@@ -130,7 +130,7 @@ export const badges: Job = {
   },
 
   stage: async ({ duck, sql, lake, signal, progress, run_id, period, outputs, answer }) => {
-    await duck.run(duckMacros())
+    await defineMacros(duck)
     const files = outputs.filter(isLevels).toSorted((a, b) => a.name < b.name ? -1 : 1).map((output) => ({ place: lake.place(output), rows: output.rows }))
     await writeBlocks({ duck, sql, signal, progress }, { run_id, period: period.period, badges: (answer as BadgesAnswer).badges.toSorted((a, b) => a.place - b.place), files })
   },

@@ -4,10 +4,10 @@
  * Rows have the figures of every key; a user is his made-up number in files and in tables, and the API says who that is while he is known.
  */
 import { join } from "node:path"
+import { defineMacros } from "../dialects/dialect.ts"
 import { named, quoted } from "../duck.ts"
 import { extractEvents } from "../extract.ts"
-import type { Job } from "../job.ts"
-import { duckMacros } from "../macros.ts"
+import type { PortableJob } from "../job.ts"
 import { periodBefore } from "../periods.ts"
 import { DAY_COLUMNS } from "../risk/day.ts"
 import { dayFiles, makeDays } from "../risk/facts.ts"
@@ -20,6 +20,8 @@ const SCHEDULED_DAYS = 7
 /** Keys of a dimension that are kept for the API by each measure: as many as a page has. */
 const TOP_MAX = 1_000
 const STAGE_ROWS = 500
+/** z is kept in ten-thousandths. */
+const Z_E4 = 10_000
 
 const back = (day: string, days: number): string => {
   let at = day
@@ -32,33 +34,33 @@ interface Top {
   z: string; support: string
 }
 
-export const risk: Job = {
+export const risk: PortableJob = {
   name: "risk",
   period: "day",
-  sources: [import.meta.path, ...["day", "score"].map((name) => join(RISK, `${name}.ts`)), join(import.meta.dir, "..", "macros.ts")],
+  sources: [import.meta.path, ...["day", "score"].map((name) => join(RISK, `${name}.ts`)), ...["dialect", "duckdb"].map((name) => join(import.meta.dir, "..", "dialects", `${name}.ts`))],
   timeout_s: TIMEOUT_S,
   schedule: { kind: "day", periods_max: SCHEDULED_DAYS },
 
   prepare: async (parts) => {
     await extractEvents(parts)
-    await parts.duck.run(duckMacros())
+    await defineMacros(parts.duck)
     await makeDays(parts, back(parts.period.period, PAST_DAYS), parts.period.period)
   },
 
   inputs: async ({ lake, period: { period } }) => ({ inputs: { days: { files: dayFiles({ lake }, back(period, PAST_DAYS), period), columns: DAY_COLUMNS } }, rules: { day: period } }),
 
-  run: async ({ duck, period: { period }, write }) => {
-    await duck.run(duckMacros())
-    for (const statement of scoreDay(period, back(period, FIRST_ROW_DAYS_MIN), "days")) await duck.run(statement)
+  run: async ({ engine, period: { period }, write }) => {
+    await defineMacros(engine)
+    await scoreDay(engine, period, back(period, FIRST_ROW_DAYS_MIN), "days")
     const rows = await write({ name: "risk", select: "select * from risk", key: ["dimension", "key"], sums: ["amount_minor", "count"] })
     await write({ name: "concentration", select: "select * from concentration", key: ["dimension"] })
-    const { figures } = await duck.one<{ figures: string }>(`select coalesce(sum(amount_minor), 0)::varchar as figures from days where day = ${quoted(period)}`)
-    const { amount_minor, count } = await duck.one<{ amount_minor: number; count: number }>("select coalesce(sum(amount_minor), 0)::bigint as amount_minor, coalesce(sum(count), 0)::bigint as count from risk where dimension = 'campaign'")
-    const [first] = await duck.all<{ dimension: string; key: string; z: number }>("select dimension, key, z_amount_e4 / 10000 as z from risk where z_amount_e4 is not null and dimension <> 'user' order by z_amount_e4 desc, dimension, key limit 1")
+    const { figures } = await engine.one<{ figures: string }>(`select coalesce(text_of(sum(wide(amount_minor))), '0') as figures from days where day = ${quoted(period)}`)
+    const { amount_minor, count } = await engine.one<{ amount_minor: number; count: number }>("select narrow(coalesce(sum(amount_minor), 0)) as amount_minor, narrow(coalesce(sum(count), 0)) as count from risk where dimension = 'campaign'")
+    const [first] = await engine.all<{ dimension: string; key: string; z_amount_e4: number }>("select dimension, key, z_amount_e4 from risk where z_amount_e4 is not null and dimension <> 'user' order by z_amount_e4 desc, dimension, key limit 1")
     return {
       checks: [{ name: "every key of the day is scored once", left: rows.sums!["amount_minor"]!, right: figures }],
       answer: { day: period, amount_minor, count, keys: rows.rows },
-      report: `${amount_minor} were redeemed on ${period} in ${count} redemptions of a campaign${first ? `; the ${first.dimension} ${first.key} stands out most, at z ${first.z}` : ""}.`,
+      report: `${amount_minor} were redeemed on ${period} in ${count} redemptions of a campaign${first ? `; the ${first.dimension} ${first.key} stands out most, at z ${first.z_amount_e4 / Z_E4}` : ""}.`,
     }
   },
 

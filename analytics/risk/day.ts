@@ -19,7 +19,7 @@ export const DAY_COLUMNS = {
   day: "VARCHAR", dimension: "VARCHAR", key: "VARCHAR", amount_minor: "BIGINT", price_minor: "BIGINT", count: "BIGINT", users: "BIGINT", refunds: "BIGINT", first_day_users: "BIGINT", velocity_max: "BIGINT",
 } as const
 
-const KEYS: Readonly<Record<Dimension, string>> = { sku: "sku", merchant: "merchant", region: "region", campaign: "campaign", user: "cast(user_no as varchar)" }
+const KEYS: Readonly<Record<Dimension, string>> = { sku: "sku", merchant: "merchant", region: "region", campaign: "campaign", user: "text_of(user_no)" }
 
 /**
  * What each key of one dimension took. A line's price counts once for a key, however many campaigns took something off it; `firsts` has the
@@ -29,7 +29,7 @@ const oneDimension = (dimension: Dimension, day: string, lines: string, firsts: 
   const key = KEYS[dimension]
   return `
   select '${day}' as day, '${dimension}' as dimension, taken.key as key, narrow(taken.amount_minor) as amount_minor, narrow(taken.price_minor) as price_minor, narrow(taken.count) as count,
-    taken.users as users, coalesce(given_back.refunds, 0) as refunds, narrow(taken.first_day_users) as first_day_users, taken.velocity_max as velocity_max
+    narrow(taken.users) as users, narrow(coalesce(given_back.refunds, 0)) as refunds, narrow(taken.first_day_users) as first_day_users, narrow(taken.velocity_max) as velocity_max
   from (
     select key, sum(amount_minor) as amount_minor, sum(price_minor) as price_minor, sum(confirms) as count, count(*) as users, max(confirms) as velocity_max,
       sum(case when firsts.user_no is null then 0 else 1 end) as first_day_users

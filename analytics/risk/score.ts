@@ -4,6 +4,7 @@
  * The past are the 56 days before; a day without a row counts as 0. Medians are lower ones: of 56 values the 28th. Every value is 0 or more, so
  * the days without a row stand first in the order and none of them has to be made up: they are a weight. z is kept in ten-thousandths.
  */
+import type { Engine } from "../dialects/dialect.ts"
 
 export const PAST_DAYS = 56
 /** The place of the lower median. */
@@ -24,8 +25,8 @@ const shared = (days: string): string =>
   `select *, coalesce(share_bp(refunds, count), 0) as refund_rate_bp, coalesce(share_bp(amount_minor, price_minor), 0) as depth_bp, share_bp(first_day_users, users) as first_day_users_bp from ${days} as days`
 
 /** What a key's past says of one measure: median and MAD. */
-const spreadOf = (measure: Measure, value: string): string => `
-  select dimension, key, '${measure}' as measure, median, min(deviation) as mad from (
+const spreadOf = (value: string): string => `
+  select dimension, key, median, min(deviation) as mad from (
     select dimension, key, median, deviation, sum(weight) over (partition by dimension, key order by deviation, weight rows between unbounded preceding and current row) as reached
     from (
       select past.dimension as dimension, past.key as key, middle.median as median, case when past.${value} > middle.median then past.${value} - middle.median else middle.median - past.${value} end as deviation, 1 as weight
@@ -34,27 +35,29 @@ const spreadOf = (measure: Measure, value: string): string => `
     ) as deviations
   ) as ordered where reached >= ${MIDDLE} group by dimension, key, median`
 
+/** A query whose rows are kept under a name, for those that follow. */
+interface Step { readonly table: string; readonly select: string }
+
 /**
- * The statements that leave a table `risk`: each key of the day with its figures, and z and support by each measure. `days` has the day's and
- * the past days' figures; `first_wanted` is the day from which on a first row is too young.
+ * What leads to a table `risk`, each key of the day with its figures, and z and support by each measure, and to `concentration`. `days` has the
+ * day's and the past days' figures; `first_wanted` is the day from which on a first row is too young.
  */
-export const scoreDay = (day: string, first_wanted: string, days: string): string[] => [
-  `create or replace temp table today as ${shared(`(select * from ${days} as d where day = '${day}')`)}`,
-  `create or replace temp table seen as
+const stepsOf = (day: string, first_wanted: string, days: string): Step[] => [
+  { table: "today", select: shared(`(select * from ${days} as d where day = '${day}')`) },
+  { table: "seen", select: `
     select d.dimension as dimension, d.key as key, min(d.day) as first_day, sum(d.count) as redemptions, sum(case when d.day = '${day}' then 0 else 1 end) as rows_there
-    from ${days} as d join today on today.dimension = d.dimension and today.key = d.key group by d.dimension, d.key`,
+    from ${days} as d join today on today.dimension = d.dimension and today.key = d.key group by d.dimension, d.key` },
   // With 28 empty days or more the median and the MAD are 0, whatever the others are: only the others' past is looked at.
-  `create or replace temp table past as
-    ${shared(`(select d.* from ${days} as d join seen on seen.dimension = d.dimension and seen.key = d.key where d.day <> '${day}' and seen.rows_there > ${PAST_DAYS - MIDDLE})`)}`,
-  ...measures.flatMap(([measure, value], i) => [
-    `create or replace temp table middle as
+  { table: "past", select: shared(`(select d.* from ${days} as d join seen on seen.dimension = d.dimension and seen.key = d.key where d.day <> '${day}' and seen.rows_there > ${PAST_DAYS - MIDDLE})`) },
+  ...measures.flatMap(([measure, value]): Step[] => [
+    { table: "middle", select: `
       select dimension, key, ${value} as median, rows_there from (
         select past.dimension as dimension, past.key as key, past.${value} as ${value}, seen.rows_there as rows_there, row_number() over (partition by past.dimension, past.key order by past.${value}) + ${PAST_DAYS} - seen.rows_there as place
         from past join seen on seen.dimension = past.dimension and seen.key = past.key
-      ) as placed where place = ${MIDDLE}`,
-    i === 0 ? `create or replace temp table spreads as ${spreadOf(measure, value)}` : `insert into spreads ${spreadOf(measure, value)}`,
+      ) as placed where place = ${MIDDLE}` },
+    { table: `${measure}_spread`, select: spreadOf(value) },
   ]),
-  `create or replace temp table risk as
+  { table: "risk", select: `
     select today.dimension as dimension, today.key as key, today.amount_minor, today.count, today.users, today.refund_rate_bp, today.first_day_users_bp, today.velocity_max, today.depth_bp,
       ${measures.map(([measure, value]) => `
       case when is_thin = 1 then null else ratio_rounded(${NORMAL_E4} * wide(today.${value} - ${measure}_past.median), ${measure}_past.mad) end as z_${measure}_e4,
@@ -63,12 +66,17 @@ export const scoreDay = (day: string, first_wanted: string, days: string): strin
       select today.*, case when seen.first_day > '${first_wanted}' or seen.redemptions < ${REDEMPTIONS_MIN} then 1 else 0 end as is_thin
       from today join seen on seen.dimension = today.dimension and seen.key = today.key
     ) as today
-    ${measures.map(([measure]) => `left join (select * from spreads where measure = '${measure}') as ${measure}_past on ${measure}_past.dimension = today.dimension and ${measure}_past.key = today.key`).join("\n    ")}`,
-  `create or replace temp table concentration as
-    select dimension, narrow(sum(amount_minor)) as amount_minor, count(*) as keys,
+    ${measures.map(([measure]) => `left join ${measure}_spread as ${measure}_past on ${measure}_past.dimension = today.dimension and ${measure}_past.key = today.key`).join("\n    ")}` },
+  { table: "concentration", select: `
+    select dimension, narrow(sum(amount_minor)) as amount_minor, narrow(count(*)) as keys,
       share_bp(sum(case when nth = 1 then amount_minor else 0 end), sum(amount_minor)) as share_top1_bp, share_bp(sum(case when nth <= 10 then amount_minor else 0 end), sum(amount_minor)) as share_top10_bp,
       share_bp(sum(square(amount_minor)), square(sum(amount_minor))) as hhi_bp
-    from (select *, row_number() over (partition by dimension order by amount_minor desc) as nth from today) as ranked group by dimension`,
+    from (select *, row_number() over (partition by dimension order by amount_minor desc) as nth from today) as ranked group by dimension` },
 ]
+
+/** Leave the tables `risk` and `concentration` of a day. */
+export const scoreDay = async (engine: Engine, day: string, first_wanted: string, days: string): Promise<void> => {
+  for (const { table, select } of stepsOf(day, first_wanted, days)) await engine.run(engine.dialect.keep(table, select))
+}
 
 export const RISK_KEY = ["dimension", "key"] as const

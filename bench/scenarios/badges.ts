@@ -11,7 +11,7 @@ import { compileRules, type RuledBadge } from "../../analytics/badges/compile.ts
 import { judgeMonth, NO_LEVELS, shardDigits } from "../../analytics/badges/month.ts"
 import { type Duck, openDuck, quoted } from "../../analytics/duck.ts"
 import { type LakeFile, openLake } from "../../analytics/lake.ts"
-import { duckMacros } from "../../analytics/macros.ts"
+import { defineMacros } from "../../analytics/dialects/dialect.ts"
 import type { FieldType } from "../../engine/badges/grammar.ts"
 import type { Downgrade, Op, When } from "../../engine/badges/rules.ts"
 import { loadLevels } from "../../engine/levels/load.ts"
@@ -54,7 +54,7 @@ const judge = async (folder: string, users: number): Promise<Month> => {
   try {
     const feed = join(folder, `feed-${users}.parquet`)
     await makeFeed(duck, users, feed)
-    await duck.run(duckMacros())
+    await defineMacros(duck)
     const began = performance.now(), cpu = process.cpuUsage()
     const levels: LakeFile[] = []
     const seen = await judgeMonth(duck, {
@@ -78,7 +78,7 @@ const publish = async (folder: string, users: number, { levels }: Month): Promis
   const lake = openLake(join(folder, `lake-${users}`))
   const duck = await openDuck({ memory_mb: MEMORY_MB, threads: THREADS, temp_dir: lake.temp() })
   try {
-    await duck.run(duckMacros())
+    await defineMacros(duck)
     const { parts } = bare
     const { sql } = parts.postgres
     for (const { badge_id, rules } of FOUR) {

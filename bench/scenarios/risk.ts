@@ -6,7 +6,7 @@
 import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { type Duck, openDuck, quoted } from "../../analytics/duck.ts"
-import { duckMacros } from "../../analytics/macros.ts"
+import { defineMacros } from "../../analytics/dialects/dialect.ts"
 import { dayFigures } from "../../analytics/risk/day.ts"
 import { PAST_DAYS, scoreDay } from "../../analytics/risk/score.ts"
 import { periodBefore } from "../../analytics/periods.ts"
@@ -38,13 +38,13 @@ export const playRisk = async (redemptions: number, say: (text: string) => void)
   const folder = temporaryFolder()
   const duck = await openDuck({ memory_mb: MEMORY_MB, threads: THREADS, temp_dir: join(folder, "temp") })
   try {
-    await duck.run(duckMacros())
+    await defineMacros(duck)
     const days = daysUntil(LAST)
     say("lines are made")
     for (const [i, day] of days.entries()) await makeLines(duck, i, Math.floor(redemptions / days.length), join(folder, `${day}.lines.parquet`))
     const firsts = "(select range as user_no from range(1000))"
     const makeDay = (day: string): Promise<void> => duck.run(`copy (select * from (${dayFigures(day, `read_parquet(${quoted(join(folder, `${day}.lines.parquet`))})`, firsts)}) order by dimension, key) to ${quoted(join(folder, `${day}.day.parquet`))} (format parquet, compression zstd)`)
-    const score = async (days_of: string): Promise<void> => { for (const statement of scoreDay(LAST, days.at(-29)!, days_of)) await duck.run(statement) }
+    const score = (days_of: string): Promise<void> => scoreDay(duck, LAST, days.at(-29)!, days_of)
     const kept = `read_parquet(${quoted(join(folder, "*.day.parquet"))})`
     say("from the lines of all days")
     const raw_began = performance.now()

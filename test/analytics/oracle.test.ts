@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { compileRules, judge, levelsOf, parseValues, readValues } from "../../analytics/badges/compile.ts"
 import { type Duck, openDuck, quoted } from "../../analytics/duck.ts"
-import { duckMacros } from "../../analytics/macros.ts"
+import { defineMacros } from "../../analytics/dialects/dialect.ts"
 import { isBadge, isField, type Rules, type When } from "../../engine/badges/rules.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { FLAG, INTEGER, MONEY, wealth } from "./scores.ts"
@@ -37,7 +37,7 @@ const clauses = (when: When): { field: string; op: string; value: string }[][] =
 let duck: Duck
 beforeAll(async () => {
   duck = await openDuck({ memory_mb: 1_500, threads: 2, temp_dir: scratchFolder() })
-  await duck.run(duckMacros())
+  await defineMacros(duck)
   // One value in nine is none.
   const none = (nth: number, value: string) => `case hash(i, ${nth}) % 27 when 0 then '' when 1 then null when 2 then '1e3' else ${value} end`
   await duck.run(`create table feed as select 'user-' || i as user_pin, '2026-10-15' as dt, 1 as import_no, i as row, ${none(1, "(hash(i, 11) % 700)::varchar")} as lc_score, ${none(2, "(hash(i, 12) % 2)::varchar")} as gdlc_jy_flag,

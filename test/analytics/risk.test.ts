@@ -3,12 +3,12 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { type Duck, openDuck } from "../../analytics/duck.ts"
-import { duckMacros } from "../../analytics/macros.ts"
+import { defineMacros } from "../../analytics/dialects/dialect.ts"
 import { periodsBetween } from "../../analytics/periods.ts"
 import { DAY_COLUMNS, dayFigures, LINE_COLUMNS } from "../../analytics/risk/day.ts"
 import { MEASURES as COLUMNS, scoreDay } from "../../analytics/risk/score.ts"
 import { scratchFolder } from "../support/scratch.ts"
-import { chanceFrom, concentrationByHand, KEYS, type Line, MEASURES, scoreByHand, type Scored } from "./risk_world.ts"
+import { chanceFrom, concentrationByHand, KEYS, type Line, MEASURES, scoreByHand, type Scored, shopOf } from "./risk_world.ts"
 
 const LAST = "2026-10-31"
 const DAYS = periodsBetween("2026-09-05", LAST)
@@ -17,7 +17,7 @@ const FIRST_WANTED = "2026-10-03"
 let duck: Duck
 beforeAll(async () => {
   duck = await openDuck({ memory_mb: 512, threads: 2, temp_dir: scratchFolder() })
-  await duck.run(duckMacros())
+  await defineMacros(duck)
 })
 afterAll(() => duck.close())
 
@@ -29,7 +29,7 @@ const scoreBySql = async (days: readonly (readonly Line[])[], firsts: readonly R
   await duck.table("lines_of", { ...LINE_COLUMNS, day: "VARCHAR" }, days.flatMap((lines, i) => lines.map((line) => ({ ...line, day: dayAt(i) }))))
   await duck.table("firsts_of", { user_no: "BIGINT", day: "VARCHAR" }, firsts.flatMap((users, i) => [...users].map((user_no) => ({ user_no, day: dayAt(i) }))))
   for (const i of days.keys()) await duck.run(`insert into days ${dayFigures(dayAt(i), `(select * from lines_of where day = '${dayAt(i)}')`, `(select * from firsts_of where day = '${dayAt(i)}')`)}`)
-  for (const statement of scoreDay(LAST, FIRST_WANTED, "days")) await duck.run(statement)
+  await scoreDay(duck, LAST, FIRST_WANTED, "days")
   const rows = await duck.all<Record<string, string | number | null>>("select * from risk order by dimension, key")
   return rows.map((row) => ({
     dimension: String(row["dimension"]), key: String(row["key"]), ...Object.fromEntries(MEASURES.map((measure) => [measure, row[COLUMNS[measure]]])), first_day_users_bp: row["first_day_users_bp"], velocity_max: row["velocity_max"],
@@ -37,34 +37,6 @@ const scoreBySql = async (days: readonly (readonly Line[])[], firsts: readonly R
   }) as unknown as Scored)
 }
 const inOrder = (rows: readonly Scored[]): Scored[] => rows.toSorted((a, b) => a.dimension < b.dimension ? -1 : a.dimension > b.dimension ? 1 : Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)))
-
-/** A shop's days: some keys sell every day, some seldom, some only late; now and then nothing at all, and refunds. */
-const shopOf = (seed: number, redemptions: number, days = DAYS.length): { days: Line[][]; firsts: Set<number>[] } => {
-  const chance = chanceFrom(seed)
-  const pick = (count: number): number => Math.floor(chance() ** 2 * count)
-  const seen = new Set<number>()
-  const out: Line[][] = [], firsts: Set<number>[] = []
-  for (let day = 0; day < days; day++) {
-    const lines: Line[] = [], first = new Set<number>()
-    const sold = day % 13 === 5 ? 0 : Math.floor(redemptions * (0.5 + chance()))
-    for (let redemption = 0; redemption < sold; redemption++) {
-      const user_no = pick(40) + (day > 40 ? pick(20) : 0)
-      if (!seen.has(user_no)) { seen.add(user_no); first.add(user_no) }
-      const region = chance() < 0.1 ? null : `r${pick(4)}`
-      for (let line = 1, count = 1 + pick(3); line <= count; line++) {
-        const sku = `s${pick(day > 35 ? 30 : 20)}`, price_minor = 1 + pick(5_000)
-        for (const campaign of new Set([`c${pick(3)}`, `c${pick(3)}`])) {
-          const made: Line = { kind: 0, redemption, user_no, line, sku, merchant: chance() < 0.3 ? null : `m${pick(5)}`, region, campaign, amount_minor: 1 + Math.floor(chance() * price_minor), price_minor }
-          lines.push(made)
-          if (chance() < 0.1) lines.push({ ...made, kind: 1 })
-        }
-      }
-    }
-    out.push(lines)
-    firsts.push(first)
-  }
-  return { days: out, firsts }
-}
 
 describe("by hand and by SQL", () => {
   test("every key of every dimension has the same figures, z and support", async () => {

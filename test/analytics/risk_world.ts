@@ -86,3 +86,31 @@ export const chanceFrom = (seed: number) => {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
   }
 }
+
+/** A shop's days: some keys sell every day, some seldom, some only late; now and then nothing at all, and refunds. */
+export const shopOf = (seed: number, redemptions: number, days = PAST + 1): { days: Line[][]; firsts: Set<number>[] } => {
+  const chance = chanceFrom(seed)
+  const pick = (count: number): number => Math.floor(chance() ** 2 * count)
+  const seen = new Set<number>()
+  const out: Line[][] = [], firsts: Set<number>[] = []
+  for (let day = 0; day < days; day++) {
+    const lines: Line[] = [], first = new Set<number>()
+    const sold = day % 13 === 5 ? 0 : Math.floor(redemptions * (0.5 + chance()))
+    for (let redemption = 0; redemption < sold; redemption++) {
+      const user_no = pick(40) + (day > 40 ? pick(20) : 0)
+      if (!seen.has(user_no)) { seen.add(user_no); first.add(user_no) }
+      const region = chance() < 0.1 ? null : `r${pick(4)}`
+      for (let line = 1, count = 1 + pick(3); line <= count; line++) {
+        const sku = `s${pick(day > 35 ? 30 : 20)}`, price_minor = 1 + pick(5_000)
+        for (const campaign of new Set([`c${pick(3)}`, `c${pick(3)}`])) {
+          const made: Line = { kind: 0, redemption, user_no, line, sku, merchant: chance() < 0.3 ? null : `m${pick(5)}`, region, campaign, amount_minor: 1 + Math.floor(chance() * price_minor), price_minor }
+          lines.push(made)
+          if (chance() < 0.1) lines.push({ ...made, kind: 1 })
+        }
+      }
+    }
+    out.push(lines)
+    firsts.push(first)
+  }
+  return { days: out, firsts }
+}
