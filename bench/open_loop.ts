@@ -2,21 +2,22 @@
  * The open loop: requests leave at the times at which callers would send them, whether earlier ones were answered or not.
  *
  * What must stay true: a latency counts from the instant at which its request was due, so a server that is slow cannot hide it by slowing the
- * driver; what could not even be sent is counted. One request at a time on a connection; more connections are opened as they are needed.
+ * driver; how late the driver itself was is told beside it, and what could not even be sent is counted. One request at a time on a
+ * connection; more connections are opened as they are needed.
  */
 import type { Socket } from "bun"
 
-const CONNECTIONS_MAX = 1_000
+const CONNECTIONS_MAX = 4_000
 const TICK_MS = 1
 /** Nobody waits longer: what is due for so long and was not sent is given up. */
 const UNSENT_MS_MAX = 3_000
 const HEAD_END = "\r\n\r\n"
 
-/** One answer: when it was due, how long it took, its status. */
-export interface Sample { readonly at_ms: number; readonly latency_ms: number; readonly status: number; readonly is_give: boolean }
+/** One answer: when it was due, how long it took from then, how much of that the driver was late in sending it, its status. */
+export interface Sample { readonly at_ms: number; readonly latency_ms: number; readonly late_ms: number; readonly status: number; readonly is_give: boolean }
 export interface Asked { readonly bytes: Buffer; readonly is_give: boolean; readonly heard?: (status: number, body: string) => void }
 
-interface Connection { socket: Socket | undefined; due_ms: number; asked: Asked | undefined; text: string }
+interface Connection { socket: Socket | undefined; due_ms: number; sent_ms: number; asked: Asked | undefined; text: string }
 
 /** Offer so many requests a second for so long. */
 export const offer = async (url: string, rate: number, seconds: number, next: () => Asked): Promise<{ samples: Sample[]; unsent: number }> => {
@@ -27,9 +28,13 @@ export const offer = async (url: string, rate: number, seconds: number, next: ()
   let opened = 0, unsent = 0, busy = 0
   const began_ms = performance.now()
 
+  const note = ({ due_ms, sent_ms }: Connection, { is_give }: Asked, status: number): void => {
+    samples.push({ at_ms: due_ms - began_ms, latency_ms: performance.now() - due_ms, late_ms: sent_ms - due_ms, status, is_give })
+  }
   const send = (connection: Connection, asked: Asked, due_ms: number): void => {
     connection.asked = asked
     connection.due_ms = due_ms
+    connection.sent_ms = performance.now()
     connection.text = ""
     busy += 1
     connection.socket!.write(asked.bytes)
@@ -49,18 +54,18 @@ export const offer = async (url: string, rate: number, seconds: number, next: ()
     if (end < 0) return
     const length = Number(/content-length: (\d+)/i.exec(connection.text)?.[1] ?? 0)
     if (connection.text.length < end + HEAD_END.length + length) return
-    const now_ms = performance.now(), status = Number(connection.text.slice(9, 12))
-    samples.push({ at_ms: connection.due_ms - began_ms, latency_ms: now_ms - connection.due_ms, status, is_give: asked.is_give })
+    const status = Number(connection.text.slice(9, 12))
+    note(connection, asked, status)
     asked.heard?.(status, connection.text.slice(end + HEAD_END.length))
     free(connection)
   }
   const open = async (asked: Asked, due_ms: number): Promise<void> => {
     opened += 1
-    const connection: Connection = { socket: undefined, due_ms, asked: undefined, text: "" }
+    const connection: Connection = { socket: undefined, due_ms, sent_ms: due_ms, asked: undefined, text: "" }
     const lost = (): void => {
       opened -= 1
       if (!connection.asked) { idle.splice(idle.indexOf(connection), idle.includes(connection) ? 1 : 0); return }
-      samples.push({ at_ms: connection.due_ms - began_ms, latency_ms: performance.now() - connection.due_ms, status: 0, is_give: connection.asked.is_give })
+      note(connection, connection.asked, 0)
       busy -= 1
     }
     connection.socket = await Bun.connect({ hostname, port: Number(port), socket: { data: (_, bytes) => hear(connection, bytes), close: lost } })

@@ -130,7 +130,7 @@ export const showGauges = (metrics: Metrics, parts: Parts, clock: Clock): void =
 
 /** How long a request would wait now, and how many were not let in for it. */
 export const showWait = (metrics: Metrics, shedder: Shedder): void => {
-  metrics.gauge({ name: "scrip_wait_seconds", says: "How long an act would wait for its turn now.", read: () => [{ value: shedder.wait_ms() / 1_000 }] })
+  metrics.gauge({ name: "scrip_wait_seconds", says: "How long an act would wait for its turn now.", read: () => [{ value: shedder.wait_ms(performance.now()) / 1_000 }] })
   metrics.gauge({
     name: "scrip_shed_total", says: "Requests refused because others waited too long already: of those that take, and of those that give back.", type: "counter",
     read: () => Object.entries(shedder.refused()).map(([kind, value]) => ({ labels: { kind }, value })),

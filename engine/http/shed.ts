@@ -1,21 +1,27 @@
 /**
  * Refuse early what cannot be served soon, by how long requests wait already, and never by how many they are.
  *
- * A probe goes to Redis on the connection that all acts share, whose replies come in order: how long it takes is how long an act would
- * wait, in our event loop, on the wire and in Redis, whichever of them is short. What must stay true:
- * - A burst that drains is served: what takes is refused only where the wait has stood for `standing_ms`, or has grown beyond `burst_ms`.
+ * So many acts are under way as Redis and our own loop serve within `work_ms`; who comes beyond that stands in a line, those that give back
+ * in one of their own, which goes first. How long an act under way waits is told by a probe: it goes to Redis on the connection that all acts
+ * share, whose replies come in order, so it takes as long as an act would wait, in our event loop, on the wire and in Redis, whichever of them
+ * is short. The number that may be under way follows it. What must stay true:
+ * - A burst that drains is served. Only where the first of the line has waited for `take_ms`, it stays so for `standing_ms`, and no fewer are
+ *   there at the end, it is overload: then the line is kept to `strict_ms`, and who has waited longer is refused while it costs nothing.
+ *   It ends when nobody had to be refused for `calm_ms`.
  * - A pause of our own (the collector, a machine that was busy elsewhere) is no queue: what waited through it is served. So a long wait
  *   counts once it has stood for `pause_ms` after it was first seen.
- * - What gives back goes before what takes: it is refused only beyond `give_ms`, when its caller would have given up.
- * - A refusal costs next to nothing: it looks at one number, before the key, the body and Redis.
+ * - What gives back is refused only beyond `give_ms`, when its caller would have given up.
+ * - A refusal costs next to nothing: it looks at some numbers, before the key, the body and Redis, and its answer is made beforehand.
  */
 import { askNode, mastersOf, type Servers } from "../store/redis.ts"
-import { problem } from "./problems.ts"
+import { problem, problemBody } from "./problems.ts"
 
 export interface Patience {
-  /** A wait that stands beyond this is a queue, not a burst. */
+  readonly work_ms: number
   readonly take_ms: number
   readonly standing_ms: number
+  readonly strict_ms: number
+  readonly calm_ms: number
   readonly burst_ms: number
   readonly pause_ms: number
   readonly give_ms: number
@@ -25,7 +31,14 @@ export interface Patience {
  * 500 callers at once who each wait for their answer make a wait of 160 ms at 3,000 acts a second (2026-11-22): that is served. Beyond
  * half a second a checkout has better things to do than to wait.
  */
-export const PATIENCE: Patience = { take_ms: 200, standing_ms: 300, burst_ms: 500, pause_ms: 50, give_ms: 2_000 }
+export const PATIENCE: Patience = { work_ms: 25, take_ms: 200, standing_ms: 200, strict_ms: 25, calm_ms: 1_000, burst_ms: 500, pause_ms: 50, give_ms: 2_000 }
+
+/** How many may be under way: fewer than the least are too few for one sync of Redis to serve many, and at the most nothing is held back. */
+const UNDER_WAY_MIN = 64, UNDER_WAY_MAX = 10_000
+/** It falls by so much at most for one wait that was too long, and grows so much with each probe while others stand in line. */
+const FALL_MOST = 0.8, GROWTH = 1.05
+/** Where so large a share is still there after `standing_ms`, the line does not drain. */
+const DRAINS_SHARE = 0.95
 
 /** Between two probes: 100 a second cost Redis a thousandth of its time. */
 const PROBE_MS = 10
@@ -45,34 +58,97 @@ export const kindOf = (url: string): Kind => {
   return GIVES.test(end < 0 ? url.slice(from) : url.slice(from, end)) ? "give" : "take"
 }
 
-/** Follows the wait and says who is refused. Pure: instants are told. */
-export const makeShedder = (patience: Patience = PATIENCE) => {
-  let wait_ms = 0, isStanding = false
-  let above_ms: number | undefined, over_ms: number | undefined, isOver = false
-  const refused = { take: 0, give: 0 }
+type Verdict = "go" | "refused"
+interface Waiting { readonly at_ms: number; readonly settle: (verdict: Verdict) => void }
+
+/** A line: first come, first served. */
+const makeLine = () => {
+  let line: Waiting[] = [], first = 0
   return {
-    /** A wait was measured at an instant. */
+    join: (waiting: Waiting): void => { line.push(waiting) },
+    take: (): Waiting | undefined => {
+      const next = line[first]
+      if (next === undefined) return undefined
+      first += 1
+      if (first === line.length) { line = []; first = 0 } else if (first >= UNDER_WAY_MAX) { line = line.slice(first); first = 0 }
+      return next
+    },
+    length: () => line.length - first,
+    /** How long the first has waited. */
+    age_ms: (now_ms: number): number => { const next = line[first]; return next === undefined ? 0 : now_ms - next.at_ms },
+  }
+}
+
+/** Follows the wait, and says who goes, who stands in line and who is refused. Instants are told. */
+export const makeShedder = (patience: Patience = PATIENCE) => {
+  const takes = makeLine(), gives = makeLine()
+  const refused = { take: 0, give: 0 }
+  let under_way = 0, limit = UNDER_WAY_MIN
+  let probe_ms = 0, lowered_ms = -Infinity
+  let above: { readonly since_ms: number; readonly there: number } | undefined, over_ms: number | undefined
+  let isStrict = false, isOver = false, refused_ms = -Infinity
+
+  const refuse = (kind: "take" | "give", now_ms: number): "refused" => {
+    refused[kind] += 1
+    if (kind === "take") refused_ms = now_ms
+    return "refused"
+  }
+  const isStale = (now_ms: number): boolean => isStrict && takes.age_ms(now_ms) > patience.strict_ms
+  /** Let those go for whom there is room, and refuse those who have waited too long for it. */
+  const serve = (now_ms: number): void => {
+    while (isStale(now_ms)) takes.take()!.settle(refuse("take", now_ms))
+    while (under_way < limit) {
+      const next = gives.take() ?? takes.take()
+      if (next === undefined) return
+      under_way += 1
+      next.settle("go")
+    }
+  }
+  const adapt = (now_ms: number): void => {
+    if (probe_ms <= patience.work_ms) {
+      if (takes.length() + gives.length() > 0) limit = Math.min(UNDER_WAY_MAX, limit * GROWTH)
+    } else if (now_ms - lowered_ms >= probe_ms) { // what was let in before it was lowered is still to be seen
+      lowered_ms = now_ms
+      limit = Math.max(UNDER_WAY_MIN, Math.min(limit, under_way) * Math.max(FALL_MOST, patience.work_ms / probe_ms))
+    }
+  }
+  // Not their sum: where nothing moves, both count the same time.
+  const wait = (now_ms: number): number => Math.max(probe_ms, takes.age_ms(now_ms), gives.age_ms(now_ms))
+
+  return {
+    /** Ask for a request to be let in: at once, never, or by `settle` later on. Whoever goes says when he is done. */
+    ask: (kind: "take" | "give", now_ms: number, settle: (verdict: Verdict) => void): Verdict | "waits" => {
+      if (kind === "take" ? isOver || (isStrict && takes.length() >= limit) : isOver && Math.max(probe_ms, gives.age_ms(now_ms)) > patience.give_ms) return refuse(kind, now_ms)
+      if (under_way < limit && takes.length() === 0 && gives.length() === 0) {
+        under_way += 1
+        return "go"
+      }
+      (kind === "take" ? takes : gives).join({ at_ms: now_ms, settle })
+      return "waits"
+    },
+    done: (now_ms: number): void => {
+      under_way -= 1
+      serve(now_ms)
+    },
+    /** A wait of an act under way was measured at an instant. */
     note: (waited_ms: number, now_ms: number): void => {
-      wait_ms = waited_ms
+      probe_ms = waited_ms
+      adapt(now_ms)
+      const wait_ms = wait(now_ms), there = under_way + takes.length() + gives.length()
       over_ms = wait_ms > patience.burst_ms ? over_ms ?? now_ms : undefined
       isOver = over_ms !== undefined && now_ms - over_ms >= patience.pause_ms
-      if (wait_ms <= patience.take_ms) {
-        above_ms = undefined
-        // Half of it is gone: what comes next is judged as a burst again.
-        if (wait_ms <= patience.take_ms / 2) isStanding = false
-      } else {
-        above_ms ??= now_ms
-        if (now_ms - above_ms >= patience.standing_ms) isStanding = true
+      if (wait_ms <= patience.take_ms) above = undefined
+      else {
+        above ??= { since_ms: now_ms, there }
+        if (now_ms - above.since_ms >= patience.standing_ms) {
+          if (there >= above.there * DRAINS_SHARE && !isStrict) { isStrict = true; refused_ms = now_ms }
+          above = undefined
+        }
       }
+      if (isStrict && now_ms - refused_ms > patience.calm_ms) isStrict = false
+      serve(now_ms)
     },
-    /** Whether a request of this kind is refused now; a refusal is counted. */
-    refuses: (kind: Kind): boolean => {
-      const isRefused = kind === "give" ? isOver && wait_ms > patience.give_ms
-        : kind === "take" && (isOver || (isStanding && wait_ms > patience.take_ms))
-      if (isRefused && kind !== "house") refused[kind] += 1
-      return isRefused
-    },
-    wait_ms: () => wait_ms,
+    wait_ms: (now_ms: number): number => wait(now_ms),
     refused: (): Readonly<Record<"take" | "give", number>> => refused,
   }
 }
@@ -108,6 +184,22 @@ export const watchWait = (redis: Servers, shedder: Shedder): { stop(): void } =>
   return { stop: () => clearInterval(timer) }
 }
 
-/** Answer what is refused, and hand the rest on. */
-export const shedding = (shedder: Shedder, fetch: (request: Request) => Response | Promise<Response>) =>
-  (request: Request): Response | Promise<Response> => shedder.refuses(kindOf(request.url)) ? problem({ outcome: "overloaded" }) : fetch(request)
+/** Answer what is refused, and hand the rest on when its turn has come. */
+export const shedding = (shedder: Shedder, fetch: (request: Request) => Response | Promise<Response>): ((request: Request) => Response | Promise<Response>) => {
+  const { status, headers } = problem({ outcome: "overloaded" })
+  const text = JSON.stringify(problemBody({ outcome: "overloaded" })), no = { status, headers: Object.fromEntries(headers) }
+  const done = (): void => shedder.done(performance.now())
+  const serve = async (request: Request): Promise<Response> => {
+    try { return await fetch(request) } finally { done() }
+  }
+  return (request) => {
+    const kind = kindOf(request.url)
+    if (kind === "house") return fetch(request)
+    const turn = Promise.withResolvers<Verdict>()
+    switch (shedder.ask(kind, performance.now(), turn.resolve)) {
+      case "go": return serve(request)
+      case "refused": return new Response(text, no)
+      case "waits": return turn.promise.then((verdict) => verdict === "go" ? serve(request) : new Response(text, no))
+    }
+  }
+}

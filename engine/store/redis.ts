@@ -20,6 +20,8 @@ export const COMMAND_TIMEOUT_MS = 3_000
 /** Longest pause between two attempts to reach a Redis that is away. */
 const RECONNECT_MS_MAX = 500
 const RECONNECT_STEP_MS = 50
+/** A Redis that loads its log is asked again after this: left to itself the client believes the server's own guess and sleeps up to 10 s. */
+const LOADING_RETRY_MS = 50
 
 /** Redis said no before it ran anything: the same call may be made again. */
 export class NotExecuted extends Error { override readonly name = "NotExecuted" }
@@ -57,6 +59,7 @@ export const connectRedis = (address: RedisAddress, onError: (error: Error) => v
     enableOfflineQueue: false,
     commandTimeout: COMMAND_TIMEOUT_MS,
     connectTimeout: COMMAND_TIMEOUT_MS,
+    maxLoadingRetryTime: LOADING_RETRY_MS,
     keepAlive: 5_000,
     noDelay: true,
     retryStrategy: (times) => Math.min(times * RECONNECT_STEP_MS, RECONNECT_MS_MAX),

@@ -5,7 +5,7 @@ import { kindOf, makeShedder, PATIENCE, shedding } from "../../engine/http/shed.
 import { quietLog } from "../../engine/log.ts"
 import { startApi } from "../../engine/main.ts"
 
-const { take_ms, standing_ms, burst_ms, pause_ms, give_ms } = PATIENCE
+const { burst_ms, pause_ms, give_ms } = PATIENCE
 
 describe("kindOf: by the address alone", () => {
   const kinds: [string, string][] = [
@@ -16,47 +16,112 @@ describe("kindOf: by the address alone", () => {
   for (const [path, kind] of kinds) test(`${path} is ${kind}`, () => { expect(kindOf(`http://127.0.0.1:7070${path}`)).toBe(kind as never) })
 })
 
+/** A server that ends so many acts a millisecond in their order, before it a shedder. A millisecond is a step, and each asks once. */
+const makeServer = (per_ms: number, least_ms = 0) => {
+  const shedder = makeShedder()
+  const under_way: { began_ms: number; end: () => void }[] = []
+  const served: { kind: string; at_ms: number; waited_ms: number }[] = [], refused: { kind: string; at_ms: number; waited_ms: number }[] = []
+  let now_ms = 0, credit = 0
+  return {
+    shedder, served, refused,
+    ask: (kind: "take" | "give", end?: () => void): void => {
+      const at_ms = now_ms
+      const go = (): void => { under_way.push({ began_ms: now_ms, end: () => { served.push({ kind, at_ms, waited_ms: now_ms - at_ms }); shedder.done(now_ms); end?.() } }) }
+      const no = (): void => { refused.push({ kind, at_ms, waited_ms: now_ms - at_ms }) }
+      const verdict = shedder.ask(kind, now_ms, (told) => (told === "go" ? go : no)())
+      if (verdict === "go") go()
+      else if (verdict === "refused") no()
+    },
+    step: (isAwake = true): void => {
+      now_ms += 1
+      if (!isAwake) return
+      for (credit = Math.min(credit + per_ms, per_ms + 1); credit >= 1 && under_way[0] && now_ms - under_way[0].began_ms >= least_ms; credit -= 1) under_way.shift()!.end()
+      if (now_ms % 10 === 0) shedder.note(least_ms > 0 ? 1 : under_way.length / per_ms, now_ms)
+    },
+  }
+}
+const worst = (of: readonly { waited_ms: number }[], share = 1): number => of.map(({ waited_ms }) => waited_ms).sort((a, b) => a - b)[Math.ceil(of.length * share) - 1] ?? 0
+
 describe("overloaded: by how long requests wait", () => {
-  test("a burst that drains is served, a wait that stands is not", () => {
-    const shedder = makeShedder()
-    shedder.note(take_ms + 1, 0)
-    expect(shedder.refuses("take")).toBe(false)
-    shedder.note(take_ms, standing_ms / 2)
-    shedder.note(take_ms + 1, standing_ms)
-    expect(shedder.refuses("take")).toBe(false) // it had drained in between
-    shedder.note(take_ms + 1, 2 * standing_ms)
-    expect(shedder.refuses("take")).toBe(true)
-    shedder.note(take_ms, 2 * standing_ms + 1) // once it stands, the line is where the wait is let in again
-    expect(shedder.refuses("take")).toBe(false)
-    shedder.note(take_ms + 1, 2 * standing_ms + 2)
-    expect(shedder.refuses("take")).toBe(true)
-    shedder.note(take_ms / 2, 2 * standing_ms + 3)
-    shedder.note(take_ms + 1, 2 * standing_ms + 4)
-    expect(shedder.refuses("take")).toBe(false)
+  for (const callers of [500, 2_000]) test(`a burst of ${callers} that drains is served`, () => {
+    const { ask, step, served, refused } = makeServer(3)
+    for (let i = 0; i < callers; i += 1) ask("take")
+    for (let at = 0; at < 1_000; at += 1) step()
+    expect([served.length, refused.length]).toEqual([callers, 0])
   })
-  test("a wait that has grown too long is refused at once; what gives back goes first, and the house is always open", () => {
-    const shedder = makeShedder()
-    for (const at_ms of [0, pause_ms]) shedder.note(burst_ms + 1, at_ms)
-    expect([shedder.refuses("take"), shedder.refuses("give"), shedder.refuses("house")]).toEqual([true, false, false])
-    shedder.note(give_ms + 1, pause_ms + 1)
-    expect([shedder.refuses("take"), shedder.refuses("give"), shedder.refuses("house")]).toEqual([true, true, false])
-    expect(shedder.refused()).toEqual({ take: 2, give: 1 })
+  test("500 callers who ask again as soon as they are answered are served as long as they like", () => {
+    const { ask, step, served, refused } = makeServer(3)
+    const again = (): void => ask("take", again)
+    for (let i = 0; i < 500; i += 1) again()
+    for (let at = 0; at < 5_000; at += 1) step()
+    expect([served.length > 14_900, refused.length]).toEqual([true, 0])
+  })
+  for (const times of [1.5, 2, 3, 5]) test(`${times} times of what is served: as much is served as ever, soon, what gives back first; and no longer than it lasts`, () => {
+    const { ask, step, served, refused } = makeServer(4)
+    const SECONDS = 20
+    let asked = 0
+    for (let at = 0; at < SECONDS * 1_000; at += 1) {
+      for (; asked < at * 4 * times; asked += 1) ask(asked % 10 === 0 ? "give" : "take")
+      step()
+    }
+    expect(served.length).toBeGreaterThan(0.98 * SECONDS * 4_000)
+    expect(worst(served, 0.97)).toBeLessThan(80) // what came before it was seen to be overload waited longer
+    expect(refused.filter(({ kind }) => kind === "give")).toEqual([])
+    expect(worst(refused, 0.97)).toBeLessThan(60)
+    // The load falls to a half: within a second and a bit all is as it was.
+    const before = refused.length
+    for (let at = 0; at < 3_000; at += 1) {
+      if (at % 2 === 0) for (let i = 0; i < 4; i += 1) ask("take")
+      step()
+    }
+    expect(refused.length - before).toBeLessThan(100)
+    for (let i = 0; i < 500; i += 1) ask("take") // a burst is a burst again
+    const calm = refused.length
+    for (let at = 0; at < 500; at += 1) step()
+    expect(refused.length).toBe(calm)
   })
   test("a pause of the process is no queue: what waited through it is served", () => {
-    const shedder = makeShedder()
-    for (const at_ms of [0, pause_ms - 1]) shedder.note(give_ms + 1, at_ms)
-    expect([shedder.refuses("take"), shedder.refuses("give")]).toEqual([false, false])
-    shedder.note(1, pause_ms)
-    shedder.note(burst_ms + 1, pause_ms + 1)
-    expect(shedder.refuses("take")).toBe(false)
+    const { ask, step, refused } = makeServer(4)
+    for (let at = 0; at < 3_000; at += 1) {
+      for (let i = 0; i < 2; i += 1) ask("take")
+      step(at < 1_000 || at > 1_300)
+    }
+    expect(refused).toEqual([])
   })
-  test("the refusal says when to come again, before anything was looked at", async () => {
-    const shedder = makeShedder()
-    for (const at_ms of [0, pause_ms]) shedder.note(burst_ms + 1, at_ms)
-    const fetch = shedding(shedder, () => new Response("served"))
+  test("acts that wait for something else than Redis hold nobody back", () => {
+    const { ask, step, served, refused } = makeServer(100, 150)
+    for (let at = 0; at < 5_000; at += 1) {
+      for (let i = 0; i < 4; i += 1) ask("take")
+      step()
+    }
+    expect(refused).toEqual([])
+    expect(worst(served.filter(({ at_ms }) => at_ms > 2_000))).toBeLessThan(160)
+  })
+  test("where nothing goes on, takes are refused soon and gives once their callers have given up", () => {
+    const { ask, step, refused, shedder } = makeServer(0)
+    for (let at = 0; at < give_ms - 100; at += 10) {
+      ask("take")
+      ask("give")
+      for (let i = 0; i < 10; i += 1) step(false)
+      shedder.note(at + 10, at + 10)
+    }
+    const first = refused[0]!
+    expect([first.kind, first.at_ms < burst_ms + pause_ms + 50, refused.every(({ kind }) => kind === "take")]).toEqual(["take", true, true])
+    shedder.note(give_ms + 1, give_ms)
+    ask("give")
+    expect(refused.at(-1)!.kind).toBe("give")
+    expect(shedder.refused()).toEqual({ take: refused.length - 1, give: 1 })
+  })
+  test("the refusal says when to come again, before anything was looked at; what goes wrong gives its place back", async () => {
+    const shedder = makeShedder({ ...PATIENCE, burst_ms: 0, pause_ms: 0 })
+    let calls = 0
+    const fetch = shedding(shedder, () => { calls += 1; if (calls === 1) throw new Error("broken"); return new Response("served") })
+    await expect((async () => fetch(new Request("http://x/v1/quotes", { method: "POST" })))()).rejects.toThrow("broken")
+    shedder.note(1, 0)
     const refused = await fetch(new Request("http://x/v1/quotes", { method: "POST", body: "not even JSON" }))
-    expect([refused.status, refused.headers.get("retry-after"), (await refused.json() as { code: string }).code]).toEqual([503, "1", "overloaded"])
+    expect([refused.status, refused.headers.get("retry-after"), (await refused.json() as { code: string }).code, refused.headers.get("content-type")]).toEqual([503, "1", "overloaded", "application/problem+json"])
     expect(await (await fetch(new Request("http://x/v1/redemptions/r/confirm"))).text()).toBe("served")
+    expect(await (await fetch(new Request("http://x/healthz"))).text()).toBe("served")
   })
 })
 
