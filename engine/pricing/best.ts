@@ -2,13 +2,14 @@
 //
 // The search goes through the coupons in their order of application and takes or leaves each one. It does so on a sketch
 // (sketch.ts), where a step costs next to nothing, and prices exactly only the sets that could be the best, so what it
-// answers is what a named list would. A branch is left when not even the bound on all coupons to come (reach.ts) can
-// make it the best.
+// answers is what a named list would. A branch is left when not even the bounds on all coupons to come (reach.ts, and
+// where the search is long ladder.ts) can make it the best.
 // What must stay true: an answer is `proved` only if no branch was given up; a tie falls to the fewest coupons, then
 // to those that end first, then to the smallest coupon_ids; the search stops after `steps_max` steps.
 
 import type { Candidate } from "./candidate.ts"
 import { roomOf } from "./cart.ts"
+import { ladderOn, type Ladder } from "./ladder.ts"
 import { mulDivHalfUp } from "./money.ts"
 import { fewestOn, reachOn } from "./reach.ts"
 import { sketchOf, type Form } from "./sketch.ts"
@@ -35,6 +36,10 @@ export const STEPS_EXACT_MAX = 100 * STEPS_PER_MS
 
 /** A kind that looks at units costs more than one that looks at lines. */
 const STEPS_BY_UNITS = 4
+
+/** Most searches end before so many looks at the bound; from there on it pays to build the second one, for so many steps. */
+const LOOKS_BEFORE_LADDER = 1_000
+const LADDER_STEPS = 4_000
 
 export type Best = {
   readonly chosen: readonly Candidate[]
@@ -119,6 +124,10 @@ function search(
   for (const { candidate, clique } of forms) room[clique] = Math.max(room[clique]!, mostTogether(candidate))
   const mixes = forms.map(({ candidate, clique }, i) => candidate.terms.withGroups !== undefined || forms.some((other, j) => j !== i && (other.clique === clique || other.candidate.terms.withGroups !== undefined || other.candidate.terms.campaign_id === candidate.terms.campaign_id)))
 
+  // Coupons that ask for nothing bar nobody.
+  const areBarred = forms.filter(({ thresholdMinor }) => thresholdMinor > 0).length > 1
+  let looks = 0
+  let ladder: Ladder | undefined
   const path: Form[] = []
   const beside: Candidate[] = []
   const exact: Exact[] = []
@@ -147,11 +156,12 @@ function search(
     return true
   }
 
-  const given = (depth: number): number => {
+  const keptAt = (depth: number): number => {
     let kept = 0
     for (let c = depth * classes; c < (depth + 1) * classes; c++) kept += left[c]!
-    return whole - kept + benefits[depth]!
+    return kept
   }
+  const given = (depth: number): number => whole - keptAt(depth) + benefits[depth]!
 
   /** Could a set that gives at most so much and has at least so many coupons be the best? */
   const mayWin = (reach: number, coupons: number): boolean => {
@@ -198,8 +208,16 @@ function search(
     for (let turn = first; turn < count; turn++) {
       const depth = path.length
       const standing = { left, at: depth * classes, error: errors[depth]!, room }
-      const has = given(depth)
-      const reach = has + reachFrom(turn, standing)
+      const kept = keptAt(depth)
+      const has = whole - kept + benefits[depth]!
+      looks += 1
+      if (looks === LOOKS_BEFORE_LADDER && areBarred && whole > 0) {
+        ladder = ladderOn(sketch, left.subarray(0, classes), errors[0]!)
+        steps -= LADDER_STEPS
+      }
+      let reach = ladder ? has + ladder(turn, kept, errors[depth]!) : Infinity
+      if (!mayWin(reach, depth + 1)) return
+      reach = Math.min(reach, has + reachFrom(turn, standing))
       if (!mayWin(reach, depth + 1)) return
       // Where nothing can give more, only fewer coupons can be better, so what is missing must come from few.
       if (isTie(reach) && depth + fewestFrom(turn, standing, best().gives - has) > best().chosen.length) return

@@ -161,10 +161,11 @@ function whyOf(refusal: Refusal): Pick<RejectedCoupon, "reason" | "rule" | "othe
 
 function appliedCoupon(sheet: Sheet, { candidate, effect }: Taken): AppliedCoupon {
   const lines: AppliedLine[] = []
-  for (const place of sheet.all) {
-    const discount_minor = effect.off[place]!
+  const { off, pieces: cuts } = effect
+  for (let place = 0; place < sheet.shipping; place++) {
+    const discount_minor = off[place]!
     if (discount_minor === 0) continue
-    const pieces = effect.pieces?.[place]
+    const pieces = cuts?.[place]
     lines.push({
       line_id: sheet.order.lines[place]!.line_id,
       discount_minor,

@@ -34,6 +34,8 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
   for (let i = forms.length - 1; i >= 0; i--) slackFrom[i] = slackFrom[i + 1]! + forms[i]!.slack
   const sizes = new Float64Array(cliques)
   for (const { clique } of forms) sizes[clique]! += 1
+  // What stands for a clique is taken out of a class's product and put in again, so there it must stay one.
+  const areAlone = sizes.every((size) => size <= 1)
   const countsTargets = forms.map(({ counts, targets }) => areSame(counts, targets))
   const reachesTargets = forms.map(({ reaches, targets }) => reaches !== undefined && areSame(reaches, targets))
 
@@ -59,8 +61,10 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
         let counted = error
         for (let k = 0; k < counts.length; k++) counted += left[at + counts[k]!]!
         if (counted < thresholdMinor) continue
-        // What lies outside of its sum may all be gone before it.
-        before = Math.min(before, all - thresholdMinor + error)
+        // What lies outside of its sum may be gone before it, as far as those classes can lose it.
+        let lost = 0
+        for (let k = 0; k < counts.length; k++) lost += left[at + counts[k]!]! - low[counts[k]!]!
+        before = Math.min(before, counted - thresholdMinor + error + Math.max(0, all - kept - lost) + elsewhere)
       }
       let most = 0
       let least = 0
@@ -134,8 +138,11 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
         const was = low[c]!
         if (was === 0) continue
         let now: number
-        if (!contends) now = was * (1 - part)
-        else {
+        if (!contends) {
+          // It is only taken where its threshold stands, so a class that has fallen below that falls no lower by it.
+          const stood = areAlone && countsTargets[i] && targets.length === 1 ? Math.max(was, thresholdMinor - error) : was
+          now = Math.min(was, stood * (1 - part))
+        } else {
           const weakest = free === 1 ? strongest[row + c]! : second[row + c]!
           if (part <= weakest) continue
           now = (was / (1 - weakest)) * (1 - part)
