@@ -1,9 +1,10 @@
 -- Tell a shut cell what every bank says of its leases (`leases`, [[name, granted, returned, opens, closes]...]) and in which epochs those
 -- banks are (`homes`, [[cell, epoch]...]): a grant that was on its way has come, a return that was told is not taken twice.
 --
--- A cell that was written anew has forgotten what it returned, and a message of it may still be on its way: it returns all that it
--- does not use, so that no message can say more. Its bank may have forgotten the grant of what it does use and remember more returns than
--- that leaves: then the cell was granted what it uses beyond them, and tells the bank.
+-- Then it returns all that it does not use, of every quota that it has (those that no bank lends are listed as nothing). What it
+-- returned before may have been forgotten, here or at the bank, and lent to somebody else since: a server that comes back without its last
+-- seconds, a replica that was behind, a cell that is written anew. Its bank may have forgotten the grant of what it does use as well: then it
+-- was granted that, and tells the bank.
 
 local raw = redis.call("HGET", quota, "cell")
 local cell = raw and unpack_cell(raw)
@@ -28,7 +29,7 @@ for i, lease in ipairs(leases) do
   if record then
     record.granted, record.returned = math.max(record.granted, granted), math.max(record.returned, returned)
     local used = used_of(record)
-    if is_rebuilt == 1 then record.returned = math.max(record.returned, record.granted - used) end
+    record.returned = math.max(record.returned, record.granted - used)
     record.granted = math.max(record.granted, record.returned + used)
     fields[#fields + 1] = name
     fields[#fields + 1] = (is_money and pack_budget or pack_campaign)(record)

@@ -4,6 +4,6 @@ export const take_leases = script("take_leases", {
   says: "Tell a shut cell, before it opens, what every bank says of its leases.",
   nature: "give",
   keys: ["quota"],
-  args: { leases: "json", homes: "json", is_rebuilt: "int" },
+  args: { leases: "json", homes: "json" },
   outcomes: { open: {}, taken: {} },
 })

@@ -1,13 +1,17 @@
 /**
- * What banks say of a cell's leases, taken back before the cell opens: g = G and r = max(r, B).
+ * What banks say of a cell's leases, taken back before the cell opens: g = G and r = max(r, B), and then all that it does not use goes back.
  *
- * What must stay true: the banks are read after the cell was found shut, so that nothing which it returned before is missed.
+ * What must stay true: the banks are read after the cell was found shut, so that nothing which it returned before is missed. And no cell
+ * opens with more than it uses: whatever shut it may have lost what the cell had returned, and somebody else may have it by now.
  */
 import { TOLD_MAX } from "../../lua/hear.ts"
 import { quotaKey } from "../../lua/keys.ts"
 import { unpack, type BankRecord } from "../../lua/records.ts"
 import { take_leases } from "../../lua/take_leases.ts"
 import { ask, run, type Servers } from "../store/redis.ts"
+
+/** What in a cell's hash is a quota. */
+const QUOTA = /^[bk]\d/
 
 interface Banks {
   /** Each bank by its quota's name, with the month where it is money. */
@@ -46,14 +50,17 @@ export const bankReader = ({ redis, cells }: RestoreParts): (() => Promise<Banks
   return () => next ??= running === undefined ? Promise.resolve().then(begin) : running.then(begin, begin)
 }
 
-/** Take the leases of one shut cell back from every bank; `is_rebuilt` 1 for one whose data are new. */
-export const takeLeases = async ({ redis }: RestoreParts, read: () => Promise<Banks>, cell: number, is_rebuilt: 0 | 1): Promise<void> => {
+/** Take the leases of one shut cell back from every bank. */
+export const takeLeases = async ({ redis }: RestoreParts, read: () => Promise<Banks>, cell: number): Promise<void> => {
   const { banks, homes } = await read()
+  const own = (await ask(redis, quotaKey(cell), (node) => node.hkeys(quotaKey(cell)))).filter((name) => QUOTA.test(name))
   const leases = [...banks].flatMap(([name, { bank, opens_ms, closes_ms }]) => {
     const [, granted = 0, returned = 0] = bank.leases.find(([of]) => of === cell) ?? []
     return granted > 0 ? [[name, granted, returned, opens_ms, closes_ms]] : []
   })
+  const lent = new Set(leases.map(([name]) => name))
+  leases.push(...own.filter((name) => !lent.has(name)).map((name) => [name, 0, 0, 0, 0]))
   for (let i = 0; i === 0 || i < leases.length; i += TOLD_MAX) {
-    await run(redis, take_leases, { keys: { quota: quotaKey(cell) }, args: { leases: leases.slice(i, i + TOLD_MAX), homes: i === 0 ? homes : [], is_rebuilt } })
+    await run(redis, take_leases, { keys: { quota: quotaKey(cell) }, args: { leases: leases.slice(i, i + TOLD_MAX), homes: i === 0 ? homes : [] } })
   }
 }

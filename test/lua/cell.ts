@@ -201,7 +201,7 @@ const makeCell = async (on: Redis, no: number) => {
     takeBack: (args: Partial<ArgsOf<typeof take_back>> = {}) =>
       run(on, take_back, { keys: fixed, args: { now_ms, name: `b${MONEY}`, cell: 1, epoch: 1, returned_total: 0, ...args } }),
     weigh: (args: Partial<ArgsOf<typeof weigh>> = {}) => run(on, weigh, { keys: fixed, args: { now_ms, name: `b${MONEY}`, ...args } }),
-    takeLeases: (args: Partial<ArgsOf<typeof take_leases>> = {}) => run(on, take_leases, { keys: fixed, args: { leases: [], homes: [], is_rebuilt: 0, ...args } }),
+    takeLeases: (args: Partial<ArgsOf<typeof take_leases>> = {}) => run(on, take_leases, { keys: fixed, args: { leases: [], homes: [], ...args } }),
 
     // --- coupons
     issue: ({ user = "ann", request = "first", ...args }: Partial<ArgsOf<typeof issue>> & Named = {}) => {
