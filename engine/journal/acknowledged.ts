@@ -27,6 +27,8 @@ const GOODBYE_MS_MAX = 1_500
 const GOODBYE_POLL_MS = 50
 /** A process that was not seen for so long has died. */
 export const DEAD_MS = 10_000
+/** And is told of for so long: as long as ids are remembered. */
+export const TOLD_MS = 90 * 86_400_000
 
 interface Acknowledged { readonly id: EntryId; readonly act: string; readonly args: Readonly<Record<string, unknown>> }
 
@@ -135,7 +137,13 @@ export const rememberAcknowledged = (parts: AcknowledgedParts): Memory => {
     },
     look,
     start: () => {
-      const loop = startEvery("acknowledged", LOOK_EVERY_MS, log, async () => { await look() })
+      let is_swept = false
+      const loop = startEvery("acknowledged", LOOK_EVERY_MS, log, async () => {
+        await look()
+        if (is_swept) return
+        await answeringPostgres(() => sql`delete from api_processes where seen_ms < ${now_ms() - TOLD_MS} or (left_ms is not null and forgotten = 0)`)
+        is_swept = true
+      })
       return {
         name: loop.name,
         stop: async () => {
@@ -146,7 +154,10 @@ export const rememberAcknowledged = (parts: AcknowledgedParts): Memory => {
             await Bun.sleep(GOODBYE_POLL_MS)
             await look()
           }
-          if (count === 0) await sql`update api_processes set left_ms = ${now_ms()} where process_id = ${process_id}`
+          if (count > 0) return
+          // Who has nothing to tell leaves no row: there would be one more for every start.
+          if (forgotten === 0) await sql`delete from api_processes where process_id = ${process_id}`
+          else await sql`update api_processes set left_ms = ${now_ms()} where process_id = ${process_id}`
         },
       }
     },
