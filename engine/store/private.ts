@@ -9,7 +9,7 @@
  * - Postgres refuses to run as root, so for root it runs as another user; where that user cannot reach the folder
  *   (a clone under /root), it is lent the one capability to walk there instead of opening root's home to everyone.
  */
-import { randomBytes } from "node:crypto"
+import { randomBytes, randomInt } from "node:crypto"
 import {
   chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync,
 } from "node:fs"
@@ -35,6 +35,13 @@ const READY_MS_MAX = 300_000
 const READY_POLL_MS = 25
 /** How often a run tries to take the folder from a dead holder before it says that another is faster. */
 const LOCK_TRIES_MAX = 5
+
+/**
+ * Where private servers listen: below the ports that the system gives to whoever connects (from 32768 on Linux, 49152 elsewhere). One of those may be
+ * given away while its server is down, to a client that knocks at that very port even, and then the server cannot come back.
+ */
+const PORT_FIRST = 20_000, PORT_END = 32_768
+const PORT_TRIES_MAX = 1_000
 
 /** The start cannot go on, for a reason that the operator can mend. */
 export class StartFault extends Error {
@@ -81,16 +88,14 @@ const isPortFree = (port: number): Promise<boolean> =>
     server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => settle(true)))
   })
 
-const freePort = (): Promise<number> =>
-  new Promise((settle, fail) => {
-    const server = createServer()
-    server.once("error", fail)
-    server.listen({ port: 0, host: "127.0.0.1" }, () => {
-      const address = server.address()
-      if (typeof address !== "object" || address === null) return fail(new Error("a listening socket has no address"))
-      server.close(() => settle(address.port))
-    })
-  })
+/** A port that nobody listens on, by chance. */
+export const freePort = async (): Promise<number> => {
+  for (let tries = 0; tries < PORT_TRIES_MAX; tries += 1) {
+    const port = randomInt(PORT_FIRST, PORT_END)
+    if (await isPortFree(port)) return port
+  }
+  throw new StartFault(`${PORT_TRIES_MAX} ports from ${PORT_FIRST} to ${PORT_END - 1} are all taken.`)
+}
 
 /** Write a file so that a crash leaves the old one or the new one, never half. */
 const writeWhole = (file: string, text: string): void => {

@@ -2,6 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { isAlive } from "../../engine/child.ts"
+import { freePort } from "../../engine/store/private.ts"
 import { allEnded, descendantsOf, runEngineProcess, until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { stack } from "../support/stack.ts"
@@ -13,21 +14,14 @@ const servers = async () => {
   const { redisUrl, freshDatabase } = await stack()
   return { REDIS_URL: redisUrl, DATABASE_URL: await freshDatabase() }
 }
-const freePort = () => {
-  const server = Bun.serve({ port: 0, fetch: () => new Response() })
-  const { port } = server
-  void server.stop(true)
-  return String(port)
-}
-
 describe("stop", () => {
   test("SIGTERM: the request in flight is answered, new ones are refused, exit 0, no child left", async () => {
     const engine = runEngineProcess()
     const url = await engine.url()
     const children = descendantsOf(engine.pid)
     expect(children.length).toBeGreaterThan(3) // Redis, the scheduler, Postgres and its own children
-    const slow = fetch(`${url}/slow?ms=700`)
-    await Bun.sleep(100) // The request must be in the server before the signal is.
+    const slow = fetch(`${url}/slow`)
+    await until("the request is in the server", async () => ((await (await fetch(url)).json()) as { slow: number }).slow === 1)
     engine.kill("SIGTERM")
     await until("new connections are refused", async () => fetch(url).then(() => false, () => true))
     expect(await (await slow).json()).toMatchObject({ draining: true })
@@ -65,7 +59,7 @@ describe("stop", () => {
 describe("several API processes", () => {
   test("share the port, and end with the engine, also when it is killed", async () => {
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-      const engine = runEngineProcess({ ...(await servers()), PORT: freePort(), SCRIP_API_PROCESSES: "2" })
+      const engine = runEngineProcess({ ...(await servers()), PORT: String(await freePort()), SCRIP_API_PROCESSES: "2" })
       const url = await engine.url()
       const pids = new Set<number>()
       await until("both processes have answered", async () => {
@@ -122,7 +116,7 @@ describe("start", () => {
   })
   test("a server that is not there: exit 1, its place, no password", async () => {
     const { databaseUrl } = await stack()
-    const engine = runEngineProcess({ REDIS_URL: `redis://:secretword@127.0.0.1:${freePort()}`, DATABASE_URL: databaseUrl })
+    const engine = runEngineProcess({ REDIS_URL: `redis://:secretword@127.0.0.1:${await freePort()}`, DATABASE_URL: databaseUrl })
     expect(await engine.exited).toBe(1)
     expect(engine.said()).toContain("Redis at 127.0.0.1")
     expect(engine.said()).not.toContain("secretword")

@@ -3,24 +3,17 @@
  * move a slot.
  */
 import { mkdirSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
 import { join } from "node:path"
 import { Redis } from "ioredis"
 import { withDeathSignal } from "../../engine/child.ts"
 import type { PrivateServers } from "../../engine/store/private.ts"
-import { findRedisServer, redisConf } from "../../engine/store/private.ts"
+import { findRedisServer, freePort, redisConf } from "../../engine/store/private.ts"
 import { clusterConf } from "../../engine/store/private_cluster.ts"
 import { slotOf } from "../../engine/store/slots.ts"
 import { until } from "./run_engine.ts"
 import { scratchFolder } from "./scratch.ts"
 
 interface Member { readonly name: string; readonly port: number; readonly client: Redis }
-
-const freePort = (): Promise<number> => new Promise((settle, fail) => {
-  const server = createServer()
-  server.once("error", fail)
-  server.listen({ port: 0, host: "127.0.0.1" }, () => { const { port } = server.address() as { port: number }; server.close(() => settle(port)) })
-})
 
 const quiet = (url: string): Redis => new Redis(url, { retryStrategy: () => 50 }).on("error", () => {})
 
