@@ -4,16 +4,17 @@
  *
  * What must stay true: every key has one class, the first that holds; what the keys leave open explains the difference of the totals to the
  * cent, or the run fails; so does a budget whose opening, movements and closing do not meet. Nothing depends on today: an age counts to the
- * period's end.
+ * period's end. What has changed in a closed month before is an adjustment here (analytics/books/closed.ts).
  */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Sql } from "postgres"
-import type { Duck } from "../duck.ts"
+import { ADJUSTED_COLUMNS, type Adjusted, bookedFiles, closedBefore, type ClosedMonth, type Control, inSchema, lastSeen, onClosed, seenOf } from "../books/closed.ts"
+import { type Duck, quoted } from "../duck.ts"
 import { EVENT_COLUMNS, eventFiles, extractEvents } from "../extract.ts"
 import { datasetOf, type Feed, lakeColumns } from "../feeds.ts"
 import type { Check, Finished, Input, Job, JobParts } from "../job.ts"
-import { type Period, periodAt } from "../periods.ts"
+import { type Period, periodAt, periodSpan } from "../periods.ts"
 import { isClosed } from "../tables.ts"
 
 /** How far from its redemption an order may be booked on the other side of the period's edge. */
@@ -22,6 +23,7 @@ const DAY_MS = 86_400_000
 /** How long before its confirm or refund a redemption may have been reserved: as long as its id is known, and some more. */
 const RESERVED_DAYS = 100
 const HOURS_MAX_S = 2 * 3_600
+const BOOKS = join(import.meta.dir, "..", "books")
 
 const CLASSES = ["timing", "reversed_but_order_kept", "duplicate_redemption", "orphan_order_discount", "budget_only", "missing_in_orders", "missing_in_budget", "amount_mismatch", "matched"] as const
 
@@ -29,11 +31,10 @@ const sqlOf = (name: string, period: Period): string =>
   readFileSync(join(import.meta.dir, name), "utf8").replaceAll("$opens_ms", String(period.opens_ms)).replaceAll("$closes_ms", String(period.closes_ms)).replaceAll("$timing_ms", String(TIMING_DAYS * DAY_MS))
 
 interface Budget { readonly budget_no: number; readonly budget_id: string; readonly line: string; readonly party: string }
-export interface Control {
-  readonly budget_id: string; readonly opening_minor: number; readonly added_minor: number; readonly transferred_minor: number
-  readonly held_minor: number; readonly spent_minor: number; readonly released_minor: number; readonly closing_minor: number
+interface Rules {
+  readonly budgets: readonly Budget[]; readonly controls: readonly Control[]; readonly timing_days: number; readonly is_over: boolean; readonly time_zone: string
+  readonly adjusted: readonly Adjusted[]
 }
-interface Rules { readonly budgets: readonly Budget[]; readonly controls: readonly Control[]; readonly timing_days: number; readonly is_over: boolean; readonly time_zone: string }
 
 /**
  * The control totals of every budget that had money or moved some in a period. Flows are sums of the ledger; the closing comes from the
@@ -63,21 +64,38 @@ export const controlsOf = (sql: Sql, { opens_ms, closes_ms }: Period): Promise<C
     order by b.budget_id`])
 }
 
-const rulesOf = async ({ sql, period, set, time_zone }: JobParts): Promise<Rules> => ({
+const rulesOf = async ({ sql, period, set, time_zone }: JobParts, months: readonly ClosedMonth[], adjusted: readonly Adjusted[]): Promise<Rules> => ({
   budgets: [...await sql<Budget[]>`select budget_no, budget_id, line, party from budgets where month <= ${period.period} order by budget_no`],
-  controls: set === "" ? await controlsOf(sql, period) : [],
-  timing_days: TIMING_DAYS, is_over: await isClosed(sql, period.closes_ms), time_zone,
+  controls: set === "" ? await onClosed(await controlsOf(sql, period), months, (closed) => controlsOf(sql, periodSpan(closed, time_zone))) : [],
+  timing_days: TIMING_DAYS, is_over: await isClosed(sql, period.closes_ms), time_zone, adjusted,
 })
 
-const feedInput = ({ lake, set, period, time_zone }: JobParts, feed: Feed): Input => {
+type FileParts = Pick<JobParts, "lake" | "set" | "period" | "time_zone">
+
+const feedInput = ({ lake, set, period, time_zone }: FileParts, feed: Feed): Input => {
   const from = periodAt(period.opens_ms - TIMING_DAYS * DAY_MS, "day", time_zone), to = periodAt(period.closes_ms + TIMING_DAYS * DAY_MS, "day", time_zone)
   const files = lake.parts(datasetOf(feed, set)).flatMap((part) => part.files).filter(({ day }) => day !== undefined && day >= from && day <= to)
   return { files: files.toSorted((a, b) => a.path < b.path ? -1 : 1), columns: lakeColumns(feed) }
 }
 
-const eventInput = (parts: JobParts): Input => {
+const eventInput = (parts: FileParts): Input => {
   const from = periodAt(parts.period.opens_ms - RESERVED_DAYS * DAY_MS, "day", parts.time_zone), to = periodAt(parts.period.closes_ms - 1, "day", parts.time_zone)
   return { files: eventFiles(parts, (day) => day >= from && day <= to), columns: EVENT_COLUMNS }
+}
+
+/** The closed months before that have other files than when they were seen last, the earliest first, with their files and what is booked of them. */
+const adjustedInputs = (parts: JobParts, months: readonly ClosedMonth[]): { adjusted: Adjusted[]; inputs: Record<string, Input> } => {
+  const adjusted: Adjusted[] = [], inputs: Record<string, Input> = {}
+  for (const { period } of months.toReversed()) {
+    const of = { ...parts, period: periodSpan(period, parts.time_zone) }
+    const own = { orders: feedInput(of, "orders"), events: eventInput(of) }
+    const seen = seenOf({ orders: own.orders.files, events: own.events.files })
+    if (seen === lastSeen(months, period)) continue
+    const booked = bookedFiles(months, period), schema = `closed_${adjusted.length}`
+    adjusted.push({ period, seen })
+    for (const [name, input] of Object.entries({ ...own, booked_keys: booked.keys, booked_adjustments: booked.adjustments })) inputs[`${schema}_${name}`] = input
+  }
+  return { adjusted, inputs }
 }
 
 /** All sources as entries: one row for each thing that a source says of a key. */
@@ -96,6 +114,35 @@ const showEntries = async (duck: Duck, set: string, period: Period): Promise<voi
     union all select 'line', coalesce(b.line, ''), r.amount_minor from set_redeemed r left join budgets b on b.budget_id = r.budget_id`)
 }
 
+interface Adjustment {
+  readonly period: string; readonly class: string; readonly keys: number; readonly breaks: number; readonly budget_minor: number; readonly redeemed_minor: number; readonly ordered_minor: number
+  readonly break_minor: number; readonly resolved_minor: number; readonly carried_minor: number
+}
+
+/** What a closed month is computed from, in its schema. */
+const ADJUSTED_FROM = ["orders", "events", "booked_keys", "booked_adjustments"]
+
+/** Compute closed months again, and keep what differs from what is booked of them in `adjusted`. */
+const adjust = async (duck: Duck, adjusted: readonly Adjusted[], until: Period, time_zone: string): Promise<Check[]> => {
+  const checks: Check[] = []
+  await duck.run(`create table adjusted (${Object.entries(ADJUSTED_COLUMNS).map(([name, type]) => `${name} ${type}`).join(", ")})`)
+  for (const [i, { period }] of adjusted.entries()) {
+    const month = periodSpan(period, time_zone), schema = `closed_${i}`
+    await inSchema(duck, schema, async () => {
+      for (const name of ADJUSTED_FROM) await duck.run(`create view ${schema}.${name} as select * from main.${schema}_${name}`)
+      await showEntries(duck, "", month)
+      await duck.run(sqlOf("reconciliation.sql", month))
+      await duck.run(readFileSync(join(BOOKS, "adjustments.sql"), "utf8").replaceAll("$of_period", period).replaceAll("$until_ms", String(until.closes_ms)))
+      // Straight from the sources, and from what is booked.
+      const totals = await duck.one<{ from_sources: string; from_keys: string }>(`select
+        (select coalesce(sum(amount_minor), 0) from entries where at_ms >= ${month.opens_ms} and at_ms < ${month.closes_ms})::varchar as from_sources,
+        ((select coalesce(sum(b + r + o), 0) from booked) + (select coalesce(sum(budget_minor + redeemed_minor + ordered_minor), 0) from main.adjusted where of_period = ${quoted(period)}))::varchar as from_keys`)
+      checks.push({ name: `what is booked of ${period} and its adjustments are what its sources say`, left: totals.from_keys, right: totals.from_sources })
+    })
+  }
+  return checks
+}
+
 interface Totals { budget_minor: number; redeemed_minor: number; ordered_minor: number }
 
 /** What a foreign set says of its budgets: it has no ledger of holds and limits, so what was spent is all that moves. */
@@ -106,20 +153,25 @@ const setControls = async (duck: Duck): Promise<Control[]> =>
 export const reconciliation: Job = {
   name: "reconciliation",
   period: "month",
-  sources: [import.meta.path, join(import.meta.dir, "reconciliation.sql"), join(import.meta.dir, "reconciliation_facts.sql")],
+  sources: [import.meta.path, join(import.meta.dir, "reconciliation.sql"), join(import.meta.dir, "reconciliation_facts.sql"), join(BOOKS, "closed.ts"), join(BOOKS, "adjustments.sql")],
   timeout_s: HOURS_MAX_S,
   schedule: { kind: "month", periods_max: 12 },
   prepare: async (parts) => { if (parts.set === "") await extractEvents(parts) },
-  inputs: async (parts) => ({
-    inputs: {
-      orders: feedInput(parts, "orders"),
-      ...(parts.set === "" ? { events: eventInput(parts) } : { books: feedInput(parts, "books") }),
-    },
-    rules: await rulesOf(parts),
-  }),
+  inputs: async (parts) => {
+    const months = parts.set === "" ? await closedBefore(parts.sql, parts.period.period) : []
+    const { adjusted, inputs } = adjustedInputs(parts, months)
+    return {
+      inputs: {
+        orders: feedInput(parts, "orders"),
+        ...(parts.set === "" ? { events: eventInput(parts) } : { books: feedInput(parts, "books") }),
+        ...inputs,
+      },
+      rules: await rulesOf(parts, months, adjusted),
+    }
+  },
 
   run: async ({ duck, period, set, rules, write, progress }) => {
-    const { budgets, controls: own, is_over, time_zone } = rules as Rules
+    const { budgets, controls: own, is_over, time_zone, adjusted } = rules as Rules
     await duck.table("budgets", { budget_no: "INTEGER", budget_id: "VARCHAR", line: "VARCHAR", party: "VARCHAR" }, budgets as unknown as readonly Record<string, string | number>[])
     await showEntries(duck, set, period)
     progress("classifying")
@@ -132,6 +184,18 @@ export const reconciliation: Job = {
       "select dimension, key, sum(amount_minor)::bigint as amount_minor from own_allocation group by dimension, key order by dimension, key")
     await write({ name: "allocation", key: ["dimension", "key"], sums: ["amount_minor"], select: "select dimension, key, sum(amount_minor)::bigint as amount_minor from own_allocation group by dimension, key" })
 
+    progress("adjusting closed months")
+    const adjusting = await adjust(duck, adjusted, period, time_zone)
+    if (adjusted.length > 0) {
+      await write({
+        name: "adjustments", key: ["of_period", "order_id", "coupon_id", "budget_id"], sums: ["budget_minor", "redeemed_minor", "ordered_minor", "break_minor", "resolved_minor", "carried_minor"],
+        select: "select a.*, b.party from adjusted a left join budgets b on b.budget_id = a.budget_id",
+      })
+    }
+    const adjustments = await duck.all<Adjustment>(`select of_period as period, class, count(*) as keys, sum(budget_minor)::bigint as budget_minor, sum(redeemed_minor)::bigint as redeemed_minor, sum(ordered_minor)::bigint as ordered_minor,
+      sum(break_minor)::bigint as break_minor, sum(resolved_minor)::bigint as resolved_minor, sum(carried_minor)::bigint as carried_minor, count(*) filter (where break_minor > 0) as breaks from adjusted group by class, of_period order by of_period, class`)
+    const changed = (name: Exclude<keyof Adjustment, "period" | "class">, among = adjustments) => among.reduce((sum, each) => sum + each[name], 0)
+
     const within = `at_ms >= ${period.opens_ms} and at_ms < ${period.closes_ms}`
     // Straight from the sources, and not from the keys that they must explain.
     const totals = await duck.one<Totals>(`select coalesce(sum(amount_minor) filter (where source = 'budget'), 0)::bigint as budget_minor,
@@ -140,8 +204,8 @@ export const reconciliation: Job = {
       "select class, count(*) as keys, sum(break_minor)::bigint as break_minor, sum(carried_minor)::bigint as carried_minor from classified group by class")
     const explained = await duck.one<{ budget: string; order: string }>(`select coalesce(sum(b - r), 0)::varchar as budget, coalesce(sum(r - o), 0)::varchar as "order" from sums`)
     const broken = classes.filter((each) => each.class !== "matched" && each.class !== "timing")
-    const breaks = broken.reduce((sum, each) => sum + each.keys, 0), break_minor = broken.reduce((sum, each) => sum + each.break_minor, 0)
-    const carried_minor = classes.reduce((sum, each) => sum + each.carried_minor, 0)
+    const breaks = broken.reduce((sum, each) => sum + each.keys, 0) + changed("breaks"), break_minor = broken.reduce((sum, each) => sum + each.break_minor, 0) + changed("break_minor")
+    const carried_minor = classes.reduce((sum, each) => sum + each.carried_minor, 0) + changed("carried_minor")
     const controls = set === "" ? own : await setControls(duck)
     const checks: Check[] = [
       { name: "what the keys leave open between budget and redemption is the difference of the totals", left: explained.budget, right: String(totals.budget_minor - totals.redeemed_minor) },
@@ -154,30 +218,40 @@ export const reconciliation: Job = {
         name: `the control of ${control.budget_id}`,
         left: String(control.opening_minor + control.added_minor + control.transferred_minor - control.held_minor - control.spent_minor + control.released_minor), right: String(control.closing_minor),
       })),
+      ...adjusting,
     ]
     return {
       checks,
       answer: {
-        totals: { ...totals, breaks, break_minor, carried_minor },
-        classes: CLASSES.map((name) => { const found = classes.find((each) => each.class === name); return { class: name, keys: found?.keys ?? 0, break_minor: found?.break_minor ?? 0 } }),
-        controls, allocation, time_zone, is_over,
+        totals: {
+          budget_minor: totals.budget_minor + changed("budget_minor"), redeemed_minor: totals.redeemed_minor + changed("redeemed_minor"), ordered_minor: totals.ordered_minor + changed("ordered_minor"),
+          breaks, break_minor, carried_minor,
+        },
+        classes: CLASSES.map((name) => {
+          const found = classes.find((each) => each.class === name), late = adjustments.filter((each) => each.class === name)
+          return { class: name, keys: (found?.keys ?? 0) + changed("keys", late), break_minor: (found?.break_minor ?? 0) + changed("break_minor", late) }
+        }),
+        controls, allocation, time_zone, is_over, adjustments: adjustments.map(({ breaks: _, ...each }) => each),
       },
-      report: `${breaks} of ${keys.rows} keys do not agree, by ${break_minor} minor units; ${carried_minor} are carried.`,
+      report: `${breaks} of ${keys.rows + changed("keys")} keys do not agree, by ${break_minor} minor units; ${carried_minor} are carried.${
+        adjustments.length === 0 ? "" : ` ${changed("keys")} of them are adjustments of closed months, which add ${changed("break_minor")} and resolve ${changed("resolved_minor")}.`}`,
     }
   },
 
   stage: async ({ sql, lake, duck, run_id, outputs, progress }: Finished) => {
-    const keys = outputs.find(({ name }) => name === "keys")!
+    const files = outputs.filter(({ name }) => name === "keys" || name === "adjustments"), total = files.reduce((sum, { rows }) => sum + rows, 0)
     await sql`delete from reconciliation_keys where run_id = ${run_id}`
     let done = 0
-    const copy = await sql`copy reconciliation_keys (run_id, order_id, coupon_id, budget_id, class, side, budget_minor, redeemed_minor, ordered_minor, break_minor, carried_minor, age_days, party) from stdin`.writable()
-    await duck.each<Record<string, string | number | null>>(`select * from read_parquet('${lake.place(keys).replaceAll("'", "''")}')`, async (rows) => {
-      const text = rows.map((row) => [run_id, row["order_id"], row["coupon_id"], row["budget_id"], row["class"], row["side"], row["budget_minor"], row["redeemed_minor"], row["ordered_minor"],
-        row["break_minor"], row["carried_minor"], row["age_days"], row["party"]].map(copied).join("\t")).join("\n")
-      if (!copy.write(`${text}\n`)) await new Promise<void>((drained) => copy.once("drain", drained))
-      done += rows.length
-      progress("staging", done / keys.rows)
-    })
+    const copy = await sql`copy reconciliation_keys (run_id, order_id, coupon_id, budget_id, class, side, budget_minor, redeemed_minor, ordered_minor, break_minor, carried_minor, age_days, party, of_period, resolved_minor) from stdin`.writable()
+    for (const file of files) {
+      await duck.each<Record<string, string | number | null>>(`select * from read_parquet(${quoted(lake.place(file))})`, async (rows) => {
+        const text = rows.map((row) => [run_id, row["order_id"], row["coupon_id"], row["budget_id"], row["class"], row["side"], row["budget_minor"], row["redeemed_minor"], row["ordered_minor"],
+          row["break_minor"], row["carried_minor"], row["age_days"], row["party"], row["of_period"] ?? "", row["resolved_minor"] ?? 0].map(copied).join("\t")).join("\n")
+        if (!copy.write(`${text}\n`)) await new Promise<void>((drained) => copy.once("drain", drained))
+        done += rows.length
+        progress("staging", done / total)
+      })
+    }
     await new Promise<void>((ended, broken) => { copy.once("error", broken); copy.end(ended) })
   },
 }

@@ -98,7 +98,10 @@ const ReconciliationOut = Type.Object({
   classes: Type.Array(Type.Object({ class: Type.Enum([...CLASSES]), keys: Count, break_minor: MoneyChange }, closed)),
   controls: Type.Array(ControlOut),
   allocation: Type.Optional(Type.Array(Type.Object({ dimension: Type.String(), key: Type.String(), amount_minor: MoneyChange }, closed))),
-  adjustments: Type.Optional(Type.Object({ keys: Count, ordered_minor: MoneyChange }, closed)),
+  adjustments: Type.Optional(Type.Array(Type.Object({
+    period: Month, class: Type.Enum([...CLASSES]), keys: Count, budget_minor: MoneyChange, redeemed_minor: MoneyChange, ordered_minor: MoneyChange,
+    break_minor: MoneyChange, resolved_minor: MoneyChange, carried_minor: MoneyChange,
+  }, closed), { description: "what has changed in months that were closed before, part of the totals and classes: `class` says what the keys are now, `break_minor` what they break by beyond what was booked, `resolved_minor` what of it there is no more" })),
   time_zone: Type.Optional(Type.String()),
   closed: Type.Optional(Type.Boolean({ description: "whether the month is closed and locked" })),
 }, closed)
@@ -118,6 +121,8 @@ const KeyOut = Type.Object({
   order_id: Type.String(), coupon_id: Name, budget_id: Name, class: Type.Enum([...CLASSES]), side: Type.Optional(Type.Enum(["budget", "redemption", "order", "all"])),
   budget_minor: MoneyChange, redeemed_minor: MoneyChange, ordered_minor: MoneyChange, break_minor: MoneyChange, carried_minor: MoneyChange,
   age_days: Type.Integer(), party: Name,
+  of_period: Type.Optional(Type.String({ description: "an adjustment: the closed month, as YYYY-MM, that the key belongs to; amounts are changes" })),
+  resolved_minor: Type.Optional(Type.Integer({ description: "of an adjustment: what of the booked break there is no more" })),
 }, closed)
 
 export const listReconciliationKeys = operation({

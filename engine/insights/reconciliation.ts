@@ -25,16 +25,17 @@ export const getReconciliationWith = (parts: Parts) => async ({ period, set = ""
 
 interface KeyRow {
   order_id: string; coupon_id: string; budget_id: string; class: string; side: string | null; budget_minor: number; redeemed_minor: number; ordered_minor: number
-  break_minor: number; carried_minor: number; age_days: number; party: string | null
+  break_minor: number; carried_minor: number; age_days: number; party: string | null; of_period: string; resolved_minor: number
 }
 
-const cursorOf = ({ order_id, coupon_id, budget_id }: KeyRow): string => Buffer.from(JSON.stringify([order_id, coupon_id, budget_id])).toString("base64url")
+const CURSOR_PLACES = 4
+const cursorOf = ({ order_id, coupon_id, budget_id, of_period }: KeyRow): string => Buffer.from(JSON.stringify([order_id, coupon_id, budget_id, of_period])).toString("base64url")
 
 /** The key after which a page begins; nothing when the text is no cursor. */
-const readCursor = (cursor: string): [string, string, string] | undefined => {
+const readCursor = (cursor: string): [string, string, string, string] | undefined => {
   try {
     const read: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"))
-    return Array.isArray(read) && read.length === 3 && read.every((each) => typeof each === "string") ? read as [string, string, string] : undefined
+    return Array.isArray(read) && read.length === CURSOR_PLACES && read.every((each) => typeof each === "string") ? read as [string, string, string, string] : undefined
   } catch {
     // Whatever was sent, it is no cursor of ours.
     return undefined
@@ -49,15 +50,17 @@ export const listReconciliationKeysWith = (parts: Parts) => async ({ period, set
   const run = await publishedOf(parts, period, set)
   if (!run) return { outcome: "run_unknown", period }
   const rows = await answeringPostgres(() => sql<KeyRow[]>`
-    select order_id, coupon_id, budget_id, class, side, budget_minor, redeemed_minor, ordered_minor, break_minor, carried_minor, age_days, party from reconciliation_keys
+    select order_id, coupon_id, budget_id, class, side, budget_minor, redeemed_minor, ordered_minor, break_minor, carried_minor, age_days, party, of_period, resolved_minor from reconciliation_keys
     where run_id = ${run.run_id} ${wanted === undefined ? sql`` : sql`and class = ${wanted}`}
-      ${after === undefined ? sql`` : sql`and (order_id, coupon_id, budget_id) > (${after[0]}, ${after[1]}, ${after[2]})`}
-    order by order_id, coupon_id, budget_id limit ${limit + 1}`)
+      ${after === undefined ? sql`` : sql`and (order_id, coupon_id, budget_id, of_period) > (${after[0]}, ${after[1]}, ${after[2]}, ${after[3]})`}
+    order by order_id, coupon_id, budget_id, of_period limit ${limit + 1}`)
   const page = rows.slice(0, limit), last = page.at(-1)
   return {
     outcome: "found",
     body: {
-      keys: page.map(({ side, coupon_id, budget_id, ...row }) => ({ ...row, coupon_id: coupon_id || null, budget_id: budget_id || null, ...(side === null ? {} : { side }) })),
+      keys: page.map(({ side, coupon_id, budget_id, of_period, resolved_minor, ...row }) => ({
+        ...row, coupon_id: coupon_id || null, budget_id: budget_id || null, ...(side === null ? {} : { side }), ...(of_period === "" ? {} : { of_period, resolved_minor }),
+      })),
       next: rows.length > limit && last ? cursorOf(last) : null,
     },
   }

@@ -208,3 +208,58 @@ test("request_invalid, then waiting: money is carried to the next month's budget
   expect(await good("GET", "/v1/budgets/w-2026-07")).toMatchObject({ unspent_minor: 900, waiting_minor: 0 })
   expect(await good("GET", "/v1/budgets/w-2026-08")).toMatchObject({ limit_minor: 901 })
 })
+
+const HEAD = "order_id,line_id,user_id,at,state,currency,sku,quantity,unit_price_minor,coupon_id,budget_id,discount_minor"
+const bring = async (name: string, ...rows: string[]) => {
+  const file = join(scratchFolder(), `${name}.csv`)
+  writeFileSync(file, [HEAD, ...rows].join("\n"))
+  expect(await importCommand(["orders", file], "/", house, { say: () => {}, progress: () => {} })).toBe(0)
+}
+const adjusted = async (period: string) => (await good("GET", `/v1/reconciliation/${period}/keys?limit=1000`)).keys.filter((key: any) => key.of_period !== undefined)
+  .map(({ order_id, of_period, class: name, ordered_minor, break_minor, resolved_minor }: any) => [order_id, of_period, name, ordered_minor, break_minor, resolved_minor])
+const AUGUST = Date.UTC(2026, 7, 1)
+
+test("adjustments: what comes after a month was closed is in the next open one, by class and with its month, once; the closed books stay", async () => {
+  const june = await good("GET", "/v1/reconciliation/2026-06"), { keys } = await good("GET", "/v1/reconciliation/2026-06/keys")
+  const back = keys.find((key: any) => key.order_id === "back" && key.budget_id === "own-2026-06")
+  expect(back).toMatchObject({ class: "amount_mismatch", ordered_minor: 501 })
+  // The row that came after June was closed: `late`, 9, as July's first run has found it.
+  const first = await good("GET", "/v1/reconciliation/2026-07")
+  expect(await adjusted("2026-07")).toEqual([["late", "2026-06", "orphan_order_discount", 9, 9, 0]])
+  expect(first.totals).toMatchObject({ ordered_minor: 9, breaks: 1, break_minor: 9 })
+  expect(first.adjustments).toEqual([{ period: "2026-06", class: "orphan_order_discount", keys: 1, budget_minor: 0, redeemed_minor: 0, ordered_minor: 9, break_minor: 9, resolved_minor: 0, carried_minor: 0 }])
+  const second = await runJob(house, reconciliation, { ...JUNE, period: "2026-07" })
+  expect((await runJob(house, reconciliation, { ...JUNE, period: "2026-07" })).run_id).toBe(second.run_id)
+
+  // A return of June that the shop tells in July: what was open between refund and order is resolved.
+  await bring("returned", `back,own-2026-06,ann,2026-06-29T12:00:00Z,returned,CNY,s,-1,9000,${back.coupon_id},own-2026-06,${back.break_minor}`)
+  const again = await runJob(house, reconciliation, { ...JUNE, period: "2026-07" })
+  expect([again.state, again.revision, again.detail]).toEqual(["published", 3, undefined])
+  expect(await adjusted("2026-07")).toEqual([["back", "2026-06", "matched", -back.break_minor, 0, back.break_minor], ["late", "2026-06", "orphan_order_discount", 9, 9, 0]])
+  const july = await good("GET", "/v1/reconciliation/2026-07")
+  expect(july.totals).toMatchObject({ ordered_minor: 9 - back.break_minor, breaks: 1, break_minor: 9 })
+  const { body: diff } = await shop.call("GET", `/v1/runs/${again.run_id}/diff`)
+  expect(diff.outputs.find((each: any) => each.name === "adjustments")).toMatchObject({ rows: 2, rows_against: 1, added: 1, removed: 0, changed: 0 })
+  for (const { opening_minor, added_minor, transferred_minor, held_minor, spent_minor, released_minor, closing_minor } of july.controls) {
+    expect(opening_minor + added_minor + transferred_minor - held_minor - spent_minor + released_minor).toBe(closing_minor)
+  }
+
+  // July is closed too. What comes then, of June and of July, is August's, and nothing that was adjusted before is there again.
+  await good("PUT", "/v1/budgets/late-2026-08", { line: "retail", month: "2026-08", currency: "CNY", limit_minor: 0 }, AUGUST + HOUR_MS)
+  await until("the tick of August is in Postgres", async () => (await house.sql`select 1 from events where act = 'tick' and at_ms >= ${AUGUST}`).length > 0)
+  await flushed()
+  expect((await runJob(house, reconciliation, { ...JUNE, period: "2026-07" })).state).toBe("published")
+  await good("POST", "/v1/reconciliation/2026-07/close", {})
+  expect((await runJob(house, reconciliation, { ...JUNE, period: "2026-08" })).detail).toBeUndefined()
+  expect(await adjusted("2026-08")).toEqual([])
+  await bring("later", "later,1,bob,2026-06-21T00:00:00Z,placed,CNY,s,1,9000,c2,own-2026-06,4", "july,1,bob,2026-07-21T00:00:00Z,placed,CNY,s,1,9000,c3,own-2026-07,6")
+  expect((await runJob(house, reconciliation, { ...JUNE, period: "2026-08" })).detail).toBeUndefined()
+  expect(await adjusted("2026-08")).toEqual([["july", "2026-07", "orphan_order_discount", 6, 6, 0], ["later", "2026-06", "orphan_order_discount", 4, 4, 0]])
+  expect((await good("GET", "/v1/reconciliation/2026-08")).totals).toMatchObject({ ordered_minor: 10, break_minor: 10 })
+
+  // The closed books are as they were, and all that the feed says is in one month or another.
+  const { closed: _, ...books } = await good("GET", "/v1/reconciliation/2026-06")
+  expect(books).toEqual((({ closed: __, ...then }) => then)(june))
+  const ordered = await Promise.all(["2026-06", "2026-07", "2026-08"].map(async (period) => (await good("GET", `/v1/reconciliation/${period}`)).totals.ordered_minor as number))
+  expect(ordered.reduce((a, b) => a + b)).toBe(2_079 + 9 - back.break_minor + 10)
+})
