@@ -7,17 +7,20 @@
  *
  * A bucket is one command, so nobody waits for longer than one bucket takes: some 0.1 ms.
  */
-import { cellOf, levelBucketKey, levelsKey } from "../../lua/keys.ts"
-import { bucketsFor, fieldOf, rangeOf, unpackBlock } from "../badges/packed.ts"
+import { levelBucketKey, levelsKey } from "../../lua/keys.ts"
+import { bucketsFor, bucketWrites } from "../badges/packed.ts"
 import type { Log } from "../log.ts"
 import { cellsOf, type Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
+import { callWritten } from "../store/call.ts"
 import { ask, type Servers } from "../store/redis.ts"
 import { POINTER_FIELDS, pointerOf, type Pointer } from "./read.ts"
 import type { Generation } from "./generations.ts"
 
 /** Buckets that are sent at once, and removed at once. */
 const BATCH_BUCKETS = 64
+/** Blocks that are read at once and marked as loaded together: a load that was cut short repeats so many at most. */
+const BATCH_BLOCKS = 4
 /** A generation that is no longer pointed at is kept so long: processes that were told of it have read from it by then. */
 const KEEP_MS = 60_000
 const LOAD_LOCK = "scrip level load"
@@ -41,16 +44,9 @@ const forget = async (redis: Servers, cell: number, generation: number, buckets:
 
 /** Put one block's users into the buckets of their cells. */
 const loadBlock = async ({ redis, cells }: Parts, generation: number, buckets: number, body: Buffer): Promise<void> => {
-  const pairs = new Map<string, Buffer[]>()
-  for (const { hash, levels } of unpackBlock(body)) {
-    const key = levelBucketKey(cells === 1 ? 0 : cellOf(hash.toString("base64url"), cells), generation, rangeOf(hash, buckets))
-    const list = pairs.get(key)
-    if (list) list.push(fieldOf(hash), levels)
-    else pairs.set(key, [fieldOf(hash), levels])
-  }
-  const writes = [...pairs]
+  const writes = bucketWrites(body, { buckets, cells }, (cell, bucket) => levelBucketKey(cell, generation, bucket))
   for (let from = 0; from < writes.length; from += BATCH_BUCKETS) {
-    await Promise.all(writes.slice(from, from + BATCH_BUCKETS).map(([key, list]) => ask(redis, key, (node) => node.hset(key, ...list))))
+    await Promise.all(writes.slice(from, from + BATCH_BUCKETS).map(({ key, wire }) => ask(redis, key, (node) => callWritten(node, "HSET", wire))))
   }
 }
 
