@@ -7,6 +7,8 @@
  *   npm run bench -- --only overload --seconds 60   each load of the overload for so long; 10 s unless told, not part of the whole
  *   npm run bench -- --only cluster    a cluster beside one Redis, and how long a death lasts; not part of the whole either
  *   npm run bench -- --only analytics,badges,risk   what the jobs' heaviest work takes; not part of the whole either
+ *   npm run bench -- --only beside     a checkout beside a job; not part of the whole either
+ *   npm run bench -- --only risk --redemptions 2000000   another size; also --events, --keys, --users (of badges), --holders (of the job beside)
  *   npm run bench -- --json          the same as JSON on standard output
  *   npm run bench -- --keep          also append it to bench/results.md
  *
@@ -22,6 +24,7 @@ import { playActs, warmUp } from "./scenarios/acts.ts"
 import { playCluster } from "./scenarios/cluster.ts"
 import { playAnalytics } from "./scenarios/analytics.ts"
 import { playBadges } from "./scenarios/badges.ts"
+import { playBeside } from "./scenarios/beside.ts"
 import { playFlash } from "./scenarios/flash.ts"
 import { playLeases } from "./scenarios/leases.ts"
 import { playMillion } from "./scenarios/million.ts"
@@ -34,38 +37,47 @@ import { playRedisCpu } from "./scenarios/redis_cpu.ts"
 import { playRisk } from "./scenarios/risk.ts"
 import { startStack, stopAll, type Stack } from "./stack.ts"
 
-const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "pricing", "past", "million", "leases", "overload", "cluster", "analytics", "badges", "risk"] as const
+const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "pricing", "past", "million", "leases", "overload", "cluster", "analytics", "badges", "risk", "beside"] as const
 type Scenario = (typeof SCENARIOS)[number]
 /** Played only where they are named: each takes minutes, and most of the machine. */
-const APART: readonly Scenario[] = ["overload", "cluster", "analytics", "badges", "risk"]
+const APART: readonly Scenario[] = ["overload", "cluster", "analytics", "badges", "risk", "beside"]
 
 const FULL = {
   warm_up_acts: 30_000, acts: { rounds: 9, seconds: 120, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
   redis: { rounds: 5, calls: 3_000 }, pricing: { rounds: 20_000, instances: 1_000 }, past: { redemptions: 1_000_000, reserves: 4_000 }, coupons: 1_000_000,
   leases: { rounds: 5, acts: 2_000, budget_acts: 30_000 },
   cluster: { rounds: 5, seconds: 5, coupons: 1_000_000 },
-  analytics: { events: 1_000_000, keys: 5_000_000 }, badge_users: 10_000_000, risk_redemptions: 10_000_000,
+  analytics: { events: 1_000_000, keys: 5_000_000 }, badge_users: 10_000_000, risk_redemptions: 10_000_000, holders: 1_000_000,
 }
 const QUICK: typeof FULL = {
   warm_up_acts: 8_000, acts: { rounds: 5, seconds: 20, acts_max: 1_000 }, postgres_acts: 100, mixed_s: 6, flash: { users: 2_000, stock: 500 },
   redis: { rounds: 3, calls: 1_000 }, pricing: { rounds: 3_000, instances: 100 }, past: { redemptions: 20_000, reserves: 1_000 }, coupons: 10_000,
   leases: { rounds: 2, acts: 500, budget_acts: 10_000 },
   cluster: { rounds: 3, seconds: 3, coupons: 10_000 },
-  analytics: { events: 200_000, keys: 500_000 }, badge_users: 200_000, risk_redemptions: 300_000,
+  analytics: { events: 200_000, keys: 500_000 }, badge_users: 200_000, risk_redemptions: 300_000, holders: 100_000,
 }
 const STOCK = 100_000_000
 
 const readOptions = () => {
-  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, only: { type: "string", multiple: true }, seconds: { type: "string", default: "10" } } })
+  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, only: { type: "string", multiple: true }, seconds: { type: "string", default: "10" }, events: { type: "string" }, keys: { type: "string" }, users: { type: "string" }, redemptions: { type: "string" }, holders: { type: "string" } } })
   const only = values.only?.flatMap((names) => names.split(",")) ?? []
   for (const name of only) {
     if (!SCENARIOS.some((scenario) => scenario === name)) throw new Error(`--only ${name}: there is ${SCENARIOS.join(", ")}`)
   }
-  return { isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, seconds: Number(values.seconds), has: (scenario: Scenario) => only.length === 0 ? !APART.includes(scenario) : only.includes(scenario) }
+  const size = (text: string | undefined, usual: number): number => {
+    const size = text === undefined ? usual : Number(text)
+    if (!Number.isSafeInteger(size) || size <= 0) throw new Error(`${text} is no size`)
+    return size
+  }
+  const usual = values.quick === true ? QUICK : FULL
+  const sizes: typeof FULL = {
+    ...usual, analytics: { events: size(values.events, usual.analytics.events), keys: size(values.keys, usual.analytics.keys) },
+    badge_users: size(values.users, usual.badge_users), risk_redemptions: size(values.redemptions, usual.risk_redemptions), holders: size(values.holders, usual.holders),
+  }
+  return { sizes, isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, seconds: Number(values.seconds), has: (scenario: Scenario) => only.length === 0 ? !APART.includes(scenario) : only.includes(scenario) }
 }
 
-const { isQuick, isJson, isKept, seconds, has } = readOptions()
-const sizes = isQuick ? QUICK : FULL
+const { sizes, isQuick, isJson, isKept, seconds, has } = readOptions()
 const began = performance.now()
 const say = (text: string): void => console.error(`bench ${String(Math.round((performance.now() - began) / 1_000)).padStart(4)} s  ${text}`)
 
@@ -113,6 +125,16 @@ const playOverloaded = async (): Promise<void> => {
   await scrip.stop()
 }
 
+/** A stack of its own: a month of badges leaves as many users as it has. */
+const playJobBeside = async (): Promise<void> => {
+  const scrip = await startStack("Scrip", "engine/main.ts")
+  await makeBudget(scrip)
+  const campaign_no = await makeCampaign(scrip, CAMPAIGN_ID, { stock: STOCK, per_user: 1_000 })
+  const tally: Tally = { issued: 1, reserved: 0, confirmed: 0, cancelled: 0, refunded: 0 }
+  done(await playBeside(scrip, campaign_no, sizes.holders, tally, say))
+  await scrip.stop()
+}
+
 const play = async (): Promise<void> => {
   let postgres = "not started"
   if (has("acts") || has("postgres") || has("mixed") || has("flash")) postgres = await playOverHttp()
@@ -124,6 +146,7 @@ const play = async (): Promise<void> => {
   if (has("analytics")) done(await playAnalytics(sizes.analytics, say))
   if (has("badges")) done(await playBadges(sizes.badge_users, say))
   if (has("risk")) done(await playRisk(sizes.risk_redemptions, say))
+  if (has("beside")) await playJobBeside()
   if (has("million")) done(await playMillion(sizes.coupons, say))
   if (has("cluster")) done(await playCluster(sizes.cluster.rounds, sizes.cluster.seconds, sizes.cluster.coupons, say))
   const machine = { ...first, postgres }

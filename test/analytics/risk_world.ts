@@ -101,9 +101,9 @@ export const shopOf = (seed: number, redemptions: number, days = PAST + 1): { da
       if (!seen.has(user_no)) { seen.add(user_no); first.add(user_no) }
       const region = chance() < 0.1 ? null : `r${pick(4)}`
       for (let line = 1, count = 1 + pick(3); line <= count; line++) {
-        const sku = `s${pick(day > 35 ? 30 : 20)}`, price_minor = 1 + pick(5_000)
+        const sku = `s${pick(day > 35 ? 30 : 20)}`, price_minor = 1 + pick(5_000), merchant = chance() < 0.3 ? null : `m${pick(5)}`
         for (const campaign of new Set([`c${pick(3)}`, `c${pick(3)}`])) {
-          const made: Line = { kind: 0, redemption, user_no, line, sku, merchant: chance() < 0.3 ? null : `m${pick(5)}`, region, campaign, amount_minor: 1 + Math.floor(chance() * price_minor), price_minor }
+          const made: Line = { kind: 0, redemption, user_no, line, sku, merchant, region, campaign, amount_minor: 1 + Math.floor(chance() * price_minor), price_minor }
           lines.push(made)
           if (chance() < 0.1) lines.push({ ...made, kind: 1 })
         }
