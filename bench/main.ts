@@ -2,7 +2,7 @@
  * The bench: what an act of Scrip costs, beside the least that it could cost and beside the same in Postgres.
  *
  *   npm run bench                    everything, within a quarter of an hour
- *   npm run bench -- --quick         smaller everywhere, about a minute
+ *   npm run bench -- --quick         smaller everywhere, about two minutes
  *   npm run bench -- --only acts     one scenario: acts, postgres, mixed, flash, redis_cpu, pricing, past, million, leases
  *   npm run bench -- --only overload --seconds 60   each load of the overload for so long; 10 s unless told, not part of the whole
  *   npm run bench -- --only cluster    a cluster beside one Redis, and how long a death lasts; not part of the whole either
@@ -43,7 +43,7 @@ type Scenario = (typeof SCENARIOS)[number]
 const APART: readonly Scenario[] = ["overload", "cluster", "analytics", "badges", "risk", "beside"]
 
 const FULL = {
-  warm_up_acts: 30_000, acts: { rounds: 9, seconds: 120, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
+  warm_up_acts: 20_000, acts: { rounds: 9, seconds: 120, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
   redis: { rounds: 5, calls: 3_000 }, pricing: { rounds: 20_000, instances: 1_000 }, past: { redemptions: 1_000_000, reserves: 4_000 }, coupons: 1_000_000,
   leases: { rounds: 5, acts: 2_000, budget_acts: 30_000 },
   cluster: { rounds: 5, seconds: 5, coupons: 1_000_000 },
