@@ -5,7 +5,8 @@
  *   redemptions    the id in the bodies of past ones  his number stands there; one that Redis still has waits until it has aged
  *   levels         his entry in every block           taken out; the month counts as a new generation, so every Redis loads it anew
  *   refusals       rights that were not issued        removed
- *   lake           rows of feeds and of runs' outputs removed: files are written anew, manifests and runs name the new ones
+ *   lake           rows of feeds and of runs' outputs removed: files are written anew, manifests and runs name the new ones; rows of orders, which
+ *                  months' books are made of, keep all but who it was
  *   rejects        rows of feeds that were refused    emptied, with their place and reason left
  *   reports        pages that name him                removed: the job writes them again from what is left
  *
@@ -19,6 +20,7 @@ import type { Sql } from "postgres"
 import { packBlock, rangeOf, unpackBlock } from "../engine/badges/packed.ts"
 import { type Duck, named, openDuck, quoted } from "./duck.ts"
 import type { Output } from "./job.ts"
+import { noteRewritten } from "./landed.ts"
 import { canonical, type Lake, type LakeFile } from "./lake.ts"
 import type { House } from "./runner.ts"
 
@@ -31,7 +33,8 @@ const AGED_MS = 49 * 3_600_000
 const RESERVED = 1
 /** Sorts behind every character of an id: what lies between a user's hash and this behind it is his. */
 const AFTER_IDS = "~"
-const NOT_DATASETS = ["outputs", "rejects", "reports", ".tmp"]
+/** The feed whose rows are parts of sums. */
+const SUMMED = /^orders(@|$)/
 
 export interface Forgotten {
   readonly user_no: number | null
@@ -87,12 +90,13 @@ const rowsOf = async (duck: Duck, place: string, user: string): Promise<{ where:
   return rows === 0 ? undefined : { where, rows }
 }
 
-/** A file without the user, ordered by its columns; how many rows have gone. */
-const rewritten = async <F extends LakeFile>(lake: Lake, duck: Duck, file: F, user: string): Promise<{ file: F; rows: number } | undefined> => {
+/** A file without the user, or with another name for him, ordered by its columns; how many rows that were. */
+const rewritten = async <F extends LakeFile>(lake: Lake, duck: Duck, file: F, user: string, alias?: string): Promise<{ file: F; rows: number } | undefined> => {
   const place = lake.place(file)
   const found = await rowsOf(duck, place, user)
   if (!found) return undefined
-  await duck.run(`create or replace temp table kept as select * from read_parquet(${quoted(place)}) where not coalesce(${found.where}, false)`)
+  await duck.run(`create or replace temp table kept as ${alias === undefined ? `select * from read_parquet(${quoted(place)}) where not coalesce(${found.where}, false)`
+    : `select * replace (case when user_id = ${quoted(user)} then ${quoted(alias)} else user_id end as user_id) from read_parquet(${quoted(place)})`}`)
   const made = await lake.write(duck, {
     select: "select * from kept", order: "all", folder: dirname(file.path), name: basename(file.path).replace(/-[0-9a-f]{16}\.parquet$/, ""), ...(file.day === undefined ? {} : { day: file.day }),
     ...(file.sums === undefined ? {} : { sums: Object.keys(file.sums) }),
@@ -102,12 +106,14 @@ const rewritten = async <F extends LakeFile>(lake: Lake, duck: Duck, file: F, us
 
 const forgetInLake = async (lake: Lake, duck: Duck, sql: Sql, user: string): Promise<number> => {
   let gone = 0
-  for (const dataset of readdirSync(lake.root, { withFileTypes: true }).filter((entry) => entry.isDirectory() && !NOT_DATASETS.includes(entry.name)).map(({ name }) => name)) {
+  const [known] = await sql<{ user_no: number }[]>`select user_no from users where user_hash = ${createHash("sha256").update(user).digest().subarray(0, HASH_BYTES).toString("base64url")}`
+  for (const dataset of lake.datasets()) {
+    const alias = SUMMED.test(dataset) ? `#${known?.user_no ?? ""}` : undefined
     for (const { part, files, facts } of lake.parts(dataset)) {
-      const changed = await Promise.all(files.map(async (file) => await rewritten(lake, duck, file, user) ?? { file, rows: 0 }))
+      const changed = await Promise.all(files.map(async (file) => await rewritten(lake, duck, file, user, alias) ?? { file, rows: 0 }))
       const rows = changed.reduce((sum, each) => sum + each.rows, 0)
       if (rows === 0) continue
-      lake.publish({ dataset, part, files: changed.map(({ file }) => file), facts })
+      await noteRewritten(sql, lake.publish({ dataset, part, files: changed.map(({ file }) => file), facts }))
       gone += rows
     }
   }

@@ -123,6 +123,12 @@ export interface Finished extends JobParts {
 /** Due is what one of these jobs has published, whatever the period, and again whenever it publishes anew. */
 export interface Follows { readonly follows: readonly string[] }
 
+/** What a job reads for a period: business days of datasets, both ends too, and the instant at which anything else of it changed last. */
+export interface Reads {
+  readonly days: readonly { readonly dataset: string; readonly from: string; readonly to: string }[]
+  readonly changed_ms?: number
+}
+
 export interface Job {
   /** As it is called everywhere: `npm run job -- <name>`. */
   readonly name: string
@@ -137,6 +143,8 @@ export interface Job {
   readonly schedule?: { readonly kind: PeriodKind; readonly periods_max: number } | Follows
   /** Whether the schedule has anything to see to; yes where this is left out. */
   readonly isWanted?: (sql: Sql) => Promise<boolean>
+  /** What a published period is due again for, once it lands. Nothing: a period is run again when it is asked for. */
+  readonly reads?: (parts: Pick<JobParts, "sql" | "time_zone" | "period" | "set">) => Promise<Reads>
   readonly prepare?: (parts: JobParts) => Promise<void>
   readonly inputs: (parts: JobParts) => Promise<Inputs>
   readonly run: (work: Work) => Promise<Ran>

@@ -21,6 +21,8 @@ export const ROW_GROUP_ROWS = 122_880
 const MANIFEST = "manifest.json"
 const TEMP = ".tmp"
 const SHA_CHARS = 16
+/** Folders of a lake that are no datasets. */
+const NO_DATASETS = ["outputs", "rejects", "reports", TEMP]
 
 /** What is in the lake is not what its manifests say. */
 export class LakeFault extends Error { override readonly name = "LakeFault" }
@@ -66,6 +68,8 @@ export interface Lake {
   publish(part: Omit<Manifest, "rows" | "sums" | "sha256">): Manifest
   /** The parts of a dataset, in the order of their names; every file that they name is looked at. Throws LakeFault. */
   parts(dataset: string): Manifest[]
+  /** The datasets that have parts with days or ranges, in the order of their names; what runs have written is none. */
+  datasets(): string[]
   /** One part, or nothing. Throws LakeFault. */
   part(dataset: string, part: string): Manifest | undefined
   /** Where a file lies. */
@@ -189,6 +193,8 @@ export const openLake = (root: string): Lake => {
       }
       return manifest
     },
+
+    datasets: () => readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory() && !NO_DATASETS.includes(entry.name)).map(({ name }) => name).sort(),
 
     parts: (dataset) => {
       const folder = join(root, folderOf(dataset))

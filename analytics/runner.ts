@@ -13,6 +13,7 @@ import { basename } from "node:path"
 import type { Sql } from "postgres"
 import { type Duck, named, openDuck, quoted } from "./duck.ts"
 import type { Finished, Input, Inputs, Job, JobParts, Output, PublishedRun, Work } from "./job.ts"
+import { noticeParts } from "./landed.ts"
 import { canonical, type Lake, type LakeFile, sha256Of } from "./lake.ts"
 import { type Period, periodSpan } from "./periods.ts"
 import { NOW } from "./tables.ts"
@@ -251,11 +252,17 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
       progress("bringing the lake up to date")
       await job.prepare(parts)
     }
+    await noticeParts(sql, lake)
+    const [looked] = await sql<{ at_ms: number }[]>`select ${sql.unsafe(NOW)} as at_ms`
+    const look = () => ask.is_dry ? undefined : sql`update run_periods set looked_ms = ${looked!.at_ms} where job = ${job.name} and period = ${ask.period} and set_name = ${ask.set}`
     const inputs = await job.inputs(parts)
     if (inputs.missing) return await endFailed(house, run_id, inputs.missing)
     const hashes = hashesOf(job, ask, inputs)
     const same = await sameRun(sql, job.name, ask, hashes.identity, run_id)
-    if (same) return await answerSame(house, job, ask, run_id, same)
+    if (same) {
+      await look()
+      return await answerSame(house, job, ask, run_id, same)
+    }
 
     await sql`
       update runs set identity = ${hashes.identity}, code_sha256 = ${hashes.code_sha256}, rules_sha256 = ${hashes.rules_sha256}, inputs_sha256 = ${hashes.inputs_sha256},
@@ -304,6 +311,7 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
       where run_id = ${run_id} and exists (
         select 1 from run_periods where job = ${job.name} and period = ${ask.period} and set_name = ${ask.set} and lease_owner = ${lease.owner}) returning 1`
     if (told.length === 0) throw new LeaseLost(`${job.name} ${ask.period} went to another host`)
+    await look()
     if (hold !== undefined) return endedOf(lake, (await runRow(sql, run_id))!, "held")
     return await publishAndFollow(house, job, run_id, "published")
   } catch (fault) {

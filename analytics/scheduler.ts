@@ -3,14 +3,16 @@
  * stands in a checkout's way.
  *
  * What must stay true: it is told everything in the first line on its standard input and lives as long as that input is open. It asks the
- * tables what there is to do: runs that were requested, effects that a published run still owes, and closed periods without a published
- * run. So a missed hour or a night on which clocks change costs nothing, and any number of hosts may ask: a run's lease decides.
+ * tables what there is to do: runs that were requested, effects that a published run still owes, closed periods without a published
+ * run, and published ones whose days have been given rows since. So a missed hour or a night on which clocks change costs nothing, and any number of hosts may ask: a run's lease decides.
  */
 import { join } from "node:path"
 import { Cron } from "croner"
 import type { Sql } from "postgres"
 import type { Follows, Job } from "./job.ts"
 import { JOBS } from "./jobs/index.ts"
+import { dirtyPeriods, noticeParts } from "./landed.ts"
+import { openLake } from "./lake.ts"
 import { readSettings, type Settings } from "./settings.ts"
 import { closedPeriods, NOW, openTables } from "./tables.ts"
 
@@ -67,6 +69,12 @@ export const unpublishedPeriods = async (sql: Sql, job: Job, zone: string): Prom
   return closed.filter((period) => !done.has(period)).map((period) => ["job", job.name, "--period", period])
 }
 
+/** Everything of a job that is due: what was never published, and what is published and has other inputs now. */
+const duePeriods = async (sql: Sql, job: Job, zone: string): Promise<Due[]> => [
+  ...await unpublishedPeriods(sql, job, zone),
+  ...(await dirtyPeriods(sql, job, zone, FAILED_WAIT_MS)).map(({ period, set_name }) => ["job", job.name, "--period", period, ...(set_name === "" ? [] : ["--set", set_name])]),
+]
+
 /** Carry out one thing in a process of its own; false when it has failed. */
 const carryOut = async (settings: Settings, words: Due, signal: AbortSignal): Promise<boolean> => {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, "command.ts")], { stdin: "pipe", stdout: "pipe", stderr: "inherit", signal, killSignal: "SIGTERM" })
@@ -99,9 +107,11 @@ export const schedule = (jobs: readonly Job[], settings: Settings): (() => Promi
       if (!await carryOut(settings, words, ending.signal)) waits.set(words.at(-1)!, performance.now() + REQUEST_WAIT_MS)
     }
   }
+  const lake = openLake(settings.lake_dir)
   const closed = async () => {
+    for (const fault of await noticeParts(sql, lake)) say("error", "the lake is not what its manifests say", { error: fault })
     for (const job of jobs) {
-      for (const words of await unpublishedPeriods(sql, job, settings.time_zone)) {
+      for (const words of await duePeriods(sql, job, settings.time_zone)) {
         if (ending.signal.aborted) return
         await carryOut(settings, words, ending.signal)
         await requested()

@@ -56,6 +56,18 @@ export const closedBefore = async (sql: Sql, period: string): Promise<ClosedMont
   return months
 }
 
+/** The first of the closed months right before a period, and when one of them was closed last; nothing where the month before is open. */
+export const closedSpan = async (sql: Sql, period: string): Promise<{ readonly first: string; readonly closed_ms: number } | undefined> => {
+  let first: string | undefined, closed_ms = 0
+  for (let month = periodBefore(period), months = 0; months < CLOSED_MONTHS_MAX; month = periodBefore(month), months += 1) {
+    const [row] = await sql<{ closed_ms: number }[]>`select closed_ms from run_periods where job = 'reconciliation' and set_name = '' and period = ${month} and closed_ms is not null`
+    if (!row) break
+    first = month
+    closed_ms = Math.max(closed_ms, row.closed_ms)
+  }
+  return first === undefined ? undefined : { first, closed_ms }
+}
+
 /** The hash of the files with which a closed month was seen last, by itself or by a closed month since. */
 export const lastSeen = (months: readonly ClosedMonth[], period: string): string | undefined => {
   for (const month of months) {

@@ -67,6 +67,12 @@ export const badges: PortableJob = {
   schedule: { kind: "month", periods_max: MONTHS_MAX },
   isWanted: async (sql) => (await sql`select 1 from badge_versions where activated_ms is not null limit 1`).length > 0,
 
+  reads: async ({ sql, period: { period } }) => {
+    // A month follows from the one before: where that was published anew, or rolled back, this one is another.
+    const [before] = await sql<{ published_ms: number }[]>`
+      select r.published_ms from run_periods p join runs r on r.run_id = p.run_id where p.job = 'badges' and p.set_name = '' and p.period = ${periodBefore(period)}`
+    return { days: [{ dataset: "scores", from: `${period}-01`, to: `${period}-31` }], ...(before ? { changed_ms: before.published_ms } : {}) }
+  },
   inputs: async (parts) => {
     const { sql, lake, period } = parts
     const trial = trialOf(parts)

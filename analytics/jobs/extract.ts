@@ -13,6 +13,7 @@ export const extract: Job = {
   sources: [import.meta.path],
   timeout_s: 6 * 3_600,
   schedule: { kind: "day", periods_max: 60 },
+  reads: async ({ period: { period } }) => { const days = daysOf(period); return { days: [{ dataset: EVENTS, from: days[0]!, to: days.at(-1)! }] } },
   prepare: extractEvents,
   inputs: async (parts) => {
     const days = new Set(daysOf(parts.period.period))

@@ -9,9 +9,9 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Sql } from "postgres"
-import { ADJUSTED_COLUMNS, type Adjusted, bookedFiles, closedBefore, type ClosedMonth, type Control, inSchema, lastSeen, onClosed, seenOf } from "../books/closed.ts"
+import { ADJUSTED_COLUMNS, type Adjusted, bookedFiles, closedBefore, closedSpan, type ClosedMonth, type Control, inSchema, lastSeen, onClosed, seenOf } from "../books/closed.ts"
 import { type Duck, quoted } from "../duck.ts"
-import { EVENT_COLUMNS, eventFiles, extractEvents } from "../extract.ts"
+import { EVENT_COLUMNS, eventFiles, EVENTS, extractEvents } from "../extract.ts"
 import { datasetOf, type Feed, lakeColumns } from "../feeds.ts"
 import type { Check, Finished, Input, Job, JobParts } from "../job.ts"
 import { type Period, periodAt, periodSpan } from "../periods.ts"
@@ -156,6 +156,13 @@ export const reconciliation: Job = {
   sources: [import.meta.path, join(import.meta.dir, "reconciliation.sql"), join(import.meta.dir, "reconciliation_facts.sql"), join(BOOKS, "closed.ts"), join(BOOKS, "adjustments.sql")],
   timeout_s: HOURS_MAX_S,
   schedule: { kind: "month", periods_max: 12 },
+  reads: async ({ sql, period, set, time_zone }) => {
+    const closed = set === "" ? await closedSpan(sql, period.period) : undefined
+    const opens_ms = closed ? periodSpan(closed.first, time_zone).opens_ms : period.opens_ms
+    const [from, to] = [periodAt(opens_ms - TIMING_DAYS * DAY_MS, "day", time_zone), periodAt(period.closes_ms + TIMING_DAYS * DAY_MS, "day", time_zone)]
+    const own = set === "" ? { dataset: EVENTS, from: periodAt(opens_ms - RESERVED_DAYS * DAY_MS, "day", time_zone), to: periodAt(period.closes_ms - 1, "day", time_zone) } : { dataset: datasetOf("books", set), from, to }
+    return { days: [{ dataset: datasetOf("orders", set), from, to }, own], ...(closed ? { changed_ms: closed.closed_ms } : {}) }
+  },
   prepare: async (parts) => { if (parts.set === "") await extractEvents(parts) },
   inputs: async (parts) => {
     const months = parts.set === "" ? await closedBefore(parts.sql, parts.period.period) : []

@@ -6,7 +6,7 @@
 import { join } from "node:path"
 import { defineMacros } from "../dialects/dialect.ts"
 import { named, quoted } from "../duck.ts"
-import { extractEvents } from "../extract.ts"
+import { EVENTS, extractEvents } from "../extract.ts"
 import type { PortableJob } from "../job.ts"
 import { periodBefore } from "../periods.ts"
 import { DAY_COLUMNS } from "../risk/day.ts"
@@ -41,6 +41,7 @@ export const risk: PortableJob = {
   timeout_s: TIMEOUT_S,
   schedule: { kind: "day", periods_max: SCHEDULED_DAYS },
 
+  reads: async ({ period: { period } }) => ({ days: [{ dataset: EVENTS, from: back(period, PAST_DAYS), to: period }] }),
   prepare: async (parts) => {
     await extractEvents(parts)
     await defineMacros(parts.duck)

@@ -1,9 +1,13 @@
 /** The scheduler: it asks the tables what is due, carries it out in a process of its own, and ends with whoever started it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
+import { openDuck } from "../../analytics/duck.ts"
+import { dirtyPeriods, noticeParts } from "../../analytics/landed.ts"
+import { movePointer, runJob } from "../../analytics/runner.ts"
 import { requestedRuns, unpublishedPeriods } from "../../analytics/scheduler.ts"
 import { closedPeriods } from "../../analytics/tables.ts"
-import { doubling, openHouse, type TestHouse } from "./house.ts"
+import { doubling, october, openHouse, rowOf, type TestHouse } from "./house.ts"
 
 let house: TestHouse
 beforeAll(async () => { house = await openHouse() })
@@ -63,4 +67,70 @@ test("the process ends when the pipe of whoever started it does", async () => {
   await scheduler.stdin.flush()
   await scheduler.stdin.end()
   expect(await scheduler.exited).toBe(0)
+})
+
+describe("what comes late", () => {
+  const reading = doubling({
+    name: "reading", schedule: { kind: "month", periods_max: 24 },
+    reads: async ({ period: { period }, set }) => ({ days: [{ dataset: set === "" ? "numbers" : `numbers@${set}`, from: `${period}-01`, to: `${period}-31` }] }),
+    inputs: async ({ lake, set, period: { period } }) => ({
+      inputs: { numbers: { files: lake.parts(set === "" ? "numbers" : `numbers@${set}`).flatMap(({ files }) => files).filter(({ day }) => day?.startsWith(period)), columns: { id: "BIGINT", amount: "BIGINT" } } }, rules: { factor: 2 },
+    }),
+  })
+  const land = async (dataset: string, part: string, day: string, count: number) => {
+    const duck = await openDuck({ memory_mb: 128, threads: 1, temp_dir: house.lake.temp() })
+    try {
+      const file = await house.lake.write(duck, { select: `select i as id, i as amount from range(${count}) r(i)`, order: "id", folder: `${dataset}/${part}`, name: day, day })
+      house.lake.publish({ dataset, part, files: [file], facts: {} })
+    } finally {
+      duck.close()
+    }
+  }
+  const run = (period: string, set = "") => runJob(house, reading, { ...october, period, set })
+  const due = async () => {
+    expect(await noticeParts(house.sql, house.lake)).toEqual([])
+    return (await dirtyPeriods(house.sql, reading, "UTC", 3_600_000)).map(({ period, set_name }) => `${period}${set_name}`)
+  }
+
+  test("a late row makes the published periods that read its day due again, as a revision with a diff, until they were looked at", async () => {
+    await land("numbers", "a", "2026-09-10", 5)
+    await land("numbers@x", "a", "2026-09-10", 5)
+    for (const period of ["2026-09", "2026-10"]) expect((await run(period)).state).toBe("published")
+    expect((await run("2026-09", "x")).state).toBe("published")
+    expect(await due()).toEqual([])
+    await land("numbers", "b", "2026-09-30", 7)
+    expect(await due()).toEqual(["2026-09"])
+    expect(await due()).toEqual(["2026-09"])
+    const revised = await run("2026-09")
+    expect([revised.state, revised.revision]).toEqual(["published", 2])
+    expect((await rowOf(house.sql, revised.run_id))["diff"]).toMatchObject({ outputs: [{ name: "doubled", rows: 12, rows_against: 5 }] })
+    expect(await due()).toEqual([])
+    // Rolled back by hand, it stays so: nothing has landed since.
+    expect(await movePointer(house, [reading], "rollback", revised.run_id)).toMatchObject({ revision: 1 })
+    expect(await due()).toEqual([])
+    // The same part with other rows has landed anew; another set is another matter.
+    await land("numbers@x", "a", "2026-09-10", 6)
+    expect(await due()).toEqual(["2026-09x"])
+  })
+  test("a run that finds nothing new is no revision, one that has failed waits, and a closed month is not due", async () => {
+    const before = await run("2026-10")
+    await land("numbers", "c", "2026-10-01", 3)
+    await house.sql`insert into runs (run_id, job, period, state, requested_ms, finished_ms) values ('broken', 'reading', '2026-10', 'failed', 1, ${Date.now()})`
+    expect(await due()).toEqual(["2026-09x"])
+    await house.sql`delete from runs where run_id = 'broken'`
+    expect(await due()).toEqual(["2026-09x", "2026-10"])
+    await house.sql`update run_periods set closed_ms = 1 where job = 'reading' and period = '2026-10'`
+    expect(await due()).toEqual(["2026-09x"])
+    await house.sql`update run_periods set closed_ms = null where job = 'reading' and period = '2026-10'`
+    rmSync(join(house.lake.root, "numbers", "c"), { recursive: true })
+    expect((await run("2026-10")).run_id).toBe(before.run_id)
+  })
+  test("a part that is not what its manifest says is told, and hides nothing of the other datasets", async () => {
+    await land("broken", "a", "2026-09-11", 2)
+    await land("numbers", "d", "2026-09-12", 2)
+    for (const file of readdirSync(join(house.lake.root, "broken", "a"))) if (file.endsWith(".parquet")) rmSync(join(house.lake.root, "broken", "a", file))
+    expect((await noticeParts(house.sql, house.lake)).join()).toContain("which is not there")
+    expect((await dirtyPeriods(house.sql, reading, "UTC", 0)).map(({ period }) => period)).toContain("2026-09")
+    rmSync(join(house.lake.root, "broken"), { recursive: true })
+  })
 })
