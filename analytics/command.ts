@@ -4,12 +4,12 @@
  *
  * What must stay true: the last line on standard output is JSON; how far it is goes to standard error.
  */
-import { constants, setPriority } from "node:os"
 import { forget } from "./forget.ts"
 import { JOBS } from "./jobs/index.ts"
 import { importCommand } from "./import_command.ts"
 import { jobCommand, type Out } from "./job_command.ts"
 import { openLake } from "./lake.ts"
+import { lowerPriority } from "./priority.ts"
 import type { House } from "./runner.ts"
 import { readSettings, type Settings } from "./settings.ts"
 import { openTables } from "./tables.ts"
@@ -54,7 +54,7 @@ const progressOn = (stream: NodeJS.WriteStream) => (step: string, part?: number)
 }
 
 if (import.meta.main) {
-  setPriority(constants.priority.PRIORITY_LOW)
+  lowerPriority()
   const ending = new AbortController()
   const end = () => ending.abort(new Error("whoever started this has ended"))
   process.on("SIGTERM", end)

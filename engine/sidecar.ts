@@ -70,9 +70,9 @@ export const runSidecar = async (env: Readonly<Record<string, string | undefined
     const settings = await sidecarSettings(read.config, database.url, postgres.sql, read.config.port)
     await postgres.close()
     const child = Bun.spawn([process.execPath, resolve(import.meta.dir, "..", FILE)], {
-      env: { PATH: env["PATH"] ?? "", TZ: "UTC" }, stdin: "pipe", stdout: "inherit", stderr: "inherit",
+      env: { PATH: env["PATH"] ?? "", TZ: "UTC" }, stdin: "pipe", stdout: "inherit", stderr: "inherit", detached: true,
     })
-    // Ctrl-C in a terminal reaches the child too; we wait for its end either way.
+    // In a session of its own it hears nothing of a terminal's Ctrl-C but through us; we wait for its end either way.
     for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => child.kill(name))
     child.stdin.write(`${JSON.stringify({ ...settings, words, cwd: env["INIT_CWD"] ?? process.cwd() })}\n`)
     await child.stdin.flush()

@@ -4,6 +4,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { openDuck, type Duck } from "../../analytics/duck.ts"
 import { EVENTS, extractEvents } from "../../analytics/extract.ts"
 import type { JobParts } from "../../analytics/job.ts"
+import { type Lake, openLake } from "../../analytics/lake.ts"
+import { scratchFolder } from "../support/scratch.ts"
 import { openHouse, type TestHouse } from "./house.ts"
 
 const ROWS = 40_000
@@ -36,6 +38,27 @@ test("every event once, by business day, with what Postgres counted", async () =
   const [theirs] = await sql<{ sum: string }[]>`select md5(string_agg(cell || '/' || n || '/' || ref || payload::text, '' order by cell, n)) as sum from events`
   const ours = await duck.one<{ sum: string }>(`select md5(string_agg(cell || '/' || n || '/' || ref || payload, '' order by cell, n)) as sum from read_parquet([${files}])`)
   expect(ours.sum).toBe(theirs!.sum)
+})
+
+test("the same bytes with one thread and with two, and no day's file without rows", async () => {
+  const { sql, lake } = house
+  const other = openLake(scratchFolder())
+  const single = await openDuck({ memory_mb: 256, threads: 1, temp_dir: other.temp() })
+  try {
+    await extractEvents({ ...parts(), lake: other, duck: single })
+    const shas = (of: Lake) => of.parts(EVENTS).flatMap(({ files }) => files.map(({ day, rows, sha256 }) => [day, rows, sha256]))
+    expect(shas(other)).toEqual(shas(lake))
+    expect(shas(lake).every(([, rows]) => Number(rows) > 0)).toBe(true)
+    // A second opening, a month later and in one cell alone: what follows is the next range, from the one epoch into the other.
+    await sql.unsafe(`insert into events (cell, epoch, n, act, at_ms) select 1, 2, i, 'tick', 1793404800000 + i from generate_series(0, 449) i`)
+    await sql`update cells set epoch = 2, n = 449 where cell = 1`
+    await extractEvents({ ...parts(), lake: other, duck: single })
+    expect(other.parts(EVENTS).at(-1)).toMatchObject({ rows: 450, files: [{ day: "2026-10-31", rows: 450 }], facts: { to: { "1": [2, 449] } } })
+    await sql`delete from events where epoch = 2`
+    await sql`update cells set epoch = 1, n = ${ROWS / CELLS - 1} where cell = 1`
+  } finally {
+    single.close()
+  }
 })
 
 test("lake_fault: a Postgres that is behind the lake is of another installation, or has lost its last commits", async () => {

@@ -1,0 +1,39 @@
+/**
+ * The lowest priority there is, for all of a process: a job takes what nobody else wants.
+ *
+ * What must stay true: it holds for every thread. Linux gives a priority to a thread and not to a process, and those that Bun had made before
+ * would keep theirs, and with it all threads that they make: DuckDB's. And where the kernel shares the processor out by session first
+ * (autogroups, as on most Linux systems), a priority counts within one session only: so a job is started in a session of its own (`detached`),
+ * which is lowered as a whole. Measured 2026-11-22: README of the sidecar.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { constants, setPriority } from "node:os"
+
+const LOWEST = constants.priority.PRIORITY_LOW
+
+/** The session of this process: the sixth field of /proc/self/stat, counted from the name, which may hold anything. */
+const session = (): number => {
+  const text = readFileSync("/proc/self/stat", "utf8")
+  return Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[3])
+}
+
+/** Lower this process, and its session where it leads one; what a system does not know it does not need. */
+export const lowerPriority = (): void => {
+  setPriority(LOWEST)
+  if (process.platform !== "linux") return
+  for (const thread of readdirSync("/proc/self/task")) {
+    try {
+      setPriority(Number(thread), LOWEST)
+    } catch (fault) {
+      // One that has ended meanwhile needs none.
+      if ((fault as { code?: string }).code !== "ERR_SYSTEM_ERROR") throw fault
+    }
+  }
+  // Of a session that others share, a terminal's, the priority is not ours to change.
+  if (session() !== process.pid) return
+  try {
+    writeFileSync("/proc/self/autogroup", String(LOWEST))
+  } catch {
+    // A kernel without autogroups shares the processor out by thread, which is done.
+  }
+}

@@ -1,0 +1,34 @@
+// A job's process has the lowest priority with every thread of it, and so has its session where it leads one.
+
+import { expect, test } from "bun:test"
+import { join } from "node:path"
+import { scratchFolder } from "../support/scratch.ts"
+
+const LOWEST = 19
+const PROGRAM = `
+  const { readdirSync, readFileSync } = require("node:fs")
+  const { lowerPriority } = await import(${JSON.stringify(join(import.meta.dir, "../../analytics/priority.ts"))})
+  const { openDuck } = await import(${JSON.stringify(join(import.meta.dir, "../../analytics/duck.ts"))})
+  lowerPriority()
+  const duck = await openDuck({ memory_mb: 128, threads: 3, temp_dir: process.argv[1] })
+  await duck.run("create table t as select hash(i) as h from range(300000) r(i)")
+  const field = (text, nth) => Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[nth])
+  let session = ""
+  try { session = readFileSync("/proc/self/autogroup", "utf8") } catch {}
+  console.log(JSON.stringify({ threads: readdirSync("/proc/self/task").map((thread) => field(readFileSync("/proc/self/task/" + thread + "/stat", "utf8"), 16)), session: / nice (-?\\d+)/.exec(session)?.[1] ?? null }))
+  duck.close()
+`
+
+test.skipIf(process.platform !== "linux")("lowest: every thread, DuckDB's too, and the session of a job but never a terminal's", async () => {
+  const start = async (detached: boolean) => {
+    const child = Bun.spawn([process.execPath, "-e", PROGRAM, scratchFolder()], { stdin: "ignore", stdout: "pipe", stderr: "inherit", detached })
+    const text = await new Response(child.stdout).text()
+    expect(await child.exited).toBe(0)
+    return JSON.parse(text) as { threads: number[]; session: string | null }
+  }
+  const own = await start(true), shared = await start(false)
+  expect(own.threads.length).toBeGreaterThan(3)
+  expect([new Set(own.threads), new Set(shared.threads)]).toEqual([new Set([LOWEST]), new Set([LOWEST])])
+  // null: this kernel knows no autogroups.
+  if (own.session !== null) expect([own.session, shared.session === String(LOWEST)]).toEqual([String(LOWEST), false])
+}, 60_000)
