@@ -18,6 +18,7 @@ const CURVES_MAX = 4
 /** A threshold is moved in so many steps to either side, each a twentieth of it. */
 const STEPS = 10
 const NONE = "none"
+const WORDS = { new: "new", up: "up", down: "down", lost: "lost", same: "the same" } as const
 
 /** Whether a level holds, as SQL over the bits of what is met, with one condition taken as met or not. */
 const holds = (when: When, conditions: readonly CompiledCondition[], met: string, moved: CompiledCondition, as: boolean): string => {
@@ -39,7 +40,15 @@ const curveOf = async (duck: Duck, badge: CompiledBadge, level: Level, moved: Co
   return values.map((value, i) => { const users = counts["always"]! + counts[`at_${i}`]!; return { value, users, cost_minor: users * cost_minor } })
 }
 
-const nameOf = (badge: CompiledBadge, level: number): string => level === 0 ? NONE : badge.rules.levels.find((each) => each.level === level)?.name ?? `level ${level}`
+/** A level by its name; where two are called alike, by its number too. */
+const nameOf = ({ rules: { levels } }: CompiledBadge, level: number): string => {
+  if (level === 0) return NONE
+  const name = levels.find((each) => each.level === level)?.name
+  return name === undefined ? `level ${level}` : name === NONE || levels.some((each) => each.level !== level && each.name === name) ? `${name} (level ${level})` : name
+}
+
+/** A threshold as its field's feed writes it. */
+const thresholdOf = ({ rules }: CompiledBadge, field: string): ((value: number) => string) => rules.fields[field]?.type === "money" ? amountOf : (value) => value < 0 ? `−${grouped(-value)}` : grouped(value)
 
 const sectionsOf = async (duck: Duck, badge: CompiledBadge, users: number, costs: Told["costs"]): Promise<Section[]> => {
   const { place, rules } = badge
@@ -49,9 +58,9 @@ const sectionsOf = async (duck: Duck, badge: CompiledBadge, users: number, costs
   const levels = [...new Set([0, ...rules.levels.map(({ level }) => level), ...moves.flatMap((move) => [move.from_level, move.to_level])])].sort((a, b) => a - b)
   const flows: Flow[] = moves.map((move) => ({ from: nameOf(badge, move.from_level), to: nameOf(badge, move.to_level), users: move.users }))
   const sections: Section[] = [{
-    title: rules.name, says: `Line ${rules.line}, rules of version ${badge.version}. Users without a level in both months (${grouped(users - moving)}) are not drawn.`,
-    chart: flowChart(flows, levels.map((level) => nameOf(badge, level))), caption: "Left: the level of the month before. Right: the level now.",
-    table: { columns: ["from", "to", "users"], rows: flows.map(({ from, to, users: n }) => [from, to, { number: grouped(n) }]) },
+    title: rules.name, says: `Line ${rules.line}, rules of version ${badge.version}. ${moving === 0 ? "Nobody has a level, in this month or in the one before." : `Users without a level in both months (${grouped(users - moving)}) are not drawn.`}`,
+    ...(moving === 0 ? {} : { chart: flowChart(flows, levels.map((level) => nameOf(badge, level))), caption: "Left: the level of the month before. Right: the level now.",
+    table: { columns: ["from", "to", "users"], rows: flows.map(({ from, to, users: n }) => [from, to, { number: grouped(n) }]) } }),
   }]
   let curves = 0
   for (const level of rules.levels) {
@@ -59,16 +68,19 @@ const sectionsOf = async (duck: Duck, badge: CompiledBadge, users: number, costs
     for (const moved of badge.conditions.filter((each) => each.level === level.level && isField(each.of) && (each.of.op === ">=" || each.of.op === ">"))) {
       if (curves++ >= CURVES_MAX || !isField(moved.of)) break
       const points = await curveOf(duck, badge, level, moved, cost_minor)
-      const now = Number(moved.thresholds[0]!)
+      const now = Number(moved.thresholds[0]!), written = thresholdOf(badge, moved.of.field)
       sections.push({
-        title: `${level.name} if ${moved.of.field} were another`, says: "Every other condition stays as it is. The dot is the threshold that holds; the dashed line is what the level's rights cost at most.",
-        chart: curveChart(points, now, moved.of.field),
-        table: { columns: [moved.of.field, "users", "against now", "cost of rights"], rows: points.map((point) => [{ number: grouped(point.value) }, { number: grouped(point.users) }, { number: grouped(point.users - points[STEPS]!.users) }, { number: amountOf(point.cost_minor) }]) },
+        title: `${nameOf(badge, level.level)} if ${moved.of.field} were another than ${written(now)}`, says: "Every other condition stays as it is. The dot is the threshold that holds; the dashed line is what the level's rights cost at most.",
+        chart: curveChart(points, now, moved.of.field, written),
+        table: { columns: [moved.of.field, "users", "against now", "cost of rights"], rows: points.map((point) => [{ number: written(point.value) }, { number: grouped(point.users) }, { number: differenceOf(point.users - points[STEPS]!.users) }, { number: amountOf(point.cost_minor) }]) },
       })
     }
   }
   return sections
 }
+
+/** A difference with its sign. */
+const differenceOf = (n: number): string => n === 0 ? "0" : `${n < 0 ? "−" : "+"}${grouped(Math.abs(n))}`
 
 const held = (answer: BadgesAnswer): number => answer.badges.reduce((sum, { levels }) => sum + levels.reduce((users, { level, users: n }) => level > 0 ? users + n : users, 0), 0)
 
@@ -87,7 +99,7 @@ export const badgesReport: Report = {
     const now = held(answer)
     return {
       title: `Badges of ${run.period}`, sentence: `${grouped(now)} levels are held in ${run.period}, ${changeOf(now, before && held(before.answer as BadgesAnswer))}.`,
-      facts: [run.report, `${grouped(answer.users)} users judged`, `revision ${run.revision}`, `business days in ${time_zone}`], sections,
+      facts: [`${grouped(answer.users)} users judged`, (Object.keys(WORDS) as (keyof typeof WORDS)[]).map((word) => `${grouped(answer.badges.reduce((sum, { events }) => sum + events[word], 0))} ${WORDS[word]}`).join(", "), `revision ${run.revision}`, `business days in ${time_zone}`], sections,
     }
   },
 }

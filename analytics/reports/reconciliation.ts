@@ -53,7 +53,7 @@ export const reconciliationReport: Report = {
       const keys = await duck.all<Key>(`select * from keys where class = ${quoted(step.class)} order by break_minor desc, abs(carried_minor) desc, order_id, coupon_id, budget_id limit ${KEYS_MAX}`)
       sections.push({
         id: idOf(step.class), title: step.class,
-        says: `${grouped(step.keys)} keys${step.keys > keys.length ? `, the ${keys.length} largest below; all of them: /v1/reconciliation/${run.period}/keys?class=${step.class}${set === "" ? "" : `&set=${encodeURIComponent(set)}`}` : ""}.`,
+        says: `${grouped(step.keys)} ${step.keys === 1 ? "key" : "keys"}${step.keys > keys.length ? `, the ${keys.length} largest below; all of them: /v1/reconciliation/${run.period}/keys?class=${step.class}${set === "" ? "" : `&set=${encodeURIComponent(set)}`}` : ""}.`,
         table: { columns: ["order", "coupon", "budget", "party", "side", "in budget", "redeemed", "ordered", "break", "days"], rows: keys.map((key) => [
           key.order_id, key.coupon_id, key.budget_id, key.party ?? "", key.side ?? "", amount(key.budget_minor), amount(key.redeemed_minor), amount(key.ordered_minor), amount(key.break_minor), { number: grouped(key.age_days) }]) },
       })
@@ -77,8 +77,8 @@ export const reconciliationReport: Report = {
     const was = before && (before.answer as Answer).totals.break_minor
     return {
       title: `Books of ${run.period}${set === "" ? "" : `, ${set}`}`,
-      sentence: `${grouped(totals.breaks)} keys of ${run.period} do not agree, by ${amountOf(totals.break_minor)}, ${changeOf(totals.break_minor, was)}.`,
-      facts: [run.report, `revision ${run.revision}`, `business days in ${time_zone}`], sections,
+      sentence: `${grouped(totals.breaks)} ${totals.breaks === 1 ? "key" : "keys"} of ${run.period} ${totals.breaks === 1 ? "does" : "do"} not agree, by ${amountOf(totals.break_minor)}, ${changeOf(totals.break_minor, was)}.`,
+      facts: [`${grouped(steps.reduce((sum, { keys }) => sum + keys, 0))} keys compared`, `${amountOf(totals.carried_minor)} carried`, `revision ${run.revision}`, `business days in ${time_zone}`], sections,
     }
   },
 }

@@ -10,6 +10,10 @@ import { changeOf, filesOf, KEYED, type Report } from "./report.ts"
 
 const DIMENSIONS = ["sku", "merchant", "region", "campaign", "user"] as const
 const OUTLIERS_MAX = 20
+/** |z| above 3.5 is far from what was usual (Iglewicz and Hoaglin, 1993); in ten-thousandths. */
+const STANDS_OUT_E4 = 35_000
+
+const standsOut = (z_e4: number | null): boolean => z_e4 !== null && Math.abs(z_e4) > STANDS_OUT_E4
 
 interface Row {
   readonly dimension: string; readonly key: string; readonly amount_minor: number; readonly count: number; readonly users: number; readonly refund_rate_bp: number
@@ -42,23 +46,25 @@ export const riskReport: Report = {
       from "now" n left join "then" t on t.dimension = n.dimension and t.key = n.key where ${where} order by ${order} limit ${limit}`)
     const sections: Section[] = []
     const outliers = await rowsOf("n.z_amount_e4 is not null", "abs(n.z_amount_e4) desc, n.dimension, n.key", OUTLIERS_MAX)
-    sections.push({ title: "What stands out against its own eight weeks", table: { columns: ["dimension", ...COLUMNS], rows: outliers.map((row) => [row.dimension, ...cellsOf(row)]) } })
-    const shares = await duck.all<{ dimension: string; share_top1_bp: number; share_top10_bp: number; hhi_bp: number }>("select * from concentration order by dimension")
+    const far = outliers.filter(({ z_amount_e4 }) => standsOut(z_amount_e4)).length
+    sections.push(outliers.length === 0 ? { title: "What stands out against its own eight weeks", says: "Nothing has a past that is long enough to compare with." } : {
+      title: "What stands out against its own eight weeks", says: `${far === OUTLIERS_MAX ? `At least ${far}` : far} of the keys below ${far === 1 ? "is" : "are"} far from what was usual: z beyond 3.5.`, table: { columns: ["dimension", ...COLUMNS], rows: outliers.map((row) => [row.dimension, ...cellsOf(row)]) } })
+    const shares = await duck.all<{ dimension: string; share_top1_bp: number; share_top10_bp: number; hhi_bp: number; keys: number }>("select * from concentration order by dimension")
     for (const dimension of DIMENSIONS) {
       const rows = await rowsOf(`n.dimension = ${quoted(dimension)}`, "n.amount_minor desc, n.key", BARS_MAX)
       const share = shares.find((each) => each.dimension === dimension)
       sections.push({
         title: `By ${dimension}`,
-        ...(share ? { says: `The largest has ${percent(share.share_top1_bp).number} of the amount, the ten largest ${percent(share.share_top10_bp).number}; Herfindahl ${grouped(share.hhi_bp)} of 10 000.` } : {}),
-        ...(rows.length > 0 ? { chart: barsChart(rows.map((row) => ({ key: row.key, value: row.amount_minor, ghost: row.ghost_minor })), `Redeemed amount by ${dimension}`, amountOf), caption: "Grey: a month before." } : {}),
-        table: { columns: COLUMNS, rows: rows.map(cellsOf) },
+        says: !share ? "Nothing was redeemed." : `${share.keys > rows.length ? `The ${rows.length} largest of ${grouped(share.keys)}. ` : ""}The largest has ${percent(share.share_top1_bp).number} of the amount, the ten largest ${percent(share.share_top10_bp).number}; Herfindahl ${grouped(share.hhi_bp)} of 10 000.`,
+        ...(rows.length > 0 ? { chart: barsChart(rows.map((row) => ({ key: row.key === "" ? "(none)" : row.key, value: row.amount_minor, ghost: row.ghost_minor, stands_out: standsOut(row.z_amount_e4) })), `Redeemed amount by ${dimension}`, amountOf), caption: `${before ? "Grey: a month before. " : ""}Red: z beyond 3.5.` } : {}),
+        ...(rows.length > 0 ? { table: { columns: COLUMNS, rows: rows.map(cellsOf) } } : {}),
       })
     }
-    const { total } = await duck.one<{ total: number }>("select coalesce(sum(amount_minor), 0)::bigint as total from \"now\" where dimension = 'campaign'")
+    const { total, count } = await duck.one<{ total: number; count: number }>("select coalesce(sum(amount_minor), 0)::bigint as total, coalesce(sum(count), 0)::bigint as count from \"now\" where dimension = 'campaign'")
     const { was } = await duck.one<{ was: number }>("select coalesce(sum(amount_minor), 0)::bigint as was from \"then\" where dimension = 'campaign'")
     return {
-      title: `Risk on ${run.period}`, sentence: `${amountOf(total)} were redeemed on ${run.period}, ${changeOf(total, before ? was : undefined).replace("the period before", "a month before")}.`,
-      facts: [run.report, `revision ${run.revision}`, `business days in ${time_zone}`], sections,
+      title: `Risk on ${run.period}`, sentence: `${amountOf(total)} were redeemed on ${run.period}, ${changeOf(total, before ? was : undefined).replace("the period before", "a month before").replace("nothing before", "nothing a month before")}.`,
+      facts: [`${grouped(count)} redemptions of a campaign`, `revision ${run.revision}`, `business days in ${time_zone}`], sections,
     }
   },
 }

@@ -68,10 +68,11 @@ describe("a month's badges", () => {
     for (const [from, to] of [["none", "Silver"], ["Silver", "Gold"], ["Gold", "Silver"], ["Gold", "Gold"], ["Silver", "none"]] as const) {
       expect(numberIn(html, new RegExp(`<td>${from}</td><td>${to}</td><td class="number">(\\d+)</td>`))).toBe(moved(from, to) === 0 ? "not there" : String(moved(from, to)))
     }
+    const signed = (n: number) => n === 0 ? "0" : n > 0 ? `+${n}` : `−${-n}`
     // The curve of Gold's score: 360 now, 18 a step.
     for (const least of [180, 342, 360, 378, 540]) {
       const users = now.filter((person) => isGold(person, least)).length
-      expect(html).toContain(`<td class="number">${least}</td><td class="number">${users}</td><td class="number">${users - now.filter((person) => isGold(person)).length}</td><td class="number">${amountOf(users * 250)}</td>`)
+      expect(html).toContain(`<td class="number">${least}</td><td class="number">${users}</td><td class="number">${signed(users - now.filter((person) => isGold(person)).length)}</td><td class="number">${amountOf(users * 250)}</td>`)
     }
     expect(html).toContain('role="img" aria-label="Users by level')
     expect(html).not.toMatch(/<script|src=|<link|@import/)
@@ -156,13 +157,18 @@ test("the page of a day's risk: what stands out, and the largest with their shad
   const columns = { dimension: "varchar", key: "varchar", amount_minor: "bigint", count: "bigint", users: "bigint", refund_rate_bp: "bigint", velocity_max: "bigint", depth_bp: "bigint", z_amount_e4: "bigint" }
   const page = await withTables({
     now: [row("sku", "s1", 900, 51_234), row("sku", "s2", 100, null), row("campaign", "k", 1_000, -20_000)], then: [row("sku", "s1", 300, null), row("campaign", "k", 500, null)],
-    concentration: [{ dimension: "sku", share_top1_bp: 9_000, share_top10_bp: 10_000, hhi_bp: 8_200 }],
-  }, { now: columns, then: columns, concentration: { dimension: "varchar", share_top1_bp: "bigint", share_top10_bp: "bigint", hhi_bp: "bigint" } },
+    concentration: [{ dimension: "sku", share_top1_bp: 9_000, share_top10_bp: 10_000, hhi_bp: 8_200, keys: 41 }],
+  }, { now: columns, then: columns, concentration: { dimension: "varchar", share_top1_bp: "bigint", share_top10_bp: "bigint", hhi_bp: "bigint", keys: "bigint" } },
   (duck) => riskReport.page(duck, { run: { ...told({}), period: "2026-10-31" }, before: told({}), time_zone: "UTC", set: "", costs: {} }))
   expect(page.sentence).toBe("10.00 were redeemed on 2026-10-31, 100.0 % more than a month before.")
   expect(page.sections[0]!.table!.rows.map(([dimension, key]) => [dimension, key])).toEqual([["sku", "s1"], ["campaign", "k"]])
+  expect(page.sections[0]!.says).toBe("1 of the keys below is far from what was usual: z beyond 3.5.")
   expect(pageHtml(page)).toContain("5.1234")
-  expect(page.sections.find(({ title }) => title === "By sku")!.chart!.alt).toBe("Redeemed amount by sku: s1 9.00 (a month before 3.00); s2 1.00 (a month before 0.00).")
+  const empty = await withTables({ now: [], then: [], concentration: [] }, { now: columns, then: columns, concentration: { dimension: "varchar", share_top1_bp: "bigint", share_top10_bp: "bigint", hhi_bp: "bigint", keys: "bigint" } },
+    (duck) => riskReport.page(duck, { run: { ...told({}), period: "2026-10-31" }, before: undefined, time_zone: "UTC", set: "", costs: {} }))
+  expect(empty.sentence).toBe("0.00 were redeemed on 2026-10-31, and there is nothing a month before to compare with.")
+  expect(empty.sections.slice(1).map(({ says, chart }) => [says, chart])).toEqual(Array(5).fill(["Nothing was redeemed.", undefined]))
+  expect(page.sections.find(({ title }) => title === "By sku")!.chart!.alt).toBe("Redeemed amount by sku: s1 9.00 (a month before 3.00), stands out; s2 1.00 (a month before 0.00).")
   expect(["2026-10-31", "2026-03-31", "2024-03-30", "2026-01-15", "2026-05"].map(monthBefore)).toEqual(["2026-09-30", "2026-02-28", "2024-02-29", "2025-12-15", "2026-04"])
 })
 
@@ -171,7 +177,7 @@ describe("charts", () => {
     const flow = () => flowChart([{ from: "none", to: "Gold", users: 1_234 }, { from: "Gold", to: "none", users: 5 }], ["none", "Gold"])
     expect(flow().svg).toBe(flow().svg)
     expect(flow().alt).toContain("none to Gold 1 234; Gold to none 5")
-    expect(curveChart([{ value: 10, users: 3, cost_minor: 150 }], 10, "score").alt).toContain("10 3 users, cost 1.50 (now)")
+    expect(curveChart([{ value: 10, users: 3, cost_minor: 150 }], 10, "score", String).alt).toContain("10 3 users, cost 1.50 (now)")
     expect(barsChart([{ key: "a<b", value: 5, ghost: null }, { key: "c", value: 3, ghost: 9 }], "Count", String).alt).toBe("Count: a<b 5; c 3 (a month before 9).")
     expect(barsChart([], "Count", String).alt).toBe("Count: none.")
   })
@@ -181,6 +187,26 @@ describe("charts", () => {
     expect(alt).toBe("budgets 10.00; missing −25.00; timing 0.00; orders −15.00.")
     expect(svg).toContain('<a href="#missing">')
     expect(svg).toContain('<a href="#timing">')
+  })
+
+  test("a waterfall whose steps are small beside its totals is looked at from nearby, and says so", () => {
+    const near = waterfallChart({ name: "budgets", minor: 14_304_092 }, [{ name: "timing", minor: -124_778, href: "#timing" }], { name: "orders", minor: 14_179_314 })
+    expect(near.note).toBe("The axis begins at 141 000.00, so that the steps can be seen.")
+    expect(near.alt).toBe("budgets 143 040.92; timing −1 247.78; orders 141 793.14.")
+    expect(near.svg).toContain(">−1 247.78</text>")
+    for (const [budgets, orders] of [[1_000, 100], [0, 0], [500, 500], [-500_000, -501_000]] as const) {
+      expect([budgets, waterfallChart({ name: "budgets", minor: budgets }, [{ name: "timing", minor: orders - budgets, href: "#t" }], { name: "orders", minor: orders }).note]).toEqual([budgets, undefined])
+    }
+    const most = 9_007_199_254_740_991
+    expect(waterfallChart({ name: "budgets", minor: most }, [{ name: "a", minor: -1, href: "#a" }, { name: "b", minor: 1, href: "#b" }], { name: "orders", minor: most }).note).toBe("The axis begins at 90 071 992 547 409.90, so that the steps can be seen.")
+  })
+
+  test("charts of one page share no id, and none of them does anything", () => {
+    const charts = [curveChart([{ value: 10, users: 3, cost_minor: 150 }, { value: 20, users: 1, cost_minor: 50 }], 10, "score", String), barsChart([{ key: "a", value: 5, ghost: 3 }], "Count", String), barsChart([{ key: "b", value: 5, ghost: 3 }], "Count", String)]
+    const ids = charts.flatMap(({ svg }) => [...svg.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id!))
+    expect(ids.length).toBeGreaterThan(0)
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(charts.map(({ svg }) => svg).join("")).not.toMatch(/<style|<script|ecmeta|class=/)
   })
 
   test("amounts are exact to the cent up to the largest number there is", () => {
