@@ -2,6 +2,8 @@
 
 import { expect } from "bun:test"
 import { AGE_MS, type Cell, inShop, MONTH_ENDS, MONTH_STARTS, NOON, redis, refused, SPRING, SUMMER } from "./cell.ts"
+import { monitor } from "../support/monitor.ts"
+import { stack } from "../support/stack.ts"
 import { codeHashOf, codesOf } from "./tickets.ts"
 
 const claimed = { outcome: "claimed", campaign: SPRING } as const
@@ -107,11 +109,10 @@ const WRONG: Record<string, (cell: Cell) => Promise<unknown>> = {
 
 inShop("code_invalid: whatever is wrong, the same word after the same calls in the same order", async (shop) => {
   const on = await redis()
-  const monitor = await on.monitor()
   const heard = new Map<string, string[]>()
   let now = ""
   const end = Promise.withResolvers<void>()
-  monitor.on("monitor", (_time: string, [command = "", ...args]: string[], from: string) => {
+  const silence = await monitor((await stack()).redisUrl, ({ from, command, args }) => {
     if (command.toUpperCase() === "ECHO" && args[0]?.startsWith("case ")) {
       now = args[0].slice(5)
       if (now === "end") end.resolve()
@@ -132,7 +133,7 @@ inShop("code_invalid: whatever is wrong, the same word after the same calls in t
     await on.call("ECHO", "case end")
     await end.promise
   } finally {
-    monitor.disconnect()
+    silence()
   }
   const unknown = heard.get("unknown")!
   expect(unknown.length).toBeGreaterThan(5)

@@ -9,6 +9,8 @@ import { run } from "../../engine/store/redis.ts"
 import type { Script } from "../../lua/declare.ts"
 import { SCRIPTS } from "../../lua/index.ts"
 import { broken, type Cell, DAY_MS, HOLD_MS, HOUR_MS, hostile, MONEY, NOON, openCell, openShop, OTHER_MONEY, redis, shutCell, SPRING, use } from "./cell.ts"
+import { monitor } from "../support/monitor.ts"
+import { stack } from "../support/stack.ts"
 import { codesOf } from "./tickets.ts"
 
 const source = (file: string): string => readFileSync(new URL(`../../lua/${file}.lua`, import.meta.url), "utf8")
@@ -205,12 +207,11 @@ const wholeLife = async (cell: Cell): Promise<void> => {
 
 test("calls: a one-coupon reserve asks Redis for at most eight things, and every act only of keys that it was given", async () => {
   const [cell, client] = [await shutCell(), await redis()]
-  const monitor = await client.monitor()
   const heard: { act: string; keys: string[]; calls: string[][] }[] = []
   const done = Promise.withResolvers<void>()
   const end = `end of ${cell.no}`
-  monitor.on("monitor", (_time: string, words: string[], from: string) => {
-    const [command = "", ...args] = words
+  const silence = await monitor((await stack()).redisUrl, ({ from, command, args }) => {
+    const words = [command, ...args]
     if (command.toUpperCase() === "ECHO" && args[0] === end) done.resolve()
     if (/^fcall/i.test(command) && words.some((word) => word.includes(`{c${cell.no}}`))) {
       const count = Number(args[1])
@@ -222,7 +223,7 @@ test("calls: a one-coupon reserve asks Redis for at most eight things, and every
     await client.call("ECHO", end)
     await done.promise
   } finally {
-    monitor.disconnect()
+    silence()
   }
 
   const most: Record<string, number> = {}
