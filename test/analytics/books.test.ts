@@ -33,7 +33,7 @@ beforeAll(async () => {
   url.pathname = `/${shop.parts.postgres.sql.options.database}`
   house = { sql: openTables(url.href), lake: openLake(scratchFolder()), time_zone: "UTC", memory_mb: 512, threads: 2, api: undefined, signal: new AbortController().signal, progress: () => {} }
 })
-afterAll(() => house.sql.end({ timeout: 1 }))
+afterAll(async () => { await house.sql.end({ timeout: 1 }); await shop.close() })
 
 const good = async (method: string, path: string, body?: unknown, now_ms?: number) => {
   const answer = await shop.call(method, path, body, now_ms === undefined ? {} : { now_ms })

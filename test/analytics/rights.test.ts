@@ -41,7 +41,7 @@ beforeAll(async () => {
   const sql = openTables(database_url)
   const api = { url: `http://127.0.0.1:${server.port}`, key: shop.key }
   house = { sql, lake: openLake(scratchFolder()), time_zone: "UTC", memory_mb: 256, threads: 1, api, signal: new AbortController().signal, progress: () => {}, database_url }
-  closing = [async () => { await server.stop(true) }, () => sql.end({ timeout: 1 })]
+  closing = [async () => { await server.stop(true) }, () => sql.end({ timeout: 1 }), shop.close]
 }, START_MS_MAX)
 afterAll(async () => { for (const close of closing) await close() })
 

@@ -20,7 +20,7 @@ beforeAll(async () => {
   shop = await openShop({ cells: 2 })
   house = { sql: openTables(shop.database_url), lake: openLake(scratchFolder()), time_zone: "UTC", memory_mb: 1_024, threads: 1, api: undefined, signal: new AbortController().signal, progress: () => {} }
 }, START_MS_MAX)
-afterAll(() => house.sql.end({ timeout: 1 }))
+afterAll(async () => { await house.sql.end({ timeout: 1 }); await shop.close() })
 
 /** Wait until so many confirms and refunds are flushed. */
 const flushed = async (confirms: number, refunds: number): Promise<void> => {

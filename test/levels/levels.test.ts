@@ -1,5 +1,5 @@
 // Badges through the API: rules are written and activated, levels come from Redis and survive its loss, and rights are claimed once.
-import { beforeAll, expect, test } from "bun:test"
+import { afterAll, beforeAll, expect, test } from "bun:test"
 import { cellOf, levelsKey, userHash } from "../../lua/keys.ts"
 import { readLevels } from "../../engine/levels/read.ts"
 import { mastersOf } from "../../engine/store/redis.ts"
@@ -21,6 +21,7 @@ const wealth = (more: object = {}) => ({
 
 let shop: Shop
 beforeAll(async () => { shop = await openShop({ cells: 2 }) }, MINUTE_MS)
+afterAll(async () => { await shop.close() }, MINUTE_MS)
 const put = (badge_id: string, more?: object) => shop.call("PUT", `/v1/badges/${badge_id}`, wealth(more))
 const activated = async (more?: object): Promise<string> => {
   const badge_id = fresh("badge")

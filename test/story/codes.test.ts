@@ -3,7 +3,7 @@
  *
  * What must stay true: a code is never spent without its coupon and never twice, and a wrong one is answered by one word.
  */
-import { describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, test } from "bun:test"
 import type { Redis } from "ioredis"
 import { ALPHABET, codeAt, isWellFormed, newSecret, normalise } from "../../engine/codes/code.ts"
 import { claimWith } from "../../engine/codes/claim.ts"
@@ -28,6 +28,8 @@ const storyOf = (cells: number): Promise<Story> => {
   stories.set(cells, opened)
   return opened
 }
+
+afterAll(async () => { for (const opened of stories.values()) await (await opened).close() }, START_MS_MAX)
 
 /** The one server of a story. */
 const redisOf = ({ parts }: Story): Redis => mastersOf(parts.redis)[0]!

@@ -1,7 +1,7 @@
 /**
  * Checkout discounts, as the Universal Commerce Protocol's discount extension asks for them: each code is applied or said, and nothing is claimed.
  */
-import { beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { openStory, type Story } from "./story.ts"
 import { fresh, type Say, yes } from "./till.ts"
 import { monthOf } from "./model/world.ts"
@@ -12,6 +12,7 @@ beforeAll(async () => {
   story = await openStory()
   say = (method, path, body) => story.call(method, path, body)
 }, START_MS_MAX)
+afterAll(async () => { await story.close() }, START_MS_MAX)
 
 /** A live campaign with a public code of its own. */
 const withCode = async (terms: object, more: object = {}, limit = 1_000): Promise<{ code: string; campaign_id: string }> => {

@@ -37,4 +37,5 @@ test("journal_full: a Redis at its maxmemory refuses what takes, and everything 
   await yes(issue(fresh("user")))
   await yes(say("POST", "/v1/redemptions", reserveAsk(waiting, [coupon_id])))
   await story.expectConserved()
+  await story.close()
 }, 60_000)
