@@ -5,10 +5,11 @@
  *   npm run bench -- --quick         smaller everywhere, about two minutes
  *   npm run bench -- --only acts     one scenario: acts, postgres, mixed, flash, redis_cpu, pricing, past, million, leases
  *   npm run bench -- --only overload --seconds 60   each load of the overload for so long; 10 s unless told, not part of the whole
+ *   npm run bench -- --only away --minutes 5        Postgres away for so long, and how fast the flusher catches up; 0.5 unless told, apart too
  *   npm run bench -- --only cluster    a cluster beside one Redis, and how long a death lasts; not part of the whole either
  *   npm run bench -- --only analytics,badges,risk   what the jobs' heaviest work takes; not part of the whole either
  *   npm run bench -- --only beside     a checkout beside a job; not part of the whole either
- *   npm run bench -- --only risk --redemptions 2000000   another size; also --events, --keys, --users (of badges), --holders (of the job beside)
+ *   npm run bench -- --only risk --redemptions 2000000   another size; also --events, --keys, --users (of badges), --holders (of the job beside), --coupons
  *   npm run bench -- --json          the same as JSON on standard output
  *   npm run bench -- --keep          also append it to bench/results.md
  *
@@ -22,6 +23,7 @@ import { keep, tableOf, textOf, figureLine } from "./report.ts"
 import { isProved, type Result } from "./result.ts"
 import { playActs, warmUp } from "./scenarios/acts.ts"
 import { playCluster } from "./scenarios/cluster.ts"
+import { playAway } from "./scenarios/away.ts"
 import { playAnalytics } from "./scenarios/analytics.ts"
 import { playBadges } from "./scenarios/badges.ts"
 import { playBeside } from "./scenarios/beside.ts"
@@ -37,10 +39,10 @@ import { playRedisCpu } from "./scenarios/redis_cpu.ts"
 import { playRisk } from "./scenarios/risk.ts"
 import { startStack, stopAll, type Stack } from "./stack.ts"
 
-const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "pricing", "past", "million", "leases", "overload", "cluster", "analytics", "badges", "risk", "beside"] as const
+const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "pricing", "past", "million", "leases", "overload", "away", "cluster", "analytics", "badges", "risk", "beside"] as const
 type Scenario = (typeof SCENARIOS)[number]
 /** Played only where they are named: each takes minutes, and most of the machine. */
-const APART: readonly Scenario[] = ["overload", "cluster", "analytics", "badges", "risk", "beside"]
+const APART: readonly Scenario[] = ["overload", "away", "cluster", "analytics", "badges", "risk", "beside"]
 
 const FULL = {
   warm_up_acts: 20_000, acts: { rounds: 9, seconds: 120, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
@@ -59,7 +61,7 @@ const QUICK: typeof FULL = {
 const STOCK = 100_000_000
 
 const readOptions = () => {
-  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, only: { type: "string", multiple: true }, seconds: { type: "string", default: "10" }, events: { type: "string" }, keys: { type: "string" }, users: { type: "string" }, redemptions: { type: "string" }, holders: { type: "string" } } })
+  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, only: { type: "string", multiple: true }, seconds: { type: "string", default: "10" }, minutes: { type: "string", default: "0.5" }, events: { type: "string" }, keys: { type: "string" }, users: { type: "string" }, redemptions: { type: "string" }, holders: { type: "string" }, coupons: { type: "string" } } })
   const only = values.only?.flatMap((names) => names.split(",")) ?? []
   for (const name of only) {
     if (!SCENARIOS.some((scenario) => scenario === name)) throw new Error(`--only ${name}: there is ${SCENARIOS.join(", ")}`)
@@ -73,11 +75,12 @@ const readOptions = () => {
   const sizes: typeof FULL = {
     ...usual, analytics: { events: size(values.events, usual.analytics.events), keys: size(values.keys, usual.analytics.keys) },
     badge_users: size(values.users, usual.badge_users), risk_redemptions: size(values.redemptions, usual.risk_redemptions), holders: size(values.holders, usual.holders),
+    coupons: size(values.coupons, usual.coupons), cluster: { ...usual.cluster, coupons: size(values.coupons, usual.cluster.coupons) },
   }
-  return { sizes, isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, seconds: Number(values.seconds), has: (scenario: Scenario) => only.length === 0 ? !APART.includes(scenario) : only.includes(scenario) }
+  return { sizes, isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, seconds: Number(values.seconds), minutes: Number(values.minutes), has: (scenario: Scenario) => only.length === 0 ? !APART.includes(scenario) : only.includes(scenario) }
 }
 
-const { sizes, isQuick, isJson, isKept, seconds, has } = readOptions()
+const { sizes, isQuick, isJson, isKept, seconds, minutes, has } = readOptions()
 const began = performance.now()
 const say = (text: string): void => console.error(`bench ${String(Math.round((performance.now() - began) / 1_000)).padStart(4)} s  ${text}`)
 
@@ -139,6 +142,7 @@ const play = async (): Promise<void> => {
   let postgres = "not started"
   if (has("acts") || has("postgres") || has("mixed") || has("flash")) postgres = await playOverHttp()
   if (has("overload")) await playOverloaded()
+  if (has("away")) done(await playAway(minutes, say))
   if (has("redis_cpu")) done(await playRedisCpu(sizes.redis.rounds, sizes.redis.calls, say))
   if (has("pricing")) done(await playPricing(sizes.pricing.rounds, sizes.pricing.instances, say))
   if (has("past")) done(await playPast(sizes.past.redemptions, sizes.past.reserves, say))

@@ -19,8 +19,10 @@ export interface Asked { readonly bytes: Buffer; readonly is_give: boolean; read
 
 interface Connection { socket: Socket | undefined; due_ms: number; sent_ms: number; asked: Asked | undefined; text: string }
 
-/** Offer so many requests a second for so long. */
-export const offer = async (url: string, rate: number, seconds: number, next: () => Asked): Promise<{ samples: Sample[]; unsent: number }> => {
+export const isYes = ({ status }: Pick<Sample, "status">): boolean => status === 200 || status === 201
+
+/** Offer so many requests a second for so long, or until it is over. */
+export const offer = async (url: string, rate: number, seconds: number, next: () => Asked, isOver = (): boolean => false): Promise<{ samples: Sample[]; unsent: number }> => {
   const { hostname, port } = new URL(url)
   const samples: Sample[] = []
   const idle: Connection[] = []
@@ -75,7 +77,7 @@ export const offer = async (url: string, rate: number, seconds: number, next: ()
 
   let due = 0
   const total = Math.floor(rate * seconds)
-  while (due < total) {
+  while (due < total && !isOver()) {
     const now_ms = performance.now()
     for (const want = Math.min(total, Math.floor(((now_ms - began_ms) / 1_000) * rate)); due < want; due += 1) {
       const due_ms = began_ms + (due / rate) * 1_000, asked = next()

@@ -50,12 +50,12 @@ export const stopAll = async (): Promise<void> => { await Promise.all([...runnin
 
 interface Memory { redis_port: number; redis_password: string; postgres_port: number; postgres_password: string }
 
-/** Start a program of this repository and wait until it listens. */
-export const startStack = async (name: string, program: string, cells = 1): Promise<Stack> => {
+/** Start a program of this repository and wait until it listens. It has a Postgres of its own unless one is named. */
+export const startStack = async (name: string, program: string, cells = 1, databaseUrl?: string): Promise<Stack> => {
   const folder = temporaryFolder()
   const dataDir = join(folder, "data")
   const key = `bench-${randomBytes(12).toString("hex")}`
-  const env = { PATH: process.env["PATH"] ?? "", HOME: folder, PORT: "0", SCRIP_DATA_DIR: dataDir, SCRIP_BOOTSTRAP_KEY: key, SCRIP_CELLS: String(cells) }
+  const env = { PATH: process.env["PATH"] ?? "", HOME: folder, PORT: "0", SCRIP_DATA_DIR: dataDir, SCRIP_BOOTSTRAP_KEY: key, SCRIP_CELLS: String(cells), ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }) }
   const log = join(folder, "log")
   const child = Bun.spawn([process.execPath, join(ROOT, program)], { cwd: ROOT, env, stdin: "ignore", stdout: Bun.file(log), stderr: Bun.file(`${log}.err`) })
   const identity = identityOf(child.pid)
@@ -77,7 +77,7 @@ export const startStack = async (name: string, program: string, cells = 1): Prom
   const memory = JSON.parse(readFileSync(join(dataDir, "servers.json"), "utf8")) as Memory
   const redis = new Redis({ port: memory.redis_port, password: memory.redis_password })
   redis.on("error", () => undefined)
-  const sql = postgres(`postgres://postgres:${memory.postgres_password}@127.0.0.1:${memory.postgres_port}/scrip`, { max: 2, onnotice: () => undefined })
+  const sql = postgres(databaseUrl ?? `postgres://postgres:${memory.postgres_password}@127.0.0.1:${memory.postgres_port}/scrip`, { max: 2, onnotice: () => undefined })
   const pidIn = (file: string): number => readIdentity(join(dataDir, file))?.pid ?? Number.NaN
   const redis_pid = pidIn("redis.pid"), postgres_pid = pidIn("postgres.pid")
 

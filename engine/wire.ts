@@ -47,7 +47,7 @@ import { newLeaseTally } from "./quota/tally.ts"
 import { openClock, replayClock, type Clock } from "./store/clock.ts"
 import type { Postgres, Sql } from "./store/postgres.ts"
 import type { Servers } from "./store/redis.ts"
-import { LEDGER_PACE, PACE } from "./journal/flusher.ts"
+import { LEDGER_PACE, paceOf } from "./journal/flusher.ts"
 import { checkCells, type CellsCheck } from "./journal/gate.ts"
 import { openLedger } from "./journal/ledger.ts"
 import { rememberAcknowledged } from "./journal/acknowledged.ts"
@@ -190,7 +190,7 @@ export const wireEngine = (): Wiring => {
       const hasDemo = isFirst && isOnPrivate && config.clock === "system"
       if (hasDemo) await makeDemo(usesOf(parts), clock.now_ms(), config.timeZone)
       if (isFirst) first = { key, hasDemo }
-      return startWorker(parts, clock, log, config.durability === "ledger" ? LEDGER_PACE : PACE)
+      return startWorker(parts, clock, log, config.durability === "ledger" ? LEDGER_PACE : paceOf(config.cells))
     },
     app: async (ground) => {
       const { parts, clock } = await open(ground)

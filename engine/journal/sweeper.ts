@@ -25,8 +25,10 @@ import {
 import { JOURNAL_KEEP_BYTES } from "./flusher.ts"
 import { type CodesSweep, newCodesSweep, sweepClaim, sweepCodes } from "./sweep_codes.ts"
 
-/** A hold is free again within a second of its end: a round is so long at most, and there are ten of them. */
+/** A hold is free again within a second of its end: a round over all cells is so long, */
 export const SWEEP_MS = 100
+/** and with many cells longer, so that their number does not make Redis busy: 64 are looked at three times a second. */
+const SWEEP_MS_PER_CELL = 5, SWEEP_MS_MAX = 500
 /** A round that takes longer hangs on a connection that is gone: the next one begins anew. */
 const ROUND_MS_MAX = 30_000
 /** Deadlines of one cell in one round. */
@@ -250,7 +252,7 @@ const sweepJournal = async ({ redis, cells, ages: { now_ms }, journal_bytes_max,
   const unflushed = Math.max(0, bytes - JOURNAL_KEEP_BYTES / cells)
   const limit = journal_bytes_max / cells
   const is_full = state.is_full ? unflushed > limit * FULL_ENDS_SHARE : unflushed > limit
-  // Told each time, because a rebuilt or restarted cell does not know.
+  // Told each time, because a rebuilt or restarted cell does not know; and so a cell that was shut is found.
   open(await run(redis, mark_full, { keys: { quota: quotaKey(cell) }, args: { now_ms, full: is_full ? 1 : 0 } }))
   if (is_full !== state.is_full) log[is_full ? "error" : "info"](is_full ? "the journal is full: what spends is refused" : "the journal has room again", { cell, backlog_bytes: unflushed })
   state.is_full = is_full
@@ -292,9 +294,10 @@ export interface SweepLoop {
   readonly log: Log
 }
 
-/** Sweep every cell each SWEEP_MS until the signal is aborted. What fails is logged when it begins, and tried again. */
+/** Sweep every cell each SWEEP_MS, or less often where they are many, until the signal is aborted. What fails is logged when it begins, and tried again. */
 export const sweepForever = async ({ states, signal, partsOf, onShut, onSwept, log }: SweepLoop): Promise<void> => {
   const said = new Map<number, string>()
+  const round_ms = Math.min(Math.max(SWEEP_MS, states.length * SWEEP_MS_PER_CELL), SWEEP_MS_MAX)
   while (!signal.aborted) {
     const began = performance.now()
     await Promise.all(states.map(async (state) => {
@@ -308,8 +311,9 @@ export const sweepForever = async ({ states, signal, partsOf, onShut, onSwept, l
         const fields = faultFields(fault)
         if (said.get(cell) !== String(fields.error)) log.error("a cell cannot be swept now", { cell, ...fields })
         said.set(cell, String(fields.error))
+        state.measured_ms = 0 // a Redis that was away may be back as another: the next round that comes through looks whether the cell is shut
       }
     }))
-    await Bun.sleep(Math.max(0, SWEEP_MS - (performance.now() - began)))
+    await Bun.sleep(Math.max(0, round_ms - (performance.now() - began)))
   }
 }
