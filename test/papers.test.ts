@@ -64,6 +64,12 @@ test("README: every gauge and counter that it names is there", () => {
   expect([...readme.matchAll(/`(scrip_\w+)`/g)].map(([, name]) => name!).filter((name) => !source.includes(`"${name}"`))).toEqual([])
 })
 
+test("README: every script of package.json is named, but for what npm runs by itself before another", () => {
+  const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> }
+  const isHook = (name: string): boolean => name === "postinstall" || name.startsWith("pre") && name.slice(3) in scripts
+  expect(Object.keys(scripts).filter((name) => !isHook(name) && !readme.includes(`npm run ${name}`) && !readme.includes(`npm ${name}`))).toEqual([])
+})
+
 test("README: there is a marked place for the bench's numbers", () => {
   expect(between(readme, "numbers")).not.toBe("")
 })
