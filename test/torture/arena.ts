@@ -4,7 +4,7 @@
  * An arena has one budget with room for a few holds, one campaign that spends it, a coupon of it for each client, and one coupon that is
  * everybody's. Its models are the plainest there are: a number, and a word.
  */
-import { type Act, noOf, yesOf } from "./history.ts"
+import { type Act, isUncertain, noOf, yesOf } from "./history.ts"
 import { linearizable, type Model, type Timed, type Verdict } from "./linear.ts"
 
 /** What each hold of an arena takes. */
@@ -38,13 +38,14 @@ const isOfCoupon = (act: Act, arena: Arena, redemptions: ReadonlyMap<string, Act
 /** An act that happened, that did not, or of which nothing is known that a model could use. */
 type Ending = "yes" | "no" | "absent"
 const endingOf = (act: Act, isThere: (act: Act) => boolean): Ending => {
-  if (act.heard === "unknown") return isThere(act) ? "yes" : "absent"
+  if (isUncertain(act) && isThere(act)) return "yes"
+  if (act.heard === "unknown") return "absent"
   return act.heard.status < 300 ? "yes" : "no"
 }
 
 /** A yes may have been given at its first try; a no only at its last. */
 const timed = <S>(act: Act, ending: Ending, step: (state: S) => S | undefined): Timed<S> => ({
-  call_ms: ending === "yes" ? act.first_ms : act.last_ms, return_ms: act.heard === "unknown" ? Infinity : act.heard_ms, step,
+  call_ms: ending === "yes" ? act.first_ms : act.last_ms, return_ms: ending === "yes" && isUncertain(act) ? Infinity : act.heard_ms, step,
 })
 
 /** An act on a budget, with what it adds to it. */

@@ -90,13 +90,14 @@ const actor = (scene: Scene, chance: Chance): Do => {
     return [one, two].find((heard) => heard !== undefined && heard.status < 300) ?? (tells(one) === "end" && tells(two) === "end" ? one : undefined)
   }
   return async (kind, path, body, { arena, isStubborn = false } = {}) => {
-    const act: Act = { kind, path, body, ...(arena === undefined ? {} : { arena }), first_ms: performance.now(), last_ms: 0, heard_ms: Infinity, heard: "unknown" }
+    const act: Act = { kind, path, body, ...(arena === undefined ? {} : { arena }), first_ms: performance.now(), last_ms: 0, heard_ms: Infinity, heard: "unknown", isLeftBehind: false }
     let isWritten = false
     for (;;) {
       act.last_ms = performance.now()
       if (!isWritten) act.first_ms = act.last_ms
       const heard = await once(path, body)
       const told = tells(heard)
+      if (told === "nothing") act.isLeftBehind = true
       if (told !== "not_begun" && !isWritten) { scene.history.push(act); isWritten = true }
       if (told === "end") {
         act.heard = heard!

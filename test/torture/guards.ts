@@ -70,8 +70,36 @@ export const GUARDS: readonly Guard[] = [
   },
 ]
 
+/** The guards of the leases, which `npm run torture:leases -- --break` takes out. */
+export const LEASE_GUARDS: readonly Guard[] = [
+  {
+    name: "absolute_grant", says: "a grant that comes late takes nothing away from a cell",
+    file: "lua/take_grant.lua", find: "math.max(record.granted, granted_total)", without: "granted_total",
+  },
+  {
+    name: "absolute_return", says: "a return says what was returned in all, so that one that is told twice counts once",
+    file: "lua/take_back.lua", find: "math.max(lease[3], returned_total)", without: "lease[3] + returned_total",
+  },
+  {
+    name: "all_told", says: "a restored bank grants nothing until every cell has told it what it has",
+    file: "lua/grant.lua", find: "if not has_heard(quota, book.cell.epoch, cells) then return { BANK_ASKING } end", without: "",
+  },
+  {
+    name: "older_grant", says: "a cell refuses what a bank sent before it was restored",
+    file: "lua/take_grant.lua", find: "if epoch < epoch_now then return { OLDER_EPOCH, epoch_now } end", without: "",
+  },
+  {
+    name: "returns_all", says: "a cell opens with no more than it uses",
+    file: "lua/take_leases.lua", find: "record.returned = math.max(record.returned, record.granted - used)", without: "",
+  },
+  {
+    name: "granted_what_it_uses", says: "a cell that opens was granted what it uses, whatever its bank remembers",
+    file: "lua/take_leases.lua", find: "record.granted = math.max(record.granted, record.returned + used)", without: "",
+  },
+]
+
 /** What is copied; packages are linked. */
-const PARTS = ["engine", "lua", "analytics", "package.json", "tsconfig.json", "bunfig.toml"]
+const PARTS = ["engine", "lua", "analytics", "test", "package.json", "tsconfig.json", "bunfig.toml"]
 
 /** How often the place of a guard is found in the source, which must be once. */
 export const timesFound = (tree: string, { file, find }: Guard): number => readFileSync(join(tree, file), "utf8").split(find).length - 1

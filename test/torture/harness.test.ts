@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test"
 import { resolve } from "node:path"
 import { AMOUNT_MINOR, type Arena, HOLDS, judgeArena } from "./arena.ts"
 import { chanceFrom } from "./chance.ts"
-import { GUARDS, timesFound } from "./guards.ts"
+import { GUARDS, LEASE_GUARDS, timesFound } from "./guards.ts"
 import { type Act, type ActKind, noOf } from "./history.ts"
 import { linearizable, type Timed } from "./linear.ts"
 import { readOptions, type Options } from "./options.ts"
@@ -59,7 +59,7 @@ const playedArena = (seed: number, wanted: number): { arena: Arena; acts: Act[];
     const rival = rivals.reduce((first, each) => each.at_ms < first.at_ms ? each : first)
     const heard_ms = rival.at_ms + chance() * 12
     const write = (kind: ActKind, path: string, body: Act["body"], status: number, answer: object) => {
-      const act: Act = { kind, path, body, arena: 0, first_ms: rival.call_ms, last_ms: rival.call_ms, heard_ms, heard: { status, text: JSON.stringify(answer) } }
+      const act: Act = { kind, path, body, arena: 0, first_ms: rival.call_ms, last_ms: rival.call_ms, heard_ms, heard: { status, text: JSON.stringify(answer) }, isLeftBehind: false }
       if (status < 300) there.add(act)
       acts.push(act)
     }
@@ -111,9 +111,21 @@ describe("the judge of arenas", () => {
   })
 
   test("counts an act whose end nobody heard where the tables have it, and only there", () => {
-    const { arena, acts } = changed(playedArena(6, 1_200), (act) => ofOwn(act) && noOf(act) === undefined, "unknown")
+    const { arena, acts } = changed(playedArena(6, 300), (act) => ofOwn(act) && noOf(act) === undefined, "unknown")
     const there = judgeArena(arena, acts, () => true)[0]!, absent = judgeArena(arena, acts, () => false)[0]!
     expect([there.verdict, absent.acts]).toEqual(["linearizable", there.acts - 1])
+  })
+
+  test("takes a no for what became of its own attempt: one that was given up before may happen after it", () => {
+    const { arena } = playedArena(1, 1)
+    const reserve = (order: string, first_ms: number, heard_ms: number, isLeftBehind: boolean, isYes: boolean): Act => ({
+      kind: "reserve", path: "/v1/redemptions", body: { order_id: order, coupons: ["shared"] }, arena: 0, first_ms, last_ms: first_ms, heard_ms, isLeftBehind,
+      heard: isYes ? { status: 201, text: JSON.stringify({ redemption_id: order }) } : { status: 409, text: '{"code":"coupon_reserved"}' },
+    })
+    const cancel: Act = { kind: "cancel", path: "/v1/redemptions/one/cancel", body: {}, arena: 0, first_ms: 20, last_ms: 20, heard_ms: 30, heard: { status: 200, text: "{}" }, isLeftBehind: false }
+    // Who holds the coupon that the third is refused? Only the second can, whose first attempt was served late.
+    const judged = (isLeftBehind: boolean) => judgeArena(arena, [reserve("one", 0, 10, false, true), reserve("two", 5, 15, isLeftBehind, false), cancel, reserve("three", 40, 50, false, false)], () => true)[1]!.verdict
+    expect([judged(true), judged(false)]).toEqual(["linearizable", "not_linearizable"])
   })
 })
 
@@ -127,7 +139,8 @@ test("the same seed chooses the same, and an actor's choices are his own", () =>
 })
 
 test("every guard that can be taken out is found once in the source", () => {
-  expect(GUARDS.map((guard) => `${guard.name} ${timesFound(TREE, guard)}`)).toEqual(GUARDS.map(({ name }) => `${name} 1`))
+  const all = [...GUARDS, ...LEASE_GUARDS]
+  expect(all.map((guard) => `${guard.name} ${timesFound(TREE, guard)}`)).toEqual(all.map(({ name }) => `${name} 1`))
 })
 
 test("the command line: every mistake is named, and both layouts share what is asked", () => {

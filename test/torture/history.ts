@@ -2,7 +2,7 @@
  * What the clients asked and heard: the only witness that is not Scrip.
  *
  * What must stay true: nothing is written down that was not said. An act whose end nobody heard is `unknown`, and stays it until a repeat
- * has told; a 503 that says that nothing was begun leaves no trace.
+ * has told; a 503 that says that nothing was begun leaves no trace. A no says what became of its own attempt, not of one that was given up.
  */
 
 export type ActKind = "issue" | "claim" | "reserve" | "confirm" | "cancel" | "refund" | "fund"
@@ -21,6 +21,8 @@ export interface Act {
   last_ms: number
   heard_ms: number
   heard: "unknown" | Heard
+  /** One of its attempts was given up without an answer. It may still be on its way when a later attempt hears a no, and happen then. */
+  isLeftBehind: boolean
 }
 
 /** A yes as JSON. */
@@ -30,6 +32,9 @@ export const yesOf = ({ heard }: Act): Record<string, any> | undefined =>
 /** The word of a no. */
 export const noOf = ({ heard }: Act): string | undefined =>
   heard !== "unknown" && heard.status >= 300 ? (JSON.parse(heard.text) as { code: string }).code : undefined
+
+/** An act that may have happened although nobody heard a yes. */
+export const isUncertain = (act: Act): boolean => act.heard === "unknown" || act.isLeftBehind && act.heard.status >= 300
 
 /** A 503 that says that nothing was begun. */
 const NOT_BEGUN = ["overloaded", "journal_full", "quota_busy"]

@@ -18,8 +18,9 @@ const SHOPPERS = 6
 const RIVALS = 6
 const CLAIMANTS = 2
 /** So many more yeses are heard between one nemesis and the next, each time a few more or less. */
-const YESES_BETWEEN = 60
-const CALM_MS_MAX = 90_000
+const YESES_BETWEEN = 30
+/** A machine that does much else has taken more than 90 s to write a large cell anew. */
+const CALM_MS_MAX = 300_000
 const CONNECTIONS = 4
 const WATCH_MS = 50
 /** A hold that ends within this is one of the short ones; the long ones last a day. */

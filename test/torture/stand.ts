@@ -23,7 +23,7 @@ import { openProxy, type Proxy } from "./proxy.ts"
 
 export const KEY = "torture-bootstrap-key"
 /** Whatever was killed is back after this at the latest. */
-export const BACK_MS_MAX = 60_000
+export const BACK_MS_MAX = 180_000
 const RESTART_MS = 100
 /** So much of an engine's last words is shown with a finding. */
 const SAID_CHARS = 2_000

@@ -2,43 +2,70 @@
  * Lease runs: 64 cells, processes that crash, messages that get lost.
  *
  *   npm run torture:leases -- --runs 100 --seed 1     run n has seed + n; a run that fails prints the line that does it again
+ *   npm run torture:leases -- --break all             takes one guard after the other out of a copy, and must see each within the runs
  */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { parseArgs } from "node:util"
 import { connectRedis, redisReady } from "../../../engine/store/redis.ts"
 import { quietLog } from "../../../engine/log.ts"
 import { startPrivate } from "../../../engine/store/private.ts"
+import { removeScratch } from "../../support/scratch.ts"
+import { LEASE_GUARDS, withoutGuard } from "../guards.ts"
 import { lineOf, playRun } from "./run.ts"
 
 const READY_MS_MAX = 10_000
+const TREE = resolve(import.meta.dir, "..", "..", "..")
 
-const { values } = parseArgs({ options: { runs: { type: "string", default: "10" }, seed: { type: "string", default: String(Date.now() % 1_000_000) } } })
+/** Play runs until all are done, or until the first that fails where that is enough; how many have failed. */
+const play = async (runs: number, seed: number, isFirstEnough: boolean): Promise<number> => {
+  let failed = 0, played = 0
+  const totals = { sold: 0, refused: 0, unjudged: 0, busy: 0, crashes: 0, restarts: 0, rewrites: 0, late: 0, cuts: 0 }
+  const folder = mkdtempSync(join(tmpdir(), "scrip-leases-"))
+  chmodSync(folder, 0o711)
+  const servers = await startPrivate({ dataDir: join(folder, "data"), log: quietLog, postgres: false })
+  try {
+    if (servers.redisUrl === undefined) throw new Error("the private Redis has no address")
+    const redis = connectRedis(servers.redisUrl, () => undefined)
+    await redisReady(redis, READY_MS_MAX)
+    for (; played < runs && !(isFirstEnough && failed > 0); played++) {
+      const ran = await playRun(redis, seed + played)
+      for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += ran[name]
+      console.log(lineOf(ran))
+      if (ran.faults.length === 0) continue
+      failed += 1
+      console.log(`  again: npm run torture:leases -- --runs 1 --seed ${ran.seed}`)
+    }
+    redis.disconnect()
+  } finally {
+    await servers.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+  console.log(`${played} runs from seed ${seed}: ${failed} failed; ${JSON.stringify(totals)}`)
+  return failed
+}
+
+/** Play the same without each of these guards, and say which of them were not missed. */
+const blindTo = (guards: typeof LEASE_GUARDS, runs: number, seed: number): string[] => guards.flatMap((guard) => {
+  const { exitCode, stdout } = Bun.spawnSync([process.execPath, "test/torture/leases/main.ts", "--runs", String(runs), "--seed", String(seed), "--until-red"], { cwd: withoutGuard(TREE, guard), stderr: "inherit" })
+  const lines = stdout.toString().trim().split("\n")
+  const found = lines.findIndex((line) => line.startsWith("  again"))
+  console.log(`${exitCode === 1 ? "seen " : "BLIND"}  without ${guard.name} (${guard.says}): ${found > 0 ? lines.slice(found - 2, found).join(" ").slice(0, 300) : lines.at(-1)}`)
+  return exitCode === 1 ? [] : [guard.name]
+})
+
+const { values } = parseArgs({
+  options: { runs: { type: "string", default: "10" }, seed: { type: "string", default: String(Date.now() % 1_000_000) }, break: { type: "string" }, "until-red": { type: "boolean", default: false } },
+})
 const [runs, seed] = [Number(values.runs), Number(values.seed)]
 if (!Number.isSafeInteger(runs) || runs < 1 || !Number.isSafeInteger(seed)) throw new Error("--runs and --seed are whole numbers")
-
-let failed = 0
-const totals = { sold: 0, refused: 0, unjudged: 0, busy: 0, crashes: 0, restarts: 0, rewrites: 0, cuts: 0 }
-const folder = mkdtempSync(join(tmpdir(), "scrip-leases-"))
-chmodSync(folder, 0o711)
-const servers = await startPrivate({ dataDir: join(folder, "data"), log: quietLog, postgres: false })
+const guards = values.break === "all" ? LEASE_GUARDS : LEASE_GUARDS.filter(({ name }) => values.break?.split(",").includes(name))
+if (values.break !== undefined && guards.length === 0) throw new Error(`--break is all or one of ${LEASE_GUARDS.map(({ name }) => name).join(", ")}`)
+let isGood = false
 try {
-  if (servers.redisUrl === undefined) throw new Error("the private Redis has no address")
-  const redis = connectRedis(servers.redisUrl, () => undefined)
-  await redisReady(redis, READY_MS_MAX)
-  for (let i = 0; i < runs; i++) {
-    const ran = await playRun(redis, seed + i)
-    for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += ran[name]
-    console.log(lineOf(ran))
-    if (ran.faults.length === 0) continue
-    failed += 1
-    console.log(`  again: npm run torture:leases -- --runs 1 --seed ${ran.seed}`)
-  }
-  redis.disconnect()
+  isGood = values.break === undefined ? await play(runs, seed, values["until-red"]) === 0 : blindTo(guards, runs, seed).length === 0
 } finally {
-  await servers.stop()
-  rmSync(folder, { recursive: true, force: true })
+  removeScratch()
 }
-console.log(`${runs} runs from seed ${seed}: ${failed} failed; ${JSON.stringify(totals)}`)
-process.exit(failed > 0 ? 1 : 0)
+process.exit(isGood ? 0 : 1)

@@ -141,8 +141,8 @@ export const giveUp = async (parts: QuotaParts, { campaign }: Goods, user_id: st
   })
 }
 
-/** A quota at one instant, over all cells. */
-export interface Instant { readonly total: number; readonly used: number; readonly lent: number; readonly left: number; readonly free: number; readonly cut: number; readonly faults: string[] }
+/** A quota at one instant, over all cells; `ahead` are cells that were granted what their bank does not know, which one that was told all does. */
+export interface Instant { readonly total: number; readonly used: number; readonly lent: number; readonly left: number; readonly free: number; readonly cut: number; readonly faults: string[]; readonly ahead: string[] }
 
 /**
  * Look at a quota in every cell at one instant, and hold it to I1, I2 and I3. A cell that is being written anew has no word of its own on
@@ -166,6 +166,8 @@ export const lookAt = async (redis: Redis, name: string): Promise<Instant> => {
   if (lent + (bank.taken ?? 0) > bank.total) faults.push(`I1: ${name} is lent ${lent} and cut by ${bank.taken ?? 0} of ${bank.total}`)
   sides.forEach((side, cell) => { if (leftOf(side) < 0 || side.used < 0) faults.push(`I2: ${name} in cell ${cell}: ${JSON.stringify(side)}`) })
   for (const [cell, , returned] of bank.leases) if (returned > sides[cell]!.returned && !isWrittenAnew(cell)) faults.push(`I3: ${name} has ${returned} back of cell ${cell}, which returned ${sides[cell]!.returned}`)
+  const grantedTo = new Map(bank.leases.map(([cell, granted]) => [cell, granted]))
+  const ahead = sides.flatMap(({ granted }, cell) => granted > (grantedTo.get(cell) ?? 0) ? [`I3: ${name} in cell ${cell} was granted ${granted}, and its bank says ${grantedTo.get(cell) ?? 0}`] : [])
   if (used > bank.total) faults.push(`over: ${used} of ${bank.total} of ${name} are used`)
-  return { total: bank.total, used, lent, left: sides.reduce((sum, side) => sum + leftOf(side), 0), free: bank.total - lent, cut: bank.taken ?? 0, faults }
+  return { total: bank.total, used, lent, left: sides.reduce((sum, side) => sum + leftOf(side), 0), free: bank.total - lent, cut: bank.taken ?? 0, faults, ahead }
 }

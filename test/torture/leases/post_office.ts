@@ -13,6 +13,9 @@ const MESSAGES = /^(grant|take_grant|give_back|take_back|meet|hear|weigh|set_asi
 /** The halves of a message that arrives: these come again at any later time. */
 const ARRIVALS = /^(take_grant|take_back|hear|meet)_/
 
+/** Those of them that are dangerous when they come late. */
+const STRAYS = /^(take_grant|take_back)_/
+
 export interface Faults {
   readonly lost_request: number
   readonly lost_reply: number
@@ -22,10 +25,16 @@ export interface Faults {
 }
 export const NO_FAULTS: Faults = { lost_request: 0, lost_reply: 0, twice: 0, late: 0, crash: 0 }
 const LATE_MS_MAX = 40
-/** So many old messages are kept to be told once more. */
+/** So many old messages are kept to be told once more, and so many lost ones that may yet arrive. */
 const KEPT_MAX = 400
+const STRAYS_MAX = 40
+/** Where in a call as it goes over the wire its third argument is: the bank's cell of a grant, the returning cell of a return. */
+const THIRD = 14
 
 type Call = (...args: unknown[]) => Promise<unknown>
+
+/** A lost message that may arrive; `cell` is the one that knows better until it is written anew: the bank's home of a grant, the cell of a return. */
+export interface Stray { readonly isGrant: boolean; readonly cell: number; tell(): Promise<unknown> }
 
 export interface PostOffice {
   faults: Faults
@@ -34,6 +43,8 @@ export interface PostOffice {
   line(isAlive: () => boolean, crash: () => void): Redis
   /** Tell some old message once more. */
   tellOld(): Promise<void>
+  /** A message that was lost and may yet arrive, because whoever sent it stood still with it; it is kept no longer. */
+  takeStray(): Stray | undefined
   /** What still is on its way has arrived. */
   settled(): Promise<void>
 }
@@ -52,7 +63,7 @@ const closed = (): Error => new Error("Connection is closed.")
 
 /** A post office in front of a connection. */
 export const openPostOffice = (redis: Redis, chance: Chance, faults: Faults): PostOffice => {
-  const old: (() => Promise<unknown>)[] = []
+  const old: (() => Promise<unknown>)[] = [], strays: Stray[] = []
   const under_way = new Set<Promise<unknown>>()
   const track = (work: Promise<unknown>): void => {
     const ended = work.catch(() => undefined).finally(() => under_way.delete(ended))
@@ -76,7 +87,10 @@ export const openPostOffice = (redis: Redis, chance: Chance, faults: Faults): Po
           if (does) office.done[fault] += 1
           return does
         }
-        if (strikes("lost_request")) throw closed()
+        if (strikes("lost_request")) {
+          if (STRAYS.test(act) && strays.length < STRAYS_MAX) strays.push({ tell: real, cell: Number(wire.split("\r\n")[THIRD]), isGrant: act.startsWith("take_grant") })
+          throw closed()
+        }
         if (strikes("late")) await Bun.sleep(chance.below(LATE_MS_MAX))
         if (ARRIVALS.test(act)) {
           if (old.length < KEPT_MAX) old.push(real)
@@ -101,6 +115,7 @@ export const openPostOffice = (redis: Redis, chance: Chance, faults: Faults): Po
       office.done.again += 1
       await chance.pick(old)().catch(() => undefined)
     },
+    takeStray: () => strays.splice(chance.below(strays.length || 1), 1)[0],
     settled: async () => { while (under_way.size > 0) await Promise.all(under_way) },
   }
   return office

@@ -9,16 +9,19 @@ import { quietLog } from "../../../engine/log.ts"
 import type { QuotaParts } from "../../../engine/parts.ts"
 import { changeLimit } from "../../../engine/quota/cut.ts"
 import { makeKeeper, type Keeper } from "../../../engine/quota/keeper.ts"
+import { greet } from "../../../engine/quota/post.ts"
 import { newLeaseTally } from "../../../engine/quota/tally.ts"
 import { homeOf } from "../../../lua/keys.ts"
 import { chanceFrom, type Chance } from "../chance.ts"
 import { bring, CELLS, clearAll, giveUp, type Goods, lookAt, moneyOf, openAll, restart, rewrite, sell, shutCells, stockOf, type Sold } from "./market.ts"
-import { NO_FAULTS, openPostOffice, type Faults, type PostOffice } from "./post_office.ts"
+import { NO_FAULTS, openPostOffice, type Faults, type PostOffice, type Stray } from "./post_office.ts"
 
 const PROCESSES = 3
 const BUYERS = 48
-/** Faults are done for so long, or until all is sold. */
+/** Faults are done for so long, and until so many lost messages came late; a machine that does much else is not waited for longer. */
 const FAULTY_MS = 1_200
+const LATE_MIN = 3
+const FAULTY_MS_MAX = 8_000
 const LOOK_MS = 12
 const KEEP_MS = 60
 /** A refusal must have been true within so long before it. */
@@ -43,6 +46,8 @@ export interface Ran {
   readonly done: PostOffice["done"]
   readonly restarts: number
   readonly rewrites: number
+  /** Lost messages that came after the one who knew better was written anew. */
+  readonly late: number
   readonly cuts: number
   readonly ms: number
 }
@@ -55,7 +60,7 @@ let goods_no = 1_000
 const newGoods = (): Goods => ({ campaign: ++goods_no, budget: ++goods_no })
 
 const faultsOf = (chance: Chance): Faults => ({
-  lost_request: chance.pick([0, 0.01, 0.05]), lost_reply: chance.pick([0, 0.01, 0.05]), twice: chance.pick([0, 0.05, 0.2]),
+  lost_request: chance.pick([0.02, 0.05, 0.1]), lost_reply: chance.pick([0, 0.01, 0.05]), twice: chance.pick([0, 0.05, 0.2]),
   late: chance.pick([0, 0.1, 0.4]), crash: chance.pick([0, 0.002, 0.01]),
 })
 
@@ -71,7 +76,7 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   await bring(redis, goods, stock, money)
   const office = openPostOffice(redis, chance.fork("post"), faultsOf(chance.fork("faults")))
   const found: string[] = []
-  let crashes = 0, restarts = 0, rewrites = 0, busy = 0, refused = 0, unjudged = 0, cuts = 0, total_money = money
+  let crashes = 0, restarts = 0, rewrites = 0, late = 0, busy = 0, refused = 0, unjudged = 0, cuts = 0, total_money = money
   let isFaulty = true, isOver = false
 
   const start = (): Process => {
@@ -158,14 +163,27 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
     }
   })
 
+  /** A message that was lost comes after the one who knew better was written anew. What a bank that was told all hears then, it must know. */
+  const comeLate = async (stray: Stray): Promise<void> => {
+    rewrites += 1
+    await rewrite(redis, stray.cell)
+    const isTold = stray.isGrant && await greet(someone(chance).parts, stray.cell, Date.now())
+    await stray.tell().catch(() => undefined)
+    late += 1
+    if (!isTold) return
+    for (const name of [stockOf(goods), moneyOf(goods)]) if (homeOf(name, CELLS) === stray.cell) found.push(...(await lookAt(redis, name)).ahead)
+  }
+
   // --- what happens to them
   const trouble = (async () => {
     const by = chance.fork("trouble")
     while (isFaulty) {
       await Bun.sleep(20 + by.below(100))
-      for (let i = by.below(20); i > 0; i--) await office.tellOld()
+      await Promise.all(Array.from({ length: by.below(20) }, office.tellOld))
       if (by.happens(0.08)) { restarts += 1; await restart(redis) }
-      if (by.happens(0.3)) { rewrites += 1; await rewrite(redis, by.pick([by.below(CELLS), homeOf(stockOf(goods), CELLS), homeOf(moneyOf(goods), CELLS)])) }
+      const stray = office.takeStray()
+      if (stray) await comeLate(stray)
+      else if (by.happens(0.6)) { rewrites += 1; await rewrite(redis, by.pick([by.below(CELLS), homeOf(stockOf(goods), CELLS), homeOf(moneyOf(goods), CELLS)])) }
       if (by.happens(0.15)) someone(by).alive = false
     }
   })()
@@ -194,7 +212,7 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
     }
   })()
 
-  await Bun.sleep(FAULTY_MS)
+  for (const since = performance.now(); performance.now() - since < (late < LATE_MIN ? FAULTY_MS_MAX : FAULTY_MS);) await Bun.sleep(LOOK_MS)
   isFaulty = false
   await trouble
   office.faults = NO_FAULTS
@@ -220,12 +238,12 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   const paid = [...kept.values()].reduce((sum, { amount }) => sum + amount, 0)
   if (money_end.used !== paid) found.push(`${money_end.used} is held and buyers were promised ${paid}`)
   return {
-    seed, faults: [...new Set(found)], sold: stock_end.used, refused, unjudged, busy, crashes, done: office.done, restarts, rewrites, cuts,
+    seed, faults: [...new Set(found)], sold: stock_end.used, refused, unjudged, busy, crashes, done: office.done, restarts, rewrites, late, cuts,
     ms: performance.now() - began,
   }
 }
 
 /** A run on one line. */
-export const lineOf = ({ seed, sold, refused, unjudged, busy, crashes, done, restarts, rewrites, cuts, ms, faults }: Ran): string =>
+export const lineOf = ({ seed, sold, refused, unjudged, busy, crashes, done, restarts, rewrites, late, cuts, ms, faults }: Ran): string =>
   `seed ${seed}: ${sold} sold, ${refused} refused (${unjudged} unjudged), ${busy} busy; ${crashes} crashes, ${done.lost_request + done.lost_reply} messages lost, ` +
-  `${done.twice + done.again} told again, ${done.late} late, ${restarts} restarts, ${rewrites} rewrites, ${cuts} cuts; ${(ms / 1_000).toFixed(1)} s${faults.length > 0 ? `\n  ${faults.slice(0, 10).join("\n  ")}` : ""}`
+  `${done.twice + done.again} told again, ${done.late} late, ${restarts} restarts, ${rewrites} rewrites, ${late} of them with a message on its way, ${cuts} cuts; ${(ms / 1_000).toFixed(1)} s${faults.length > 0 ? `\n  ${faults.slice(0, 10).join("\n  ")}` : ""}`
