@@ -13,10 +13,10 @@ import type { Finished, JobParts, Output } from "../job.ts"
 /** One right: a line of the engine's bulk issue, and what it is of. */
 export interface RightRow { readonly user_id: string; readonly badge_id: string; readonly level: number; readonly campaign_id: string; readonly request_id: string }
 
-/** Rights in one call. A call of 2,000 is a second's work, so a checkout beside it never waits for a long one. */
-const CALL_RIGHTS = 2_000
-/** Rights asked for in a second at most, unless told: a nightly job takes its time. */
-export const RIGHTS_PER_S = 4_000
+/** Rights in one call: some tenths of a second's work, with a pause behind it, so that a checkout beside it is never behind many of them. */
+const CALL_RIGHTS = 500
+/** Rights asked for in a second at most: the engine issues them at its own priority, so a job that has the night for them takes its time. */
+const RIGHTS_PER_S = 2_500
 /** An engine that is busy or away is asked again so often, with a pause between. */
 const TRIES_MAX = 20
 const PAUSE_MS = 500

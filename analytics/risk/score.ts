@@ -20,20 +20,13 @@ export const MEASURES = { amount: "amount_minor", count: "count", users: "users"
 export type Measure = keyof typeof MEASURES
 const measures = Object.entries(MEASURES) as [Measure, string][]
 
+/** Days' values of what keys are ranked by. */
+const measured = (days: string): string =>
+  `select dimension, key, amount_minor, count, users, coalesce(share_bp(refunds, count), 0) as refund_rate_bp, coalesce(share_bp(amount_minor, price_minor), 0) as depth_bp from ${days} as days`
+
 /** Days' figures with their shares. */
 const shared = (days: string): string =>
   `select *, coalesce(share_bp(refunds, count), 0) as refund_rate_bp, coalesce(share_bp(amount_minor, price_minor), 0) as depth_bp, share_bp(first_day_users, users) as first_day_users_bp from ${days} as days`
-
-/** What a key's past says of one measure: median and MAD. */
-const spreadOf = (value: string): string => `
-  select dimension, key, median, min(deviation) as mad from (
-    select dimension, key, median, deviation, sum(weight) over (partition by dimension, key order by deviation, weight rows between unbounded preceding and current row) as reached
-    from (
-      select past.dimension as dimension, past.key as key, middle.median as median, case when past.${value} > middle.median then past.${value} - middle.median else middle.median - past.${value} end as deviation, 1 as weight
-      from past join middle on middle.dimension = past.dimension and middle.key = past.key
-      union all select dimension, key, median, median, ${PAST_DAYS} - rows_there from middle where rows_there < ${PAST_DAYS}
-    ) as deviations
-  ) as ordered where reached >= ${MIDDLE} group by dimension, key, median`
 
 /** A query whose rows are kept under a name, for those that follow. */
 interface Step { readonly table: string; readonly select: string }
@@ -47,26 +40,28 @@ const stepsOf = (day: string, first_wanted: string, days: string): Step[] => [
   { table: "seen", select: `
     select d.dimension as dimension, d.key as key, min(d.day) as first_day, sum(d.count) as redemptions, sum(case when d.day = '${day}' then 0 else 1 end) as rows_there
     from ${days} as d join today on today.dimension = d.dimension and today.key = d.key group by d.dimension, d.key` },
-  // With 28 empty days or more the median and the MAD are 0, whatever the others are: only the others' past is looked at.
-  { table: "past", select: shared(`(select d.* from ${days} as d join seen on seen.dimension = d.dimension and seen.key = d.key where d.day <> '${day}' and seen.rows_there > ${PAST_DAYS - MIDDLE})`) },
-  ...measures.flatMap(([measure, value]): Step[] => [
-    { table: "middle", select: `
-      select dimension, key, ${value} as median, rows_there from (
-        select past.dimension as dimension, past.key as key, past.${value} as ${value}, seen.rows_there as rows_there, row_number() over (partition by past.dimension, past.key order by past.${value}) + ${PAST_DAYS} - seen.rows_there as place
-        from past join seen on seen.dimension = past.dimension and seen.key = past.key
-      ) as placed where place = ${MIDDLE}` },
-    { table: `${measure}_spread`, select: spreadOf(value) },
-  ]),
+  // With 28 empty days or more the median and the MAD are 0, whatever the others are: only the others' past is looked at. Each key's values of a
+  // measure in their order, once: from them its median, and from both its MAD. 20 s of processor time over 10,000,000 rows, where two
+  // windows a measure took 54 (2026-11-22, at a load of 20).
+  { table: "spreads", select: `
+    select dimension, key, ${measures.map(([measure]) => `${measure}_median, nth_deviation(${measure}_values, ${measure}_median, ${PAST_DAYS} - rows_there, ${MIDDLE}) as ${measure}_mad`).join(", ")}
+    from (
+      select *, ${measures.map(([measure]) => `nth_of(${measure}_values, ${MIDDLE - PAST_DAYS} + rows_there) as ${measure}_median`).join(", ")}
+      from (
+        select dimension, key, narrow(count(*)) as rows_there, ${measures.map(([measure, value]) => `sorted_values(${value}) as ${measure}_values`).join(", ")}
+        from (${measured(`(select d.* from ${days} as d join seen on seen.dimension = d.dimension and seen.key = d.key where d.day <> '${day}' and seen.rows_there > ${PAST_DAYS - MIDDLE})`)}) as past group by dimension, key
+      ) as ordered
+    ) as middles` },
   { table: "risk", select: `
     select today.dimension as dimension, today.key as key, today.amount_minor, today.count, today.users, today.refund_rate_bp, today.first_day_users_bp, today.velocity_max, today.depth_bp,
       ${measures.map(([measure, value]) => `
-      case when is_thin = 1 then null else ratio_rounded(${NORMAL_E4} * wide(today.${value} - ${measure}_past.median), ${measure}_past.mad) end as z_${measure}_e4,
-      case when is_thin = 1 then 'thin' when coalesce(${measure}_past.mad, 0) = 0 then 'flat' else 'ok' end as support_${measure}`).join(",")}
+      case when is_thin = 1 then null else ratio_rounded(${NORMAL_E4} * wide(today.${value} - ${measure}_median), ${measure}_mad) end as z_${measure}_e4,
+      case when is_thin = 1 then 'thin' when coalesce(${measure}_mad, 0) = 0 then 'flat' else 'ok' end as support_${measure}`).join(",")}
     from (
       select today.*, case when seen.first_day > '${first_wanted}' or seen.redemptions < ${REDEMPTIONS_MIN} then 1 else 0 end as is_thin
       from today join seen on seen.dimension = today.dimension and seen.key = today.key
     ) as today
-    ${measures.map(([measure]) => `left join ${measure}_spread as ${measure}_past on ${measure}_past.dimension = today.dimension and ${measure}_past.key = today.key`).join("\n    ")}` },
+    left join spreads on spreads.dimension = today.dimension and spreads.key = today.key` },
   { table: "concentration", select: `
     select dimension, narrow(sum(amount_minor)) as amount_minor, narrow(count(*)) as keys,
       share_bp(sum(case when nth = 1 then amount_minor else 0 end), sum(amount_minor)) as share_top1_bp, share_bp(sum(case when nth <= 10 then amount_minor else 0 end), sum(amount_minor)) as share_top10_bp,

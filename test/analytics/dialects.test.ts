@@ -76,7 +76,7 @@ describe("the subset", () => {
     await showInputs(duck, openLake(scratchFolder()), { lines: { files: [], columns: LINE_COLUMNS }, firsts: { files: [], columns: { user_no: "BIGINT" } } })
     expect(await duck.all(dayFigures("2026-10-31", "lines", "firsts"))).toEqual([])
     const said = await saidBy(risk, "2026-10-31", { day: "2026-10-31" }, "days", DAY_COLUMNS)
-    expect(said.length).toBeGreaterThan(10)
+    expect(said.length).toBeGreaterThan(5)
     expect(said.flatMap(beyond)).toEqual([])
   })
 
@@ -92,7 +92,7 @@ test("every macro has one definition for each engine, of its own arguments and n
   for (const { name, macros } of [duckdb, clickhouse]) {
     expect([name, Object.keys(macros).sort()]).toEqual([name, Object.keys(MACROS).sort()])
     for (const [macro, { args }] of Object.entries(MACROS)) {
-      const body = macros[macro as Macro].replace(/'(?:[^']|'')*'/g, "''").replace(/[A-Za-z_0-9]+ ?\(/g, "(").replace(/\b(case|when|then|else|end|is|null|in|as|cast|or|and)\b/g, " ")
+      const body = macros[macro as Macro].replace(/'(?:[^']|'')*'/g, "''").replace(/[A-Za-z_0-9]+ ?\(/g, "(").replace(/\b(case|when|then|else|end|is|null|in|as|cast|or|and|between|lambda|each)\b/g, " ")
       const free = [...body.matchAll(/\b[a-z]\w*\b/g)].map(([word]) => word).filter((word) => !(args as readonly string[]).includes(word) && !["bigint", "hugeint", "varchar"].includes(word))
       expect([name, macro, free]).toEqual([name, macro, []])
     }

@@ -71,7 +71,7 @@ export const openClickHouse = (): ClickHouse => {
           : `select * from file(${text(`${root}/${oneOf(files.map(({ path }) => path))}`)}, 'Parquet')`}`)
       }
     },
-    write: (select, order, file) => run(`insert into function file(${text(file)}, 'Parquet') select * from (${select}) order by ${order}`),
+    write: (select, order, file) => run(`insert into function file(${text(file)}, 'Parquet') settings engine_file_truncate_on_insert = 1 select * from (${select}) order by ${order}`),
     close: () => session.close(),
   }
 }
