@@ -1,8 +1,9 @@
 /**
- * `npm run job -- <name> --period P …`, `publish`, `rollback`, `status`, `diff`: what is asked in words, and what is answered.
+ * `npm run job -- <name> --period P …`, `publish`, `rollback`, `status`, `diff`, `explain`: what is asked in words, and what is answered.
  *
  * What must stay true: the last line says how it ended, as JSON; 0: published (or there already), 3: held, 1: anything else.
  */
+import { explainUser, type ToldMonth } from "./badges/explain.ts"
 import type { Job } from "./job.ts"
 import { isPeriod, periodsBetween } from "./periods.ts"
 import { diffOutputs, type Ended, type House, movePointer, publishedRun, runAfter, runJob, runRow } from "./runner.ts"
@@ -24,7 +25,8 @@ const HOW = `npm run job -- <name> --period YYYY-MM|YYYY-MM-DD [--set NAME] [--d
 npm run job -- <name> --backfill A..B [--set NAME] [--first]
 npm run job -- publish|rollback RUN_ID
 npm run job -- status [<name>]
-npm run job -- diff RUN_ID [--against RUN_ID]`
+npm run job -- diff RUN_ID [--against RUN_ID]
+npm run job -- explain USER [--period YYYY-MM]`
 
 interface Flags { period?: string; set?: string; backfill?: string; against?: string; run?: string; threads?: string; "dry-run"?: true; first?: true }
 const VALUED = new Set(["period", "set", "backfill", "against", "run", "threads"])
@@ -112,6 +114,31 @@ const diff = async (house: House, { memory_mb, threads }: Settings, run_id: stri
   }
 }
 
+/** Why a user has his levels: of the month that is asked for, or the latest that is published. */
+const explain = async (house: House, { memory_mb, threads }: Settings, user_id: string, asked: string | undefined, out: Out): Promise<number> => {
+  if (asked !== undefined && !isPeriod(asked, "month")) return refused(out, `${asked} is no month: it must be as in 2026-10.`)
+  const [row] = await house.sql<(ToldMonth & { run_id: string; period: string; report: string | null })[]>`
+    select r.run_id, r.period, r.outputs, r.rules from run_periods p join runs r on r.run_id = p.run_id
+    where p.job = 'badges' and p.set_name = '' and ${asked === undefined ? house.sql`true` : house.sql`p.period = ${asked}`} order by p.period desc limit 1`
+  if (!row) return refused(out, asked === undefined ? "No month of badges is published." : `No run of badges ${asked} is published.`)
+  const duck = await openDuck({ memory_mb, threads, temp_dir: house.lake.temp() })
+  try {
+    const told = await explainUser(duck, house.lake, row, user_id)
+    if (!told) return refused(out, `${row.period} has nothing of this user: no row of the feed, and no level the month before. What is older than the installation keeps is gone too.`)
+    if (!told.has_row) out.say(`${row.period} has no row of this user.`)
+    for (const { badge_id, level, name, level_by_score, since_period, conditions } of told.badges) {
+      out.say(`${badge_id}: level ${level}${name === null ? "" : ` (${name})`}${since_period === null ? "" : ` since ${since_period}`}${level_by_score === level ? "" : `, by the score alone ${level_by_score}`}`)
+      for (const each of conditions) {
+        out.say(`  level ${each.level}: ${each.field ?? `badge ${each.badge}`} ${each.op} ${each.threshold}: ${each.value ?? each.why} ${each.met ? "met" : "not met"}`)
+      }
+    }
+    out.say(JSON.stringify({ run_id: row.run_id, period: row.period, user_id, ...told }))
+    return 0
+  } finally {
+    duck.close()
+  }
+}
+
 /** Carry out one command; answers the exit code. */
 export const jobCommand = async ({ words, house, settings }: Ask, jobs: readonly Job[], out: Out): Promise<number> => {
   const read = flagsOf(words)
@@ -124,6 +151,7 @@ export const jobCommand = async ({ words, house, settings }: Ask, jobs: readonly
 
   if (name === "status") return status(house, id, out)
   if (name === "diff") return id === undefined ? refused(out, "diff needs a RUN_ID.") : diff(within, settings, id, flags.against, out)
+  if (name === "explain") return id === undefined ? refused(out, "explain needs a USER.") : explain(within, settings, id, flags.period, out)
   if (name === "run") return id === undefined ? refused(out, "run needs a RUN_ID.") : runRequested(within, jobs, id, out)
   if (name === "publish" || name === "rollback") {
     if (id === undefined) return refused(out, `${name} needs a RUN_ID.`)

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import type { PublishedRun } from "../../analytics/job.ts"
 import { openDuck, quoted, type Row } from "../../analytics/duck.ts"
 import { badges, type BadgesAnswer } from "../../analytics/jobs/badges.ts"
+import { jobCommand } from "../../analytics/job_command.ts"
 import { movePointer, publishedRun, runJob } from "../../analytics/runner.ts"
 import type { Downgrade, Rules } from "../../engine/badges/rules.ts"
 import { openHouse, october, type TestHouse } from "./house.ts"
@@ -106,6 +107,38 @@ describe("a month", () => {
       { user_id: "ann", event_1: "new", from_1: 0, to_1: 1, next_1: 2, missing_1_1: 210, margin_1_1: 30, missing_1_2: 248_766, margin_1_2: null, missing_1_3: null, margin_1_3: null },
       { user_id: "ben", event_1: "new", from_1: 0, to_1: 2, next_1: null, missing_1_1: null, margin_1_1: null, missing_1_2: null, margin_1_2: 650_000, missing_1_3: null, margin_1_3: 0 },
     ])
+  })
+
+  test("explain: why a user has his levels, as the published month has it: value, threshold, met or not", async () => {
+    const at = await house()
+    await putRules(at.sql, "wealth", wealth())
+    await putRules(at.sql, "zz_other", wealth({ levels: [{ level: 1, name: "Of wealth", when: { badge: "wealth", op: ">=", level: 2 } }] }))
+    await putScores(at.lake, 1, [
+      { user_pin: "ann", dt: "2026-10-01", fields: { lc_score: "150", gdlc_jy_flag: null, hold_amt: "-12.3" } },
+      { user_pin: "ben", dt: "2026-10-01", fields: { lc_score: "1e3", gdlc_jy_flag: "1", hold_amt: "0.05" } },
+    ])
+    await run(at, "2026-10", first)
+    const explained = async (...words: string[]) => {
+      const said: string[] = []
+      const exit = await jobCommand({ words: ["explain", ...words], house: at, settings: { database_url: at.database_url, time_zone: "UTC", lake_dir: at.lake.root, memory_mb: 256, threads: 1 }, signal: at.signal }, [badges], { say: (line) => said.push(line), progress: () => {} })
+      return { exit, said, last: JSON.parse(said.at(-1)!) }
+    }
+    const { exit, said, last } = await explained("ann")
+    expect(exit).toBe(0)
+    expect(last).toMatchObject({ period: "2026-10", user_id: "ann", has_row: true })
+    expect(last.badges).toEqual([
+      { badge_id: "wealth", version: 1, level: 1, name: "Silver", level_by_score: 1, since_period: "2026-10", conditions: [
+        { level: 1, field: "lc_score", op: ">=", threshold: "120", value: "150", met: true }, { level: 2, field: "lc_score", op: ">=", threshold: "360", value: "150", met: false },
+        { level: 2, field: "hold_amt", op: ">=", threshold: "2500.00", value: "-12.30", met: false }, { level: 2, field: "gdlc_jy_flag", op: "=", threshold: "1", value: null, why: "missing", met: false },
+      ] },
+      { badge_id: "zz_other", version: 1, level: 0, name: null, level_by_score: 0, since_period: null, conditions: [{ level: 1, badge: "wealth", op: ">=", threshold: "2", value: "1", met: false }] },
+    ])
+    expect(said).toContain("  level 2: gdlc_jy_flag = 1: missing not met")
+    const ben = (await explained("ben", "--period", "2026-10")).last.badges
+    expect(ben.map((badge: any) => [badge.badge_id, badge.level])).toEqual([["wealth", 2], ["zz_other", 1]])
+    expect(ben[0].conditions[0]).toEqual({ level: 1, field: "lc_score", op: ">=", threshold: "120", value: null, why: "not_a_number", met: false })
+    expect(ben[0].conditions[2]).toMatchObject({ value: "0.05" })
+    for (const words of [["nobody"], ["ann", "--period", "2026-09"], ["ann", "--period", "2026-13"], []]) expect(await explained(...words)).toMatchObject({ exit: 1, last: { state: "failed" } })
   })
 
   test("every comparison is a comparison of whole numbers", async () => {
