@@ -11,17 +11,22 @@ import { jobCommand, type Out } from "./job_command.ts"
 import { openLake } from "./lake.ts"
 import { lowerPriority } from "./priority.ts"
 import type { House } from "./runner.ts"
+import { dropAged } from "./retention.ts"
 import { readSettings, type Settings } from "./settings.ts"
 import { openTables } from "./tables.ts"
 
 const STOP_S_MAX = 2
 
-/** `npm run forget -- USER`. */
-const forgetCommand = async (words: readonly string[], house: House, out: Out): Promise<number> => {
+/** `npm run forget -- USER`, or `-- --aged`: what is older than the installation keeps. */
+const forgetCommand = async (words: readonly string[], house: House, keep_months: number, out: Out): Promise<number> => {
   const [user, ...more] = words
   if (user === undefined || more.length > 0) {
-    out.say("npm run forget -- USER")
+    out.say("npm run forget -- USER\nnpm run forget -- --aged")
     return 1
+  }
+  if (user === "--aged") {
+    out.say(JSON.stringify(await dropAged(house, keep_months)))
+    return 0
   }
   const forgotten = await forget(house, user)
   if (forgotten.redemptions_left > 0) out.say(`${forgotten.redemptions_left} redemptions are open or younger than two days and still name this user: run it again then.`)
@@ -37,7 +42,7 @@ const run = async (settings: Settings, out: Out, signal: AbortSignal): Promise<n
     const house: House = { sql, lake: openLake(lake_dir), time_zone, memory_mb, threads, api, signal, progress: out.progress }
     if (command === "job") return await jobCommand({ words, house, settings, signal }, JOBS, out)
     if (command === "import") return await importCommand(words, cwd, house, out)
-    if (command === "forget") return await forgetCommand(words, house, out)
+    if (command === "forget") return await forgetCommand(words, house, settings.keep_months, out)
     throw new Error(`there is no command ${command}`)
   } finally {
     await sql.end({ timeout: STOP_S_MAX })

@@ -13,6 +13,7 @@ import type { Follows, Job } from "./job.ts"
 import { JOBS } from "./jobs/index.ts"
 import { dirtyPeriods, noticeParts } from "./landed.ts"
 import { openLake } from "./lake.ts"
+import { dropAged } from "./retention.ts"
 import { readSettings, type Settings } from "./settings.ts"
 import { closedPeriods, NOW, openTables } from "./tables.ts"
 
@@ -25,6 +26,8 @@ const STOP_S_MAX = 2
 const FOLLOWED_MAX = 100
 /** A closed period whose run has failed is tried again after this long. */
 const FAILED_WAIT_MS = 3_600_000
+/** What is older than the installation keeps is dropped so often. */
+const DROP_EVERY_MS = 86_400_000
 /** What was requested or is owed and could not be carried out is tried again after this long. */
 const REQUEST_WAIT_MS = 60_000
 
@@ -108,6 +111,7 @@ export const schedule = (jobs: readonly Job[], settings: Settings): (() => Promi
     }
   }
   const lake = openLake(settings.lake_dir)
+  let dropped_at = -Infinity
   const closed = async () => {
     for (const fault of await noticeParts(sql, lake)) say("error", "the lake is not what its manifests say", { error: fault })
     for (const job of jobs) {
@@ -116,6 +120,12 @@ export const schedule = (jobs: readonly Job[], settings: Settings): (() => Promi
         await carryOut(settings, words, ending.signal)
         await requested()
       }
+    }
+    // Last: what is wrong with one dataset keeps no other job from its turn.
+    if (performance.now() - dropped_at >= DROP_EVERY_MS) {
+      const { kept_from, runs, rows, files } = await dropAged({ sql, lake, time_zone: settings.time_zone }, settings.keep_months)
+      if (runs + rows + files > 0) say("info", "what is older than is kept was dropped", { kept_from, runs, rows, files })
+      dropped_at = performance.now()
     }
   }
   const timers = [

@@ -11,6 +11,8 @@ export interface Settings {
   /** What one run may have. */
   readonly memory_mb: number
   readonly threads: number
+  /** Rows about persons are kept for so many months. */
+  readonly keep_months: number
   /** The engine's API with a key of the jobs' own; nothing where it is not known. */
   readonly api?: { readonly url: string; readonly key: string }
   /** What a command was asked; nothing for the scheduler. */

@@ -33,6 +33,10 @@ const JOB_MEMORY_MB = 2048
 const JOB_MEMORY_MB_MAX = 1_048_576
 const JOB_THREADS = 2
 const JOB_THREADS_MAX = 256
+/** Explanations, risk rows and scores of persons are kept so long; a month of badges looks back at the one before. */
+const KEEP_MONTHS = 24
+const KEEP_MONTHS_MIN = 2
+const KEEP_MONTHS_MAX = 1_200
 const MISSES_MAX = 1_000_000_000
 const DAY_S = 86_400
 
@@ -63,6 +67,7 @@ export interface Config {
   readonly apiUrl: string | undefined
   readonly jobMemoryMb: number
   readonly jobThreads: number
+  readonly keepMonths: number
   /** How many wrong codes a key, a user and an address may try in a span of seconds. */
   readonly codeMissesKey: number
   readonly codeMissesUser: number
@@ -124,6 +129,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   const apiProcesses = whole("SCRIP_API_PROCESSES", 1, 1, API_PROCESSES_MAX)
   const jobMemoryMb = whole("SCRIP_JOB_MEMORY_MB", JOB_MEMORY_MB, 64, JOB_MEMORY_MB_MAX)
   const jobThreads = whole("SCRIP_JOB_THREADS", JOB_THREADS, 1, JOB_THREADS_MAX)
+  const keepMonths = whole("SCRIP_KEEP_MONTHS", KEEP_MONTHS, KEEP_MONTHS_MIN, KEEP_MONTHS_MAX)
   const apiUrl = addresses("SCRIP_API_URL", ["http:", "https:"], false)
   const codeMissesKey = whole("SCRIP_CODE_MISSES_KEY", 10_000, 1, MISSES_MAX)
   const codeMissesUser = whole("SCRIP_CODE_MISSES_USER", 20, 1, MISSES_MAX)
@@ -162,7 +168,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
       port, host, dataDir: text("SCRIP_DATA_DIR") ?? ".scrip", redisUrl, databaseUrl, role, cells, durability, bootstrapKey,
       timeZone, clock, privateRedis, acceptDurability, logUsers, logRequests, apiProcesses, childOf,
       codeMissesKey, codeMissesUser, codeMissesAddress, codeMissesWindowS,
-      lakeDir: text("SCRIP_LAKE_DIR"), apiUrl, jobMemoryMb, jobThreads,
+      lakeDir: text("SCRIP_LAKE_DIR"), apiUrl, jobMemoryMb, jobThreads, keepMonths,
     },
   }
 }

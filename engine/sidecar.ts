@@ -19,10 +19,10 @@ const SERVER_WAIT_MS = 2_000
 export const isSidecarCommand = (word: string | undefined): boolean => word !== undefined && COMMANDS.includes(word)
 
 /** The first line of a process of the sidecar. A port of 0 is one that nobody here knows. */
-export const sidecarSettings = async ({ dataDir, lakeDir, timeZone, jobMemoryMb, jobThreads, apiUrl, host }: Config, database_url: string, sql: Sql, port: number): Promise<object> => {
+export const sidecarSettings = async ({ dataDir, lakeDir, timeZone, jobMemoryMb, jobThreads, keepMonths, apiUrl, host }: Config, database_url: string, sql: Sql, port: number): Promise<object> => {
   const url = apiUrl ?? (port === 0 ? undefined : `http://${host.includes(":") ? `[${host}]` : host}:${port}`)
   return {
-    database_url, time_zone: timeZone, lake_dir: resolve(lakeDir ?? join(dataDir, "lake")), memory_mb: jobMemoryMb, threads: jobThreads,
+    database_url, time_zone: timeZone, lake_dir: resolve(lakeDir ?? join(dataDir, "lake")), memory_mb: jobMemoryMb, threads: jobThreads, keep_months: keepMonths,
     ...(url === undefined ? {} : { api: { url, key: await jobsKey(sql, Date.now()) } }),
   }
 }

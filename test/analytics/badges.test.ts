@@ -120,7 +120,7 @@ describe("a month", () => {
     await run(at, "2026-10", first)
     const explained = async (...words: string[]) => {
       const said: string[] = []
-      const exit = await jobCommand({ words: ["explain", ...words], house: at, settings: { database_url: at.database_url, time_zone: "UTC", lake_dir: at.lake.root, memory_mb: 256, threads: 1 }, signal: at.signal }, [badges], { say: (line) => said.push(line), progress: () => {} })
+      const exit = await jobCommand({ words: ["explain", ...words], house: at, settings: { database_url: at.database_url, time_zone: "UTC", lake_dir: at.lake.root, memory_mb: 256, threads: 1, keep_months: 24 }, signal: at.signal }, [badges], { say: (line) => said.push(line), progress: () => {} })
       return { exit, said, last: JSON.parse(said.at(-1)!) }
     }
     const { exit, said, last } = await explained("ann")

@@ -106,7 +106,7 @@ const campaignBody = async (campaign_id: string): Promise<object> => {
 }
 
 test("dry run: rules are tried on last month's scores before they judge anything", async () => {
-  const stop = schedule([], { database_url: house.database_url, time_zone: "UTC", lake_dir: house.lake.root, memory_mb: 256, threads: 1 })
+  const stop = schedule([], { database_url: house.database_url, time_zone: "UTC", lake_dir: house.lake.root, memory_mb: 256, threads: 1, keep_months: 24 })
   try {
     const { campaign_id } = await openCampaign(shop.call, shop.clock.now_ms(), { amount_minor: 700 })
     const { status, body } = await shop.call("PUT", `/v1/badges/${fresh("tried")}`, rules(campaign_id, campaign_id))

@@ -63,7 +63,7 @@ test("what was requested, and what a published run owes, is due unless somebody 
 
 test("the process ends when the pipe of whoever started it does", async () => {
   const scheduler = Bun.spawn([process.execPath, join(import.meta.dir, "../../analytics/scheduler.ts")], { stdin: "pipe", stderr: "inherit" })
-  scheduler.stdin.write(`${JSON.stringify({ database_url: house.database_url, time_zone: "UTC", lake_dir: house.lake.root, memory_mb: 128, threads: 1 })}\n`)
+  scheduler.stdin.write(`${JSON.stringify({ database_url: house.database_url, time_zone: "UTC", lake_dir: house.lake.root, memory_mb: 128, threads: 1, keep_months: 24 })}\n`)
   await scheduler.stdin.flush()
   await scheduler.stdin.end()
   expect(await scheduler.exited).toBe(0)

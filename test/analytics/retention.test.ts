@@ -1,0 +1,60 @@
+// What is older than is kept: rows about persons go, sums stay, and nothing is due for it.
+
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { badges } from "../../analytics/jobs/badges.ts"
+import { dirtyPeriods, noticeParts } from "../../analytics/landed.ts"
+import { periodAt, periodBefore } from "../../analytics/periods.ts"
+import { dropAged } from "../../analytics/retention.ts"
+import { runJob } from "../../analytics/runner.ts"
+import { october, openHouse, rowOf, type TestHouse } from "./house.ts"
+import { putRules, putScores, wealth } from "./scores.ts"
+
+const KEEP_MONTHS = 24
+let house: TestHouse
+beforeAll(async () => { house = await openHouse() })
+afterAll(() => house.close())
+
+const monthsAgo = (months: number): string => {
+  let month = periodAt(Date.now(), "month", "UTC")
+  for (let i = 0; i < months; i += 1) month = periodBefore(month)
+  return month
+}
+
+test("a month that is older than is kept loses its rows, and the one beside it keeps them; what the runs answered stays", async () => {
+  const { sql, lake } = house
+  const [aged, kept] = [monthsAgo(KEEP_MONTHS + 1), monthsAgo(KEEP_MONTHS)]
+  await putRules(sql, "wealth", wealth({ effective_month: "2000-01" }))
+  await putScores(lake, 1, [aged, kept].flatMap((month) => ["ann", "ben"].map((user_pin) => ({ user_pin, dt: `${month}-15`, fields: { lc_score: "200", gdlc_jy_flag: "0", hold_amt: "1" } }))))
+  await putScores(lake, 2, [{ user_pin: "cleo", dt: `${aged}-20`, fields: { lc_score: "1", gdlc_jy_flag: "0", hold_amt: "1" } }])
+  const runs = [await runJob(house, badges, { ...october, period: aged, is_first: true }), await runJob(house, badges, { ...october, period: kept })]
+  expect(runs.map(({ state }) => state)).toEqual(["published", "published"])
+  const answers = await Promise.all(runs.map(async ({ run_id }) => (await rowOf(sql, run_id))["answer"]))
+  for (const [i, period] of [`${aged}-28`, `${kept}-01`].entries()) {
+    await sql`insert into runs (run_id, job, period, state, requested_ms) values (${`risk ${i}`}, 'risk', ${period}, 'published', 1)`
+    await sql`insert into risk_rows (run_id, dimension, key, user_no, amount_minor, count, users, refund_rate_bp, velocity_max, depth_bp, z, support) values (${`risk ${i}`}, 'user', '7', 7, 1, 1, 1, 0, 1, 0, '{}', '{}')`
+  }
+  for (const period of [aged, kept]) await sql`insert into badge_refusals (period, badge_id, level, campaign_id, user_id, run_id, code, tries, settled) values (${period}, 'wealth', 1, 'c', 'ann', 'r', 'stock_exhausted', 1, false)`
+  const rejects = join(lake.root, "rejects", "scores")
+  mkdirSync(rejects, { recursive: true })
+  for (const name of ["old", "new"]) writeFileSync(join(rejects, `${name}.ndjson`), "{}\n")
+  utimesSync(join(rejects, "old.ndjson"), new Date(`${aged}-01`), new Date(`${aged}-01`))
+  await noticeParts(sql, lake)
+
+  expect(await dropAged(house, KEEP_MONTHS)).toEqual({ kept_from: kept, runs: 1, rows: 3, files: 2 + 1 })
+  expect(readdirSync(join(lake.root, "outputs", "badges"))).toEqual([kept])
+  expect(lake.parts("scores").map(({ files }) => files.map(({ day }) => day))).toEqual([[`${kept}-15`]])
+  expect(existsSync(join(lake.root, "scores", "import-2"))).toBe(false)
+  expect(readdirSync(rejects)).toEqual(["new.ndjson"])
+  expect([...await sql`select run_id from risk_rows`].map((row) => row["run_id"])).toEqual(["risk 1"])
+  expect([...await sql`select period from badge_refusals`].map((row) => row["period"])).toEqual([kept])
+  expect(await Promise.all(runs.map(async ({ run_id }) => (await rowOf(sql, run_id))["answer"]))).toEqual(answers)
+  expect((await rowOf(sql, runs[0]!.run_id))["outputs"]).toEqual([])
+  expect((await rowOf(sql, runs[1]!.run_id))["outputs"]).not.toEqual([])
+
+  // Nothing has landed: no period is due for it, and the next day finds nothing to do.
+  expect(await noticeParts(sql, lake)).toEqual([])
+  expect(await dirtyPeriods(sql, badges, "UTC", 0)).toEqual([])
+  expect(await dropAged(house, KEEP_MONTHS)).toEqual({ kept_from: kept, runs: 0, rows: 0, files: 0 })
+})
