@@ -124,7 +124,7 @@ const drawBooks = async (lake: Lake, duck: Duck): Promise<Page> => {
       from range(${nth === 0 ? Math.ceil(keys * 0.9) : keys}) r(i)`))
     const books = await lake.write(duck, { select: rows.join(" union all "), order: "source, entry_id", folder: `books@partner/${period}`, name: "books" })
     const budgets = Array.from({ length: 7 }, (_, i) => ({ budget_no: i + 1, budget_id: i === 0 ? "autumn-opening-of-the-flagship-store-2026" : `budget-${i}`, line: i % 2 === 0 ? "wealth" : "gold bar", party: PARTIES[i % 3]! }))
-    runs.push(await carryOut(lake, reconciliation, period, "partner", { budgets, controls: [], timing_days: 3, is_over: true, time_zone: "UTC" }, {
+    runs.push(await carryOut(lake, reconciliation, period, "partner", { budgets, controls: [], timing_days: 3, is_over: true, time_zone: "UTC", adjusted: [] }, {
       books: { files: [books], columns: {} }, orders: { files: [], columns: { order_id: "VARCHAR", coupon_id: "VARCHAR", budget_id: "VARCHAR", state: "VARCHAR", discount_minor: "BIGINT", at_ms: "BIGINT" } },
     }))
   }

@@ -40,6 +40,8 @@ export const reconciliationReport: Report = {
     const open = steps.filter((step) => !AGREEING.includes(step.class))
     const late = await duck.all<Late>(`select of_period, count(*) as keys, sum(ordered_minor - budget_minor)::bigint as step_minor, sum(break_minor)::bigint as break_minor,
       sum(resolved_minor)::bigint as resolved_minor from adjustments group by of_period order by of_period`)
+    const stepped = [...steps, ...late].reduce((sum, { step_minor }) => sum + step_minor, 0)
+    if (totals.budget_minor + stepped !== totals.ordered_minor) throw new Error(`the steps of ${run.period} come to ${stepped}, and its totals differ by ${totals.ordered_minor - totals.budget_minor}`)
     const sections: Section[] = [{
       title: "From budgets to orders", says: "Each step is what its keys say in orders less what they say in budgets; the steps are the whole difference. Totals that agree prove nothing: look at the keys.",
       chart: waterfallChart({ name: "budgets", minor: totals.budget_minor }, [

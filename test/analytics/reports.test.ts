@@ -134,11 +134,14 @@ test("the page of a month's books: its steps lead from the budgets to the orders
   const keys = [key("o1", "matched", 100, 100, 100, 0), key("o2", "missing_in_orders", 250, 250, 0, 250), key("o3", "orphan_order_discount", 0, 0, 70, 70), key("o4", "timing", 40, 40, 0, 0, 40)]
   const answer = { totals: { budget_minor: 390, redeemed_minor: 390, ordered_minor: 175, breaks: 2, break_minor: 320, carried_minor: 40 },
     controls: [{ budget_id: "b", opening_minor: 1_000, added_minor: 0, transferred_minor: 0, held_minor: 0, spent_minor: 390, released_minor: 0, closing_minor: 610 }] }
-  const page = await withTables({ keys, adjustments: [{ ...key("o5", "matched", 0, 0, 5, 0), of_period: "2026-09", resolved_minor: 5 }], allocation: [{ dimension: "merchant", key: "m1", amount_minor: 390 }] }, {
+  const pageWith = (totals: typeof answer.totals) => withTables({ keys, adjustments: [{ ...key("o5", "matched", 0, 0, 5, 0), of_period: "2026-09", resolved_minor: 5 }], allocation: [{ dimension: "merchant", key: "m1", amount_minor: 390 }] }, {
     adjustments: { ...ADJUSTED_COLUMNS, party: text },
     keys: { order_id: text, coupon_id: text, budget_id: text, class: text, side: text, budget_minor: whole, redeemed_minor: whole, ordered_minor: whole, break_minor: whole, carried_minor: whole, age_days: whole, party: text },
     allocation: { dimension: text, key: text, amount_minor: whole },
-  }, (duck) => reconciliationReport.page(duck, { run: told(answer), before: told({ totals: { ...answer.totals, break_minor: 160 } }), time_zone: "UTC", set: "", costs: {} }))
+  }, (duck) => reconciliationReport.page(duck, { run: told({ ...answer, totals }), before: told({ totals: { ...answer.totals, break_minor: 160 } }), time_zone: "UTC", set: "", costs: {} }))
+  const page = await pageWith(answer.totals)
+  // Steps that do not meet the totals make no page.
+  expect(pageWith({ ...answer.totals, ordered_minor: 174 })).rejects.toThrow("the steps of 2026-10 come to -215, and its totals differ by -216")
   expect(page.sentence).toBe("2 keys of 2026-10 do not agree, by 3.20, 100.0 % more than the period before.")
   expect(page.sections[0]!.chart!.alt).toBe("budgets 3.90; missing_in_orders −2.50; orphan_order_discount 0.70; timing −0.40; of 2026-09 0.05; orders 1.75.")
   const html = pageHtml(page)
