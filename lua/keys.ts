@@ -14,7 +14,7 @@
  *   claim hash = base64url(first 10 bytes of SHA-256(code hash NUL user hash NUL request_id)), 14 characters, in the code's cell
  *   hold-out   = first 4 bytes of SHA-256(campaign_id NUL user_id) mod 10000 < holdout_bp
  */
-import { createHash, hash } from "node:crypto"
+import { hash } from "node:crypto"
 
 export const USER_HASH_CHARS = 22
 export const COUPON_HASH_CHARS = 14
@@ -26,15 +26,15 @@ export const FINGERPRINT_CHARS = 8
 export const MARK_CHARS = 8
 export const HOUR_MS = 3_600_000
 
-const sha256 = (text: string): Buffer => createHash("sha256").update(text).digest()
-/** One shot, four times as fast as a hash object: a checkout takes four of these. */
+/** One shot, three times as fast as a hash object: a checkout takes four of these. */
+const sha256 = (text: string): Buffer => hash("sha256", text, "buffer")
 const hashText = (text: string, chars: number): string => hash("sha256", text, "base64url").slice(0, chars)
 
 /** The 16 bytes of a user's hash. */
 export const hashBytes = (user: string): Buffer => Buffer.from(user, "base64url")
 
 /** 128 bits of a user's id, the same for any client: 22 characters of base64url. */
-export const userHash = (user_id: string): string => sha256(user_id).subarray(0, 16).toString("base64url")
+export const userHash = (user_id: string): string => sha256(user_id).toString("base64url", 0, 16)
 
 /** The cell of a user hash: its first 32 bits, big endian, mod `cells`. */
 export const cellOf = (user: string, cells: number): number =>

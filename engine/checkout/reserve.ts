@@ -4,6 +4,7 @@
  * Pricing happens here and the decision in Redis: the act carries each discount with the campaign version it was priced from, and is
  * told when that has changed. No refusal, also none from pricing, is answered before Redis has looked for a replay.
  */
+import type { ReplyOf } from "../../lua/declare.ts"
 import { fingerprintOf, orderHash, redemptionHash, userHash } from "../../lua/keys.ts"
 import { reserve } from "../../lua/reserve.ts"
 import { COUPON_STATES } from "../../lua/records.ts"
@@ -40,6 +41,44 @@ interface Payment extends Funding { readonly amount_minor: number }
 /** The coupons that are applied, with who pays each, and whether out of money that was held at issue. */
 interface Plan { readonly quote: Quote; readonly choices: Choice[]; readonly payments: Payment[][]; readonly at_issue: boolean[] }
 
+/** A request to reserve: what it asks, and where in its user's cell it goes. */
+interface Request {
+  readonly ask: ReserveAsk
+  /** The signed quote at whose price it is held. */
+  readonly signed: Signed | undefined
+  readonly request_id: string
+  readonly user: string
+  readonly order: string
+  readonly redemption: string
+  readonly redemption_id: string
+  readonly fingerprint: string
+  readonly places: Places
+  readonly now_ms: number
+}
+
+/** What the tries of a request have found out so far. */
+interface Findings {
+  /** Coupons of "best" that turned out not to be usable, and why. */
+  readonly dropped: Map<string, Left>
+  /** What is left of budgets that Redis has found short, by its own word: what is priced anew is priced with it. */
+  readonly short: Map<string, number>
+  /** Coupons of a signed quote that have ended, and their money of the issue with them. */
+  readonly ended: Set<string>
+  /** 1: a mark without a record anywhere belongs to another id. */
+  is_new: 0 | 1
+  /** How often a lease was waited for. */
+  waited: number
+}
+
+const requestOf = ({ cells }: Parts, ask: ReserveAsk, now_ms: number): Request => {
+  const { user_id, order_id, request_id = order_id } = ask
+  const user = userHash(user_id), redemption = redemptionHash(user, order_id, request_id)
+  return {
+    ask, signed: undefined, request_id, user, order: orderHash(order_id), redemption, redemption_id: user + redemption,
+    fingerprint: fingerprintOf(ask), places: placesOf(user, cells, now_ms), now_ms,
+  }
+}
+
 /** The policy that a coupon is priced by, every axis of it. */
 const policyFor = ({ profile }: ReserveAsk, { campaign: { terms } }: Choice): Policy => policyOf(profile, terms.profile)
 
@@ -52,12 +91,13 @@ const rememberedOf = (ask: ReserveAsk, choices: readonly Choice[], at_ms: number
     }
     : undefined
 
-const allocationOf = (ask: ReserveAsk, request_id: string, { quote, choices }: Plan, left: readonly Left[], at_ms: number): Allocation => ({
+/** What is stored of a plan. `left` is told where "best" was asked for. */
+const allocationOf = (ask: ReserveAsk, request_id: string, { quote, choices }: Plan, left: readonly Left[] | undefined, at_ms: number): Allocation => ({
   order_id: ask.order_id, user_id: ask.user_id, request_id, hold_ms: (ask.hold_s ?? HOLD_S) * 1_000,
   discount_minor: quote.discount_minor, total_minor: quote.total_minor, profile: quote.profile, proved: quote.proved, gap_minor: quote.gap_minor,
   lines: ask.order.lines.map(({ line_id, quantity, unit_price_minor }) => ({ line_id, quantity, refunded: 0, unit_price_minor })),
   applied: allocatedOf(quote.applied, ask.order.lines),
-  rejected: ask.coupons === "best" ? [...left.map(rejectedOf), ...quote.rejected] : undefined,
+  rejected: left && [...left.map(rejectedOf), ...quote.rejected],
   remembered: rememberedOf(ask, choices, at_ms),
 })
 
@@ -68,15 +108,14 @@ const withoutHashed = ({ device_id: _, payment_id: __, address_id: ___, ...order
  * The facts of the entry: what later jobs need and cannot ask for again. Ids of devices, payments and addresses only as keyed hashes. The
  * policy stands in full, because a profile's name may come to mean something else; a coupon has its own where its campaign names one.
  */
-const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, request_id: string, redemption_id: string, { quote, choices, payments }: Plan): string => {
+const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, { request_id, redemption_id }: Request, { quote, choices, payments }: Plan): string => {
   const { device_id, payment_id, address_id } = ask.order
   return JSON.stringify({
     redemption_id, order_id: ask.order_id, user_id: ask.user_id, request_id,
+    // JSON leaves out what is undefined: an id that was not sent, and each that was.
     order: {
-      ...withoutHashed(ask.order),
-      ...(device_id === undefined ? {} : { device: hashId("device", device_id) }),
-      ...(payment_id === undefined ? {} : { payment: hashId("payment", payment_id) }),
-      ...(address_id === undefined ? {} : { address: hashId("address", address_id) }),
+      ...ask.order, device_id: undefined, payment_id: undefined, address_id: undefined,
+      device: device_id && hashId("device", device_id), payment: payment_id && hashId("payment", payment_id), address: address_id && hashId("address", address_id),
     },
     discount_minor: quote.discount_minor, shipping_discount_minor: quote.shipping_discount_minor, total_minor: quote.total_minor,
     benefit_minor: quote.benefit_minor, cost_minor: quote.cost_minor, policy: policyOf(ask.profile, undefined),
@@ -84,7 +123,7 @@ const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, request_id: string, redem
       const choice = choices[i]!
       const { campaign } = choice
       return {
-        ...applied, version: campaign.version, ...(campaign.terms.profile === undefined ? {} : { policy: policyFor(ask, choice) }),
+        ...applied, version: campaign.version, policy: campaign.terms.profile === undefined ? undefined : policyFor(ask, choice),
         funding: payments[i]!.map(({ budget, share_bp, amount_minor }) => ({ budget_id: budget.budget_id, party: budget.party, share_bp, amount_minor })),
       }
     }),
@@ -92,7 +131,7 @@ const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, request_id: string, redem
 }
 
 /** What a request for the same redemption was answered before, or `request_conflict`, or nothing. */
-const replayOf = async (parts: Parts, redemption_id: string, fingerprint: string, now_ms: number): Promise<Answered | undefined> => {
+const replayOf = async (parts: Parts, { redemption_id, fingerprint, now_ms }: Request): Promise<Answered | undefined> => {
   const found = await findRedemption(parts, redemption_id, now_ms, "read")
   if (!isFound(found)) return undefined
   if (found.head.fingerprint !== fingerprint) return { outcome: "request_conflict" }
@@ -111,112 +150,124 @@ const whyAbsent = async (parts: Parts, coupon_id: string): Promise<No> => {
 /** Reserve coupons for an order. */
 export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Caller): Promise<Answered> => {
   const { now_ms } = caller
-  const request_id = sent.request_id ?? sent.order_id
-  const user = userHash(sent.user_id)
-  const redemption = redemptionHash(user, sent.order_id, request_id)
-  const order = orderHash(sent.order_id)
-  const redemption_id = user + redemption
-  const fingerprint = fingerprintOf(sent)
-  const places = placesOf(user, parts.cells, now_ms)
-  const signed = sent.quote === undefined ? undefined : await readSigned(parts, sent.quote, sent.user_id, sent.order, now_ms)
-  if (signed && "no" in signed) return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? signed.no
-  const asked = signed ? { ...sent, order: signed.order, coupons: [...signed.coupon_ids], profile: signed.profile } : sent
-  const isBest = asked.coupons === "best"
-  /** Coupons of "best" that turned out not to be usable, and why. */
-  const dropped = new Map<string, Left>()
-  /** What is left of budgets that Redis has found short, by its own word: what is priced anew is priced with it. */
-  const short = new Map<string, number>()
-  /** Coupons of a signed quote that have ended, and their money of the issue with them. */
-  const ended = new Set<string>()
-  let is_new = 0, waited = 0
-
-  for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const chosen = asked.coupons === "best" ? await chooseAll(parts, caller, places, user, { order }) : await chooseNamed(parts, caller, user, asked.coupons ?? [])
-    const seen = chosen.choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
-    const choices = signed ? await asThen(parts, seen, signed) : seen
-    const ask = signed ? asked : { ...asked, order: await withLevels(parts, user, asked.order, choices.map(({ held }) => held)) }
-    const quote = signed?.quote ?? await priceFor(parts, ask, choices, short, now_ms)
-
-    if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {
-      return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, chosen.left[0]?.no ?? rejection(quote))
-    }
-
-    const plan = await planOf(parts, places, quote, choices, now_ms, signed && ended)
-    if ("no" in plan) {
-      if (isBest) { dropped.set(plan.no.coupon_id, plan.no); continue }
-      return await replayOf(parts, redemption_id, fingerprint, now_ms) ?? await refusal(parts, places, now_ms, user, order, choices, plan.no.no)
-    }
-    const left = [...chosen.left.filter(({ no }) => no.outcome === "coupon_reserved" || no.outcome === "campaign_paused"), ...dropped.values()]
-    const allocation = allocationOf(ask, request_id, plan, left, signed?.signed_ms ?? now_ms)
-    const reply = await act(parts.redis, reserve, {
-      keys: places.keys,
-      args: {
-        now_ms, user, order, redemption, fingerprint, hold_ms: allocation.hold_ms, remember_ms: parts.remember_ms, hour: places.hour,
-        coupons: plan.choices.map(({ field, campaign }, i) => {
-          const { cost_minor } = quote.applied[i]!
-          return [field, campaign.campaign_no, campaign.version, cost_minor, plan.at_issue[i] ? 1 : 0,
-            plan.payments[i]!.map(({ budget, amount_minor }) => [budget.budget_no, amount_minor])]
-        }),
-        is_new, signed_ms: signed?.signed_ms ?? 0, body: encodeAllocation(allocation), payload: payloadOf(parts, ask, request_id, redemption_id, plan),
-      },
-    })
-
-    const refuse = (no: No, coupon_id: string): Answered | undefined => {
-      if (!isBest) return no
-      dropped.set(coupon_id, { coupon_id, campaign_id: plan.choices.find((choice) => choice.coupon_id === coupon_id)!.campaign.campaign_id, no })
-      return undefined
-    }
-    const coupon_id = "field" in reply ? user + reply.field : ""
-    let no: Answered | undefined
-    switch (reply.outcome) {
-      case "reserved":
-        if (parts.cells > 1) {
-          const paid = plan.payments.filter((_, i) => plan.choices[i]!.campaign.body.hold_at !== "issue").flat()
-          refillsOf(parts).hear(paid.map(({ budget, amount_minor }) => ({ cell: places.cell, name: `b${budget.budget_no}`, used: amount_minor })), now_ms)
-        }
-        return { outcome: "reserved", body: reservedAnswer(redemption_id, allocation, reply.reserved_at_ms) }
-      case "repeated": {
-        const replay = await replayOf(parts, redemption_id, fingerprint, now_ms)
-        if (replay) return replay
-        is_new = 1 // a mark without a record anywhere belongs to another id
-        continue
-      }
-      case "journal_full": return { outcome: "journal_full" }
-      case "redemption_confirmed": return { outcome: "redemption_confirmed" }
-      case "coupon_unknown": no = refuse(await whyAbsent(parts, coupon_id), coupon_id); break
-      case "coupon_reserved": case "coupon_redeemed": case "coupon_revoked":
-      case "campaign_stopped": case "campaign_paused": no = refuse({ outcome: reply.outcome, coupon_id }, coupon_id); break
-      case "coupon_ended":
-        // The money held at issue went back meanwhile: a promise is paid by budgets then.
-        if (signed && !ended.has(coupon_id) && plan.at_issue[plan.choices.findIndex((choice) => choice.coupon_id === coupon_id)]) { ended.add(coupon_id); continue }
-        no = refuse({ outcome: "coupon_ended", coupon_id, ended_at: new Date(reply.ended_at_ms).toISOString() }, coupon_id); break
-      case "campaign_changed": {
-        const { campaign } = plan.choices.find((choice) => choice.coupon_id === coupon_id)!
-        await parts.catalogue.readAgain(campaign.campaign_no)
-        continue
-      }
-      case "budget_not_open": case "budget_exhausted": {
-        const budget = await parts.catalogue.budgetByNo(reply.budget)
-        // A cell that never had any of a budget does not know its month.
-        const isShut = budget !== undefined && (now_ms < budget.opens_ms || now_ms >= budget.closes_ms)
-        if (reply.outcome === "budget_exhausted" && budget && !isShut) {
-          const want = { name: `b${reply.budget}`, cell: places.cell, missing: reply.missing_minor, left: reply.left_minor, waited: waited++ }
-          const leased = await lease(parts, want, now_ms)
-          if (leased.outcome === "granted") continue
-          if (leased.outcome === "busy") return { outcome: "quota_busy" }
-          // One that is short may give less, and "best" may have another coupon: pricing says which, with what all cells have.
-          if (!signed && (isBest || policyFor(ask, plan.choices.find((choice) => choice.coupon_id === coupon_id)!).budget_short === "partial")) {
-            short.set(budget.budget_id, leftOf(plan, budget, coupon_id, reply.missing_minor + reply.left_minor - leased.unused))
-            continue
-          }
-        }
-        no = refuse({ outcome: isShut ? "budget_not_open" : reply.outcome, coupon_id, budget_id: budget?.budget_id }, coupon_id)
-      }
-    }
-    if (no) return no
+  let request = requestOf(parts, sent, now_ms)
+  if (sent.quote !== undefined) {
+    const signed = await readSigned(parts, sent.quote, sent.user_id, sent.order, now_ms)
+    if ("no" in signed) return await replayOf(parts, request) ?? signed.no
+    request = { ...request, signed, ask: { ...sent, order: signed.order, coupons: [...signed.coupon_ids], profile: signed.profile } }
   }
-  if (waited > 0) return { outcome: "quota_busy" }
+  const findings: Findings = { dropped: new Map(), short: new Map(), ended: new Set(), is_new: 0, waited: 0 }
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const answered = await tryOnce(parts, caller, request, findings)
+    if (answered) return answered
+  }
+  if (findings.waited > 0) return { outcome: "quota_busy" }
   throw new NotExecuted("the order's coupons kept changing")
+}
+
+/** Choose, price, and ask Redis; nothing where that has to be done anew with what was found out. */
+const tryOnce = async (parts: Parts, caller: Caller, request: Request, findings: Findings): Promise<Answered | undefined> => {
+  const { signed, user, order, redemption, fingerprint, places, now_ms } = request
+  const { dropped, ended } = findings
+  const { coupons = [] } = request.ask
+  const isBest = coupons === "best"
+  const chosen = isBest ? await chooseAll(parts, caller, places, user, { order }) : await chooseNamed(parts, caller, user, coupons)
+  const seen = dropped.size === 0 ? chosen.choices : chosen.choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
+  const choices = signed ? await asThen(parts, seen, signed) : seen
+  const ask = signed ? request.ask : await askWithLevels(parts, user, request.ask, choices)
+  const quote = signed?.quote ?? await priceFor(parts, ask, choices, findings.short, now_ms)
+
+  if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {
+    return await replayOf(parts, request) ?? await refusal(parts, request, choices, chosen.left[0]?.no ?? rejection(quote))
+  }
+  const plan = await planOf(parts, places, quote, choices, now_ms, signed && ended)
+  if ("no" in plan) {
+    if (!isBest) return await replayOf(parts, request) ?? await refusal(parts, request, choices, plan.no.no)
+    dropped.set(plan.no.coupon_id, plan.no)
+    return undefined
+  }
+  const left = isBest ? [...chosen.left.filter(({ no }) => no.outcome === "coupon_reserved" || no.outcome === "campaign_paused"), ...dropped.values()] : undefined
+  const allocation = allocationOf(ask, request.request_id, plan, left, signed?.signed_ms ?? now_ms)
+  const reply = await act(parts.redis, reserve, {
+    keys: places.keys,
+    args: {
+      now_ms, user, order, redemption, fingerprint, hold_ms: allocation.hold_ms, remember_ms: parts.remember_ms, hour: places.hour,
+      coupons: plan.choices.map(({ field, campaign }, i) => {
+        const { cost_minor } = quote.applied[i]!
+        return [field, campaign.campaign_no, campaign.version, cost_minor, plan.at_issue[i] ? 1 : 0,
+          plan.payments[i]!.map(({ budget, amount_minor }) => [budget.budget_no, amount_minor])]
+      }),
+      is_new: findings.is_new, signed_ms: signed?.signed_ms ?? 0, body: encodeAllocation(allocation), payload: payloadOf(parts, ask, request, plan),
+    },
+  })
+  if (reply.outcome !== "reserved") return refusedBy(reply, parts, request, ask, plan, findings)
+  if (parts.cells > 1) {
+    const paid = plan.payments.filter((_, i) => plan.choices[i]!.campaign.body.hold_at !== "issue").flat()
+    refillsOf(parts).hear(paid.map(({ budget, amount_minor }) => ({ cell: places.cell, name: `b${budget.budget_no}`, used: amount_minor })), now_ms)
+  }
+  return { outcome: "reserved", body: reservedAnswer(request.redemption_id, allocation, reply.reserved_at_ms) }
+}
+
+/** What Redis has refused as an answer; nothing where the request can be tried again with what it has said. */
+const refusedBy = async (
+  reply: Exclude<ReplyOf<typeof reserve>, { outcome: "reserved" | "gate_closed" }>, parts: Parts, request: Request, ask: ReserveAsk, plan: Plan, findings: Findings,
+): Promise<Answered | undefined> => {
+  const { signed, user, places, now_ms } = request
+  const { dropped, short, ended } = findings
+  const isBest = ask.coupons === "best"
+  const coupon_id = "field" in reply ? user + reply.field : ""
+  const place = plan.choices.findIndex((choice) => choice.coupon_id === coupon_id)
+  /** "best" goes on without the coupon. */
+  const refuse = (no: No): Answered | undefined => {
+    if (!isBest) return no
+    dropped.set(coupon_id, { coupon_id, campaign_id: plan.choices[place]!.campaign.campaign_id, no })
+    return undefined
+  }
+  switch (reply.outcome) {
+    case "repeated": {
+      const replay = await replayOf(parts, request)
+      if (!replay) findings.is_new = 1
+      return replay
+    }
+    case "journal_full": return { outcome: "journal_full" }
+    case "redemption_confirmed": return { outcome: "redemption_confirmed" }
+    case "coupon_unknown": return refuse(await whyAbsent(parts, coupon_id))
+    case "coupon_reserved": case "coupon_redeemed": case "coupon_revoked":
+    case "campaign_stopped": case "campaign_paused": return refuse({ outcome: reply.outcome, coupon_id })
+    case "coupon_ended":
+      // The money held at issue went back meanwhile: a promise is paid by budgets then.
+      if (signed && !ended.has(coupon_id) && plan.at_issue[place]) {
+        ended.add(coupon_id)
+        return undefined
+      }
+      return refuse({ outcome: "coupon_ended", coupon_id, ended_at: new Date(reply.ended_at_ms).toISOString() })
+    case "campaign_changed":
+      await parts.catalogue.readAgain(plan.choices[place]!.campaign.campaign_no)
+      return undefined
+    case "budget_not_open": case "budget_exhausted": {
+      const budget = await parts.catalogue.budgetByNo(reply.budget)
+      // A cell that never had any of a budget does not know its month.
+      const isShut = budget !== undefined && (now_ms < budget.opens_ms || now_ms >= budget.closes_ms)
+      if (reply.outcome === "budget_exhausted" && budget && !isShut) {
+        const want = { name: `b${reply.budget}`, cell: places.cell, missing: reply.missing_minor, left: reply.left_minor, waited: findings.waited++ }
+        const leased = await lease(parts, want, now_ms)
+        if (leased.outcome === "granted") return undefined
+        if (leased.outcome === "busy") return { outcome: "quota_busy" }
+        // One that is short may give less, and "best" may have another coupon: pricing says which, with what all cells have.
+        if (!signed && (isBest || policyFor(ask, plan.choices[place]!).budget_short === "partial")) {
+          short.set(budget.budget_id, leftOf(plan, budget, coupon_id, reply.missing_minor + reply.left_minor - leased.unused))
+          return undefined
+        }
+      }
+      return refuse({ outcome: isShut ? "budget_not_open" : reply.outcome, coupon_id, budget_id: budget?.budget_id })
+    }
+  }
+}
+
+/** What is asked, with the levels that are stored of the user where a coupon asks for one. */
+const askWithLevels = async (parts: Parts, user: string, ask: ReserveAsk, choices: readonly Choice[]): Promise<ReserveAsk> => {
+  const order = await withLevels(parts, user, ask.order, choices.map(({ held }) => held))
+  return order === ask.order ? ask : { ...ask, order }
 }
 
 /** Price the order; who pays matters only where a budget was found short, or one is to be spared. */
@@ -294,9 +345,7 @@ const rejection = (quote: Quote): No => {
  * The no of a named list that was refused before any act. What the order and the wallet say goes first: the order may have been
  * confirmed, and a coupon's own no is worth more than what its terms or its budgets would say.
  */
-const refusal = async (
-  parts: Parts, places: Places, now_ms: number, user: string, order: string, choices: readonly Choice[], no: No,
-): Promise<Answered> => {
+const refusal = async (parts: Parts, { places, now_ms, user, order }: Request, choices: readonly Choice[], no: No): Promise<Answered> => {
   const { coupons, current, at_ms } = await readWallet(parts, places, now_ms, { fields: choices.length > 0 ? choices.map(({ field }) => field) : ["-"], order })
   if (current !== "") {
     const last = await findRedemption(parts, user + current, now_ms, "read")

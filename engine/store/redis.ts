@@ -230,12 +230,14 @@ const follow = async <T>(masters: Masters, key: string, lane: Lane, send: (node:
  */
 export const ask = <T>(servers: Servers, key: string, send: (node: Redis) => Promise<T>): Promise<T> => askIn("all", servers, key, send)
 
-const askIn = async <T>(lane: Lane, servers: Servers, key: string, send: (node: Redis) => Promise<T>): Promise<T> => {
+const askIn = <T>(lane: Lane, servers: Servers, key: string, send: (node: Redis) => Promise<T>): Promise<T> => {
   if (!(servers instanceof Redis) && servers.is_cluster) return follow(servers, key, lane, send)
   const node = servers instanceof Redis ? servers : servers.of(key, lane)!
-  if (lane === "waiting") await untilOpen(node)
-  corkTurn(node)
-  return askNode(send(node))
+  const go = (): Promise<T> => {
+    corkTurn(node)
+    return askNode(send(node))
+  }
+  return lane === "waiting" ? untilOpen(node).then(go) : go()
 }
 
 /** A connection that is being opened for the first time is waited for; one that was lost is not. */
