@@ -12,6 +12,7 @@
  *   npm run bench -- --only risk --redemptions 2000000   another size; also --events, --keys, --users (of badges), --holders (of the job beside), --coupons
  *   npm run bench -- --json          the same as JSON on standard output
  *   npm run bench -- --keep          also append it to bench/results.md
+ *   npm run bench -- --readme        also show it in README in the place of the run before
  *
  * What must stay true: it starts servers of its own, ends by itself and stops only what it started; it fails when a count is wrong,
  * and a target that is not reached is said and does not fail it, because that depends on the machine.
@@ -19,7 +20,7 @@
 import { parseArgs } from "node:util"
 import { CAMPAIGN_ID, makeBudget, makeCampaign, proofsOf, type Tally } from "./contestants.ts"
 import { thisMachine } from "./machine.ts"
-import { keep, tableOf, textOf, figureLine } from "./report.ts"
+import { keep, showInReadme, tableOf, textOf, figureLine } from "./report.ts"
 import { isProved, type Result } from "./result.ts"
 import { playActs, warmUp } from "./scenarios/acts.ts"
 import { playCluster } from "./scenarios/cluster.ts"
@@ -61,7 +62,7 @@ const QUICK: typeof FULL = {
 const STOCK = 100_000_000
 
 const readOptions = () => {
-  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, only: { type: "string", multiple: true }, seconds: { type: "string", default: "10" }, minutes: { type: "string", default: "0.5" }, events: { type: "string" }, keys: { type: "string" }, users: { type: "string" }, redemptions: { type: "string" }, holders: { type: "string" }, coupons: { type: "string" } } })
+  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, readme: { type: "boolean" }, only: { type: "string", multiple: true }, seconds: { type: "string", default: "10" }, minutes: { type: "string", default: "0.5" }, events: { type: "string" }, keys: { type: "string" }, users: { type: "string" }, redemptions: { type: "string" }, holders: { type: "string" }, coupons: { type: "string" } } })
   const only = values.only?.flatMap((names) => names.split(",")) ?? []
   for (const name of only) {
     if (!SCENARIOS.some((scenario) => scenario === name)) throw new Error(`--only ${name}: there is ${SCENARIOS.join(", ")}`)
@@ -77,10 +78,10 @@ const readOptions = () => {
     badge_users: size(values.users, usual.badge_users), risk_redemptions: size(values.redemptions, usual.risk_redemptions), holders: size(values.holders, usual.holders),
     coupons: size(values.coupons, usual.coupons), cluster: { ...usual.cluster, coupons: size(values.coupons, usual.cluster.coupons) },
   }
-  return { sizes, isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, seconds: Number(values.seconds), minutes: Number(values.minutes), has: (scenario: Scenario) => only.length === 0 ? !APART.includes(scenario) : only.includes(scenario) }
+  return { sizes, isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, isShown: values.readme === true, seconds: Number(values.seconds), minutes: Number(values.minutes), has: (scenario: Scenario) => only.length === 0 ? !APART.includes(scenario) : only.includes(scenario) }
 }
 
-const { sizes, isQuick, isJson, isKept, seconds, minutes, has } = readOptions()
+const { sizes, isQuick, isJson, isKept, isShown, seconds, minutes, has } = readOptions()
 const began = performance.now()
 const say = (text: string): void => console.error(`bench ${String(Math.round((performance.now() - began) / 1_000)).padStart(4)} s  ${text}`)
 
@@ -157,6 +158,7 @@ const play = async (): Promise<void> => {
   if (isJson) console.log(JSON.stringify({ machine, quick: isQuick, results, seconds: (performance.now() - began) / 1_000 }, null, 2))
   else console.log(textOf(machine, results))
   if (isKept) keep(machine, results, isQuick)
+  if (isShown) showInReadme(machine, results)
   say("done")
 }
 

@@ -1,12 +1,13 @@
 /**
  * How a run is shown: a table of all contestants beside each other, the figures with what they must reach, and what was proved.
  */
-import { appendFileSync, existsSync, writeFileSync } from "node:fs"
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Machine, machineLine } from "./machine.ts"
 import { type Figure, isProved, isReached, type Proof, type Result, type Row } from "./result.ts"
 
 const RESULTS = join(import.meta.dir, "results.md")
+const README = join(import.meta.dir, "..", "README.md")
 
 const grouped = (value: number, digits: number): string => value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replaceAll(",", " ")
 /** A number with the digits that mean something. */
@@ -67,4 +68,33 @@ export const keep = (machine: Machine, results: readonly Result[], isQuick: bool
     markdown(titles!), markdown(titles!.map((_, column) => column < 2 ? "---" : "---:")), ...rows.map(markdown), "",
     ...figures.map((figure) => `- ${figureLine(figure)}`), "",
   ].join("\n"))
+}
+
+const BEGIN = "<!-- bench -->", END = "<!-- /bench -->"
+/** What README shows of an act: all but what only the floors are compared by. */
+const SHOWN: readonly string[] = ["act", "acts/s", "p50 ms", "p99 ms", "API µs", "Redis µs", "of one act"]
+
+/** A run as README shows it: Scrip's own acts, and every figure with what it must reach. */
+export const readmeOf = (machine: Machine, results: readonly Result[]): string => {
+  const columns = COLUMNS.filter(([title]) => SHOWN.includes(title))
+  const line = (values: readonly string[]): string => `| ${values.join(" | ")} |`
+  const rows = results.flatMap((result) => result.rows).filter(({ who }) => who === "Scrip")
+  const figures = results.flatMap((result) => result.figures)
+  return [
+    `Measured ${machineLine(machine)}. API, worker, Redis, Postgres and the callers share the processors, so rates are of that`,
+    "machine and its load; ratios are of contestants that took turns within one run.", "",
+    line(columns.map(([title]) => title)), line(columns.map((_, place) => place === 0 ? "---" : "---:")), ...rows.map((row) => line(columns.map(([, value]) => value(row)))), "",
+    line(["what", "measured", "to reach"]), line(["---", "---:", "---"]),
+    ...figures.map((figure) => line([
+      figure.name, `${shown(figure.value)} ${figure.unit}`.trim(), figure.wanted ? `at ${figure.wanted.at} ${shown(figure.wanted.value)}, ${isReached(figure) ? "reached" : "not reached"}` : "",
+    ])),
+  ].join("\n")
+}
+
+/** Put a run in the place of the one that README shows. Throws where its marks are not there. */
+export const showInReadme = (machine: Machine, results: readonly Result[]): void => {
+  const text = readFileSync(README, "utf8")
+  const from = text.indexOf(BEGIN), to = text.indexOf(END)
+  if (from < 0 || to < from) throw new Error(`README has no ${BEGIN} before an ${END}`)
+  writeFileSync(README, `${text.slice(0, from + BEGIN.length)}\n${readmeOf(machine, results)}\n${text.slice(to)}`)
 }
