@@ -12,6 +12,7 @@ import type { CampaignBody, HeldCoupon, Order, Terms } from "../../engine/pricin
 import { buildPricing } from "../../build/pricing.ts"
 import { median, percentile } from "../cpu.ts"
 import { FAMILIES, instanceOf, type Family } from "../families.ts"
+import { MIXES, mixOf, STANDS, type Mix } from "../mixes.ts"
 import type { Figure, Proof, Result } from "../result.ts"
 import { threadClock } from "../thread_cpu.ts"
 
@@ -137,12 +138,34 @@ const bestFigures = (instances: number, say: (text: string) => void): { figures:
   return { figures, proofs }
 }
 
+/** Of so many orders of each mix of kinds, which the search proves, and how long it takes. */
+const mixFigures = (instances: number, say: (text: string) => void): Figure[] => (Object.keys(MIXES) as Mix[]).flatMap((mix) => {
+  say(`the best of 20 coupons on 200 lines: ${mix}`)
+  const times_ms: number[] = []
+  const proved = STANDS.map((stand) => {
+    let count = 0
+    for (let i = 0; i < instances; i++) {
+      const { order, coupons } = mixOf(mix, stand, i)
+      const began = clock()
+      if (price(order, coupons, "best", { now_ms: NOW_MS }).proved) count += 1
+      times_ms.push((clock() - began) / 1_000)
+    }
+    return { stand, share: (100 * count) / instances }
+  })
+  return [
+    ...proved.map(({ stand, share }) => ({ name: `best of 20 coupons, 200 lines, ${mix}, ${stand}: proved`, value: share, unit: "%" })),
+    { name: "the three, median", value: median(times_ms), unit: "ms" },
+    { name: "the three, longest", value: Math.max(...times_ms), unit: "ms" },
+  ]
+})
+
 /** Measure, in so many rounds and so many instances of each family. */
 export const playPricing = async (rounds: number, instances: number, say: (text: string) => void): Promise<Result> => {
   say("one quote in process")
   const figures = [...quoteFigures(rounds), ...unitFigures(rounds), ...catalogueFigures(rounds)]
   const best = bestFigures(instances, say)
+  const mixes = mixFigures(Math.max(3, Math.round(instances / 50)), say)
   const { bytes, zipped } = await buildPricing(undefined)
-  figures.push(...best.figures, { name: "the browser's bundle of pricing", value: bytes / 1_000, unit: "kB" }, { name: "the same, gzip", value: zipped / 1_000, unit: "kB" })
+  figures.push(...best.figures, ...mixes, { name: "the browser's bundle of pricing", value: bytes / 1_000, unit: "kB" }, { name: "the same, gzip", value: zipped / 1_000, unit: "kB" })
   return { scenario: "pricing", rows: [], figures, proofs: best.proofs }
 }

@@ -12,7 +12,7 @@ import { roomOf } from "./cart.ts"
 import { ladderOn, type Ladder } from "./ladder.ts"
 import { mulDivHalfUp } from "./money.ts"
 import { fewestOn, reachOn } from "./reach.ts"
-import { sketchOf, type Form } from "./sketch.ts"
+import { mostOn, sketchOf, type Form } from "./sketch.ts"
 import { conflictOf, stretchOf } from "./stacking.ts"
 import { aloneOf, isTurn, takeTurn } from "./turn.ts"
 import type { Cart, Effect, Sheet } from "./types.ts"
@@ -31,11 +31,8 @@ export const STEPS_MAX = 20 * STEPS_PER_MS
 export const EXACT_COUPONS_MAX = 20
 export const EXACT_LINES_MAX = 200
 
-/** The end of a proof that finds no end: 0.1 s. None of the bench's 5,000 instances comes near it; bundles by the dozen do. */
-export const STEPS_EXACT_MAX = 100 * STEPS_PER_MS
-
-/** A kind that looks at units costs more than one that looks at lines. */
-const STEPS_BY_UNITS = 4
+/** The end of a proof that finds no end: 0.25 s. None of the bench's 5,000 instances comes near it; a dozen coupons that compete for the same units do. */
+export const STEPS_EXACT_MAX = 250 * STEPS_PER_MS
 
 /** Most searches end before so many looks at the bound; from there on it pays to build the second one, for so many steps. */
 const LOOKS_BEFORE_LADDER = 1_000
@@ -79,7 +76,7 @@ export function bestOf(
 /** A coupon that gives nothing alone gives nothing beside others, but for its budget, and where less may give more. */
 function mayGive(candidate: Candidate, sheet: Sheet): boolean {
   const alone = aloneOf(candidate, sheet)
-  return isTurn(alone) || alone.code === "budget_exhausted" || candidate.terms.kind.rises === true
+  return isTurn(alone) || alone.code === "budget_exhausted" || candidate.terms.rises
 }
 
 /** An exact turn: what the coupon did, and the cart that it and its level found. */
@@ -124,10 +121,26 @@ function search(
   for (const { candidate, clique } of forms) room[clique] = Math.max(room[clique]!, mostTogether(candidate))
   const mixes = forms.map(({ candidate, clique }, i) => candidate.terms.withGroups !== undefined || forms.some((other, j) => j !== i && (other.clique === clique || other.candidate.terms.withGroups !== undefined || other.candidate.terms.campaign_id === candidate.terms.campaign_id)))
 
+  const finance = forms.flatMap(({ rate }, i) => (rate === undefined ? [] : [i]))
+  const isTaken = new Uint8Array(count)
+  const lone = new Float64Array(sketch.cliques)
+  // A minor unit off costs finance coupons less than it gives, so they give least where most was taken off.
+  const endsLow = finance.reduce((rates, i) => rates + forms[i]!.rate!.share, 0) <= 1
   // Coupons that ask for nothing bar nobody.
   const areBarred = forms.filter(({ thresholdMinor }) => thresholdMinor > 0).length > 1
   let looks = 0
   let ladder: Ladder | undefined
+  // A look at the bound goes through all coupons to come, and through the classes that each of them takes from.
+  const lookSteps = new Float64Array(count + 1).fill(1)
+  for (let i = count - 1; i >= 0; i--) lookSteps[i] = lookSteps[i + 1]! + (4 + forms[i]!.targets.length) / 64
+
+  // By depth and coupon: the most that those can still give of which only exact pricing knows more.
+  const mosts = new Float64Array((count + 1) * count)
+  const opaque = forms.flatMap(({ outline, loose, rate, mostMinor, candidate }, i) => {
+    mosts[i] = loose ? Infinity : mostMinor
+    return outline || rate || candidate.terms.kind.takes_nothing || (loose && candidate.terms.rises) ? [] : [i]
+  })
+
   const path: Form[] = []
   const beside: Candidate[] = []
   const exact: Exact[] = []
@@ -140,7 +153,7 @@ function search(
       const before = exact[depth - 1]
       const cart = before?.cart ?? untouched
       const began = before === undefined ? untouched : stretchOf(path[depth - 1]!.candidate) === stretchOf(candidate) ? before.began : cart
-      steps -= stepsOf(sheet, path[depth]!.outline || path[depth]!.loose ? 1 : STEPS_BY_UNITS)
+      steps -= stepsOf(sheet, candidate)
       if (inTheWay(candidate, sheet, cart, NO_ONE)) return false
       const isFinance = candidate.terms.kind.phase === "finance"
       const turn = isFinance ? undefined : takeTurn(candidate, cart, began)
@@ -151,7 +164,7 @@ function search(
       const now = exact[depth]!.cart.left
       for (let place = 0; place <= sheet.shipping; place++) left[at + classOf[place]!]! += now[place]!
       errors[depth + 1] = errors[0]!
-      benefits[depth + 1] = benefits[depth]! + (turn ? turn.effect.benefitMinor : path[depth]!.mostMinor)
+      benefits[depth + 1] = benefits[depth]! + (turn?.effect.benefitMinor ?? 0)
     }
     return true
   }
@@ -162,6 +175,46 @@ function search(
     return kept
   }
   const given = (depth: number): number => whole - keptAt(depth) + benefits[depth]!
+
+  /** Looks again what the coupons to come can give on the cart that is left, where it is known exactly. False: it is not. */
+  const lookAgain = (turn: number): boolean => {
+    const depth = path.length
+    if (depth === 0 || exact.length < depth || path[depth - 1]!.outline) return false
+    const { cart } = exact[depth - 1]!
+    for (const i of opaque) {
+      const { candidate, clique } = forms[i]!
+      if (i < turn || room[clique]! <= 0) continue
+      // To bound a turn takes a third to a fifth of the turn.
+      steps -= stepsOf(sheet, candidate) / 4
+      mosts[depth * count + i] = Math.min(mosts[depth * count + i]!, mostOn(candidate, cart))
+    }
+    return true
+  }
+
+  /** The most that finance coupons give, those taken and those to come, once so much more has been taken off. */
+  const financedBy = (turn: number, depth: number, offMinor: number): number => {
+    if (finance.length === 0) return 0
+    const from = depth * classes
+    const error = errors[depth]!
+    const end = endsLow ? Math.max(0, keptAt(depth) + error - offMinor) : Infinity
+    lone.fill(0)
+    let all = 0
+    for (const i of finance) {
+      const { targets, counts, thresholdMinor, rate, mostMinor, clique } = forms[i]!
+      const isOpen = i >= turn && isTaken[i] === 0
+      if (!isOpen && isTaken[i] === 0) continue
+      if (isOpen && (room[clique]! <= 0 || (thresholdMinor > 0 && sumAt(left, from, counts) + error < thresholdMinor))) continue
+      let gives = Math.min(mostMinor, rate!.share * Math.min(end, sumAt(left, from, targets) + error) + rate!.oddMinor)
+      // Of a clique that takes one more the best stands for all.
+      if (isOpen && room[clique] === 1) {
+        const better = Math.max(lone[clique]!, gives)
+        gives = better - lone[clique]!
+        lone[clique] = better
+      }
+      all += gives
+    }
+    return all
+  }
 
   /** Could a set that gives at most so much and has at least so many coupons be the best? */
   const mayWin = (reach: number, coupons: number): boolean => {
@@ -185,6 +238,7 @@ function search(
       if (counted - error < form.thresholdMinor) isClear = false
     }
     path.push(form)
+    mosts.copyWithin((depth + 1) * count, depth * count, (depth + 1) * count)
     if (isClear) {
       const there = sumAt(left, from, form.targets)
       const gain = there > error ? gainOf(form, there, form.reaches ? sumAt(left, from, form.reaches) : form.reachedMinor, error) : undefined
@@ -207,7 +261,7 @@ function search(
   const visit = (first: number): void => {
     for (let turn = first; turn < count; turn++) {
       const depth = path.length
-      const standing = { left, at: depth * classes, error: errors[depth]!, room }
+      const standing = { left, at: depth * classes, error: errors[depth]!, room, mosts, mostsAt: depth * count }
       const kept = keptAt(depth)
       const has = whole - kept + benefits[depth]!
       looks += 1
@@ -215,22 +269,25 @@ function search(
         ladder = ladderOn(sketch, left.subarray(0, classes), errors[0]!)
         steps -= LADDER_STEPS
       }
-      let reach = ladder ? has + ladder(turn, kept, errors[depth]!) : Infinity
-      if (!mayWin(reach, depth + 1)) return
-      reach = Math.min(reach, has + reachFrom(turn, standing))
+      let more = ladder ? ladder(turn, kept, errors[depth]!) : Infinity
+      if (!mayWin(has + more + financedBy(turn, depth, more), depth + 1)) return
+      more = Math.min(more, reachFrom(turn, standing))
+      if (turn === first && mayWin(has + more + financedBy(turn, depth, more), depth + 1) && lookAgain(turn)) more = Math.min(more, reachFrom(turn, standing))
+      const reach = has + more + financedBy(turn, depth, more)
       if (!mayWin(reach, depth + 1)) return
       // Where nothing can give more, only fewer coupons can be better, so what is missing must come from few.
-      if (isTie(reach) && depth + fewestFrom(turn, standing, best().gives - has) > best().chosen.length) return
+      if (isTie(reach) && depth + fewestFrom(turn, standing, best().gives - has - financedBy(count, depth, 0)) > best().chosen.length) return
       if (steps <= 0) {
         givenUp = Math.max(givenUp, Math.floor(Math.min(reach, ceiling)))
         return
       }
-      steps -= 1 + (count - turn) / 8
+      steps -= lookSteps[turn]!
       const form = forms[turn]!
       const { candidate, clique } = form
       if (mixes[turn] && conflictOf(candidate, beside)) continue
       if (!step(form)) continue
-      if (!mayWin(given(path.length) + errors[path.length]!, path.length) || tryPath()) {
+      isTaken[turn] = 1
+      if (!mayWin(given(path.length) + errors[path.length]! + financedBy(count, path.length, 0), path.length) || tryPath()) {
         const roomBefore = room[clique]!
         room[clique] = Math.min(roomBefore, mostTogether(candidate) - membersOf(clique)) - 1
         beside.push(candidate)
@@ -238,6 +295,7 @@ function search(
         beside.pop()
         room[clique] = roomBefore
       }
+      isTaken[turn] = 0
       path.pop()
       if (exact.length > path.length) exact.length = path.length
     }

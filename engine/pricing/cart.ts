@@ -41,7 +41,8 @@ export function sheetOf(order: Order, nowMs: number, funds?: Funds, turns: "once
   prices[count] = amounts[count] = order.shipping_minor ?? 0
   quantities[count] = 1
   floors[count] = 0
-  const sheet = { order, nowMs, funds, shipping: count, all, prices, quantities, floors, amounts } as Omit<Sheet, "untouched"> as { -readonly [Key in keyof Sheet]: Sheet[Key] }
+  const sorted = { cheapest: new Map(), dearest: new Map() }
+  const sheet = { order, nowMs, funds, shipping: count, all, prices, quantities, floors, amounts, sorted } as Omit<Sheet, "untouched"> as { -readonly [Key in keyof Sheet]: Sheet[Key] }
   sheet.untouched = { sheet, left: amounts, runs: NO_RUNS, funds, turns: turns === "again" ? new Map() : undefined }
   return sheet
 }

@@ -8,14 +8,7 @@
 
 import { roomOf, roomOfRun, runsOf, splitRun } from "./cart.ts"
 import { mulDiv, share } from "./money.ts"
-import type { Cart, Effect, Piece, Run, Scene } from "./types.ts"
-
-/** Which units of the lines a kind means; none of the three: all. */
-export type Choice = {
-  readonly max_units?: number | undefined
-  readonly max_units_per_line?: number | undefined
-  readonly pick?: "cheapest" | "dearest" | undefined
-}
+import type { Cart, Choice, Effect, Piece, Run, Scene } from "./types.ts"
 
 /** Units in a row that a choice has or has not taken. */
 export type Slice = Run & { readonly chosen: boolean }
@@ -54,10 +47,13 @@ export function fieldOf(cart: Cart, places: readonly number[]): Field {
 export function chosenField(cart: Cart, places: readonly number[], choice: Choice, pick: "cheapest" | "dearest"): Field {
   const units = chosenUnits(cart, places, choice, pick)
   if (!units) return fieldOf(cart, places)
+  // Lines of which nothing is chosen are not in it: a few units of 200 lines cost what a few units cost.
+  const chosen = places.filter((_, k) => units[k]! > 0)
+  const wanted = units.filter((each) => each > 0)
   return fieldOfSlices(
     cart,
-    places,
-    places.map((place, k) => firstUnits(runsOf(cart, place), units[k]!)),
+    chosen,
+    chosen.map((place, k) => firstUnits(runsOf(cart, place), wanted[k]!)),
   )
 }
 
@@ -86,12 +82,16 @@ export function fieldOfSlices(cart: Cart, places: readonly number[], slices: rea
 }
 
 /** Positions in `places`, by unit price, ties to the earlier line. */
-export function byPrice(cart: Cart, places: readonly number[], pick: "cheapest" | "dearest"): number[] {
-  const { prices } = cart.sheet
+export function byPrice({ sheet }: Cart, places: readonly number[], pick: "cheapest" | "dearest"): readonly number[] {
+  const known = sheet.sorted[pick].get(places)
+  if (known) return known
+  const { prices } = sheet
   const sign = pick === "cheapest" ? 1 : -1
-  return places
+  const sorted = places
     .map((_, k) => k)
     .sort((a, b) => sign * (prices[places[a]!]! - prices[places[b]!]!) || a - b)
+  sheet.sorted[pick].set(places, sorted)
+  return sorted
 }
 
 function firstUnits(runs: readonly Run[], units: number): Slice[] {

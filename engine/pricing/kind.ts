@@ -5,7 +5,7 @@
 
 import type { Static, TSchema } from "typebox"
 import type { Policy } from "./policy.ts"
-import type { Act, Lacks, Outline } from "./types.ts"
+import type { Act, Lacks, Most, Outline, Rate } from "./types.ts"
 
 /** What is wrong with terms, by field. */
 export type TermsFault = { readonly field: string; readonly says: string }
@@ -31,21 +31,28 @@ type Definition<Schema extends TSchema> = {
   readonly items_only?: true
   /** It gives a benefit and takes nothing off, so `max_minor` does not bound it. */
   readonly takes_nothing?: true
+  /** How many times as long a turn takes as one that looks at each line once; 1 unless said. */
+  readonly weight?: number
   /** `finance`: judged on what the lines cost after all discounts, and takes nothing off them. */
   readonly phase?: "finance"
-  /** It counts units, so it may give more beside other coupons than alone: a search may not bound it by what it gives alone. */
-  readonly unbounded_by_alone?: true
-  /** It may give more on a cart that is worth less, even where it gives nothing alone. */
-  readonly rises?: true
+  /** It may give more beside other coupons than alone: the most that it gives on whatever they leave of an untouched order. */
+  readonly most?: (terms: Static<Schema>) => Most | undefined
+  /** `finance`: the most that it gives of what is left at the end, and by how much rounding may exceed that. */
+  readonly rate?: (terms: Static<Schema>) => Rate
+  /** It may give something on a cart that is worth less, even where it gives nothing alone. */
+  readonly rises?: (terms: Static<Schema>) => boolean
 }
 
 /** A kind as the house lists it: its schema's type is closed in, so that all kinds fit one list. */
-export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "lacks" | "outline"> & {
+export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "lacks" | "outline" | "most" | "rate" | "rises"> & {
   readonly faults: (terms: unknown) => TermsFault[]
   readonly boundMinor: (terms: unknown) => number | undefined
   readonly act: (terms: unknown) => Act
   readonly lacks: (terms: unknown) => Lacks
   readonly outline: (terms: unknown) => ((policy: Policy) => Outline) | undefined
+  readonly most: (terms: unknown) => Most | undefined
+  readonly rate: (terms: unknown) => Rate | undefined
+  readonly rises: (terms: unknown) => boolean
 }
 
 const NO_LACKS: Lacks = () => undefined
@@ -59,5 +66,8 @@ export function kind<Schema extends TSchema>(definition: Definition<Schema>): Ki
     act: (terms) => definition.act(terms as Static<Schema>),
     lacks: (terms) => definition.lacks?.(terms as Static<Schema>) ?? NO_LACKS,
     outline: (terms) => definition.outline?.(terms as Static<Schema>),
+    most: (terms) => definition.most?.(terms as Static<Schema>),
+    rate: (terms) => definition.rate?.(terms as Static<Schema>),
+    rises: (terms) => definition.rises?.(terms as Static<Schema>) ?? false,
   }
 }

@@ -51,6 +51,7 @@ function endsBefore(form: Form, next: Float64Array, rung: number, blur: number, 
   const { outline, loose, thresholdMinor, reaches, reachedMinor, mostMinor, slack } = form
   const shape = outline ?? loose
   const ends = next.slice()
+  if (form.rate !== undefined) return ends
   if (!shape && form.candidate.terms.kind.takes_nothing) {
     for (let r = 0; r < ends.length; r++) ends[r]! -= mostMinor
     return ends
@@ -116,7 +117,7 @@ function partsOn({ forms, classes }: Sketch, left: Float64Array, error: number):
   const keeps = Array.from({ length: classes }, () => new Float64Array(classes).fill(1))
   const low = left.slice()
   for (const form of forms) {
-    if (!form.outline && !form.loose && form.candidate.terms.kind.takes_nothing) continue
+    if (form.candidate.terms.kind.takes_nothing) continue
     const inside = new Uint8Array(classes)
     let there = 0
     for (const c of form.targets) {

@@ -11,7 +11,7 @@ import { kindOrderOf } from "./policy.ts"
 import { inOrder } from "./stacking.ts"
 import { aloneOf, isTurn, NOTHING_TO_DISCOUNT } from "./turn.ts"
 import type { Needs, Setting, Sheet } from "./types.ts"
-import { meet, stepsOf, walk } from "./walk.ts"
+import { meet, stepsOfAll, walk } from "./walk.ts"
 
 /** The steps that one quote may spend on saying what would help, some 6 ms; beyond them `needs` is left out. */
 export const NEEDS_STEPS_MAX = 40_000
@@ -33,14 +33,14 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
 
   // Each look walks through all of them, so a long list of refusals is explained only as far as the steps last.
   if (purse.steps <= 0) return undefined
-  purse.steps -= stepsOf(table.sheet, table.ranked.length)
+  purse.steps -= stepsOfAll(table.sheet, table.ranked)
   // Those in its way leave one by one, until it stands.
   const without: Candidate[] = []
   const ranked = (): Candidate[] => table.ranked.filter((candidate) => !without.includes(candidate))
   let meeting = meet(table.sheet, ranked(), target)
   while (meeting.other) {
     without.push(meeting.other)
-    purse.steps -= stepsOf(table.sheet, table.ranked.length)
+    purse.steps -= stepsOfAll(table.sheet, table.ranked)
     if (purse.steps < 0) return undefined
     meeting = meet(table.sheet, ranked(), target)
   }
@@ -62,7 +62,7 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
   }
 
   const stands = (others: readonly Candidate[]): boolean => {
-    purse.steps -= stepsOf(table.sheet, others.length)
+    purse.steps -= stepsOfAll(table.sheet, others)
     return walk(table.sheet, others).taken.some(({ candidate }) => candidate === target)
   }
   if (stands(ranked())) return settled({ ...needs, ...named(without) })

@@ -22,6 +22,9 @@ export type Standing = {
   readonly error: number
   /** How many more of each clique may be taken. */
   readonly room: Float64Array
+  /** The most that each coupon can give from here on where only exact pricing knows more, `mostsAt` being the first one's place in it. */
+  readonly mosts: Float64Array
+  readonly mostsAt: number
 }
 
 /** A function that bounds what coupons from `turn` on can add. It keeps its arrays, so it is made once for each search. */
@@ -39,7 +42,7 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
   const countsTargets = forms.map(({ counts, targets }) => areSame(counts, targets))
   const reachesTargets = forms.map(({ reaches, targets }) => reaches !== undefined && areSame(reaches, targets))
 
-  return (turn, { left, at, error, room }) => {
+  return (turn, { left, at, error, room, mosts, mostsAt }) => {
     let all = 0
     for (let c = 0; c < classes; c++) all += low[c] = left[at + c]!
     strongest.fill(0)
@@ -53,7 +56,8 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
     for (let i = turn; i < forms.length; i++) {
       const form = forms[i]!
       const free = room[form.clique]!
-      if (free <= 0) continue
+      // What finance coupons give is known when all discounts are.
+      if (free <= 0 || form.rate !== undefined) continue
       const { targets, counts, thresholdMinor } = form
       const shape = form.outline ?? form.loose
       let before = off + opaque
@@ -74,7 +78,7 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
       }
       if (!shape) {
         const { takes_nothing } = form.candidate.terms.kind
-        let adds = takes_nothing ? form.mostMinor : Math.min(form.mostMinor, most + error)
+        let adds = takes_nothing ? form.mostMinor : Math.min(mosts[mostsAt + i]!, most + error)
         if (free === 1) {
           const better = Math.max(alone[form.clique]!, adds)
           adds = better - alone[form.clique]!
@@ -113,7 +117,7 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
         let gain: number
         if (fraction > 0) {
           gain = Math.min(capMinor, fraction * there)
-          part = Math.max(part, weighed > 0 ? Math.min(fraction, capMinor / weighed) : fraction)
+          part = Math.max(part, weighed > 0 && form.outline ? Math.min(fraction, capMinor / weighed) : fraction)
         } else {
           const amount = Math.min(capMinor, repeat ? amountMinor * Math.floor(reached / from) : amountMinor)
           gain = Math.min(amount, there)
@@ -122,10 +126,10 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
         after = Math.max(after, by + gain - opaque)
       }
       if (part <= 0) continue
-      if (form.loose) {
+      if (form.loose && !form.isLocal) {
         // Where it falls is not known, so no class keeps less for it; what it takes may come on top of what they lose.
         off = Math.max(off, after)
-        elsewhere += gainAt(shape, most + error, reached)
+        elsewhere += Math.min(mosts[mostsAt + i]!, gainAt(shape, most + error, reached))
         if (off > all - kept + elsewhere) off = all - kept + elsewhere
         continue
       }
@@ -168,7 +172,7 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
  */
 export function fewestOn({ forms }: Sketch): (turn: number, standing: Standing, missingMinor: number) => number {
   const gains = new Float64Array(forms.length)
-  return (turn, { left, at, error, room }, missingMinor) => {
+  return (turn, { left, at, error, room, mosts, mostsAt }, missingMinor) => {
     let count = 0
     for (let i = turn; i < forms.length; i++) {
       const { outline, loose, targets, reaches, reachedMinor, mostMinor, candidate, slack, clique } = forms[i]!
@@ -177,7 +181,7 @@ export function fewestOn({ forms }: Sketch): (turn: number, standing: Standing, 
       let there = error
       for (let k = 0; k < targets.length; k++) there += left[at + targets[k]!]!
       if (!shape) {
-        gains[count++] = candidate.terms.kind.takes_nothing ? mostMinor : Math.min(mostMinor, there)
+        gains[count++] = candidate.terms.kind.takes_nothing ? mostMinor : Math.min(mosts[mostsAt + i]!, there)
         continue
       }
       let reached = reachedMinor

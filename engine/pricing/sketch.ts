@@ -7,11 +7,11 @@
 // slacks of those coupons. That holds because no step below spreads a difference: each keeps what is more above what is
 // less, and takes no more from what is more than the difference.
 
-import type { Candidate } from "./candidate.ts"
+import { effectOn, sceneOf, type Candidate } from "./candidate.ts"
 import { aloneOf, isTurn } from "./turn.ts"
-import { effectOn } from "./candidate.ts"
 import { roomOf } from "./cart.ts"
-import type { Outline, Sheet } from "./types.ts"
+import { chosenUnits } from "./field.ts"
+import type { Cart, Outline, Rate, Sheet } from "./types.ts"
 
 /** One coupon on the classes. */
 export type Form = {
@@ -20,6 +20,10 @@ export type Form = {
   readonly outline: Outline | undefined
   /** Never less than what it does, where only exact pricing knows how much that is and where it falls. */
   readonly loose: Outline | undefined
+  /** Of the latter: no class gives a larger part than the outline says. */
+  readonly isLocal: boolean
+  /** Of a finance kind: the most that it gives of what is left at the end. */
+  readonly rate: Rate | undefined
   /** The classes it takes from. */
   readonly targets: readonly number[]
   /** The classes its running threshold counts, and what it asks of them; 0: none. */
@@ -46,7 +50,8 @@ export type Sketch = {
 
 /** Draws the picture for coupons in their order of application. */
 export function sketchOf(sheet: Sheet, open: readonly Candidate[]): Sketch {
-  const classOf = classesOf(sheet, open)
+  const taken = open.map((candidate) => takenFrom(candidate, sheet))
+  const classOf = classesOf(sheet, open, taken)
   const classes = Math.max(...classOf) + 1
   const cliques = new Map<string, number>()
   // Most coupons speak of all lines, so what is known of a list of places is found again by the list itself.
@@ -56,24 +61,27 @@ export function sketchOf(sheet: Sheet, open: readonly Candidate[]): Sketch {
     known.set(places, found)
     return found
   }
-  const forms = open.map((candidate): Form => {
-    const { terms, lines, targets } = candidate
+  const forms = open.map((candidate, i): Form => {
+    const { terms, lines } = candidate
+    const { places: targets, areWhole } = taken[i]!
     const shape = shapeOf(candidate, sheet)
-    const outline = shape && isClear(candidate, sheet) ? shape : undefined
+    const outline = shape && areWhole && isClear(candidate, sheet) ? shape : undefined
     const places = terms.thresholdOf === "order" ? sheet.all : lines
     const runs = terms.thresholdMinor > 0 && candidate.thresholdSees === "running"
     const sees = shape?.by === "amount" && (shape.tiers.length > 1 || shape.repeat || shape.tiers[0]!.from > 0) && candidate.thresholdSees === "running"
     return {
       candidate,
       outline,
-      loose: outline ? undefined : shape,
+      loose: outline ? undefined : shape && held(shape, candidate, sheet),
+      isLocal: candidate.policy.percent_base === "running" && hasNoFloor(candidate, sheet) && shape !== undefined && shape.tiers.every(({ fraction }) => fraction > 0),
+      rate: terms.rate,
       targets: seen(targets),
       counts: runs ? seen(places) : NO_CLASSES,
       thresholdMinor: runs ? terms.thresholdMinor : 0,
       reaches: sees ? seen(lines) : undefined,
       reachedMinor: !shape ? 0 : shape.by === "quantity" ? sum(sheet.quantities, lines) : sum(sheet.amounts, lines),
       mostMinor: shape ? 0 : mostOf(candidate, sheet),
-      slack: shape ? slackOf(candidate, shape, sheet, seen(targets).length) : 0,
+      slack: shape ? slackOf(candidate, targets, shape, sheet, seen(targets).length) : 0,
       clique: cliqueOf(candidate, cliques),
     }
   })
@@ -83,17 +91,19 @@ export function sketchOf(sheet: Sheet, open: readonly Candidate[]): Sketch {
 const NO_CLASSES: readonly number[] = []
 
 /** What each place is to the coupons: lines that are targets and eligible alike are one class. */
-function classesOf(sheet: Sheet, open: readonly Candidate[]): number[] {
+function classesOf(sheet: Sheet, open: readonly Candidate[], taken: readonly Taking[]): number[] {
   const count = sheet.shipping + 1
   let classOf = new Array<number>(count).fill(0)
   classOf[sheet.shipping] = 1
   let classes = 2
-  for (const { lines, targets } of open) {
-    // Coupons on all lines tell none apart.
+  for (let i = 0; i < open.length; i++) {
+    const { lines } = open[i]!
+    const targets = taken[i]!.places
     for (const places of lines === targets ? [lines] : [lines, targets]) {
-      if (places.length >= sheet.shipping) continue
       const isInside = new Uint8Array(count)
       for (const place of places) isInside[place] = 1
+      // Coupons on all lines tell none apart, and the shipping is a class of its own.
+      if (places.length - isInside[sheet.shipping]! === sheet.shipping) continue
       const names = new Int32Array(classes * 2).fill(-1)
       let next = 0
       classOf = classOf.map((before, place) => {
@@ -121,6 +131,22 @@ function sum(amounts: readonly number[], places: readonly number[]): number {
   return all
 }
 
+/** The lines that a coupon takes from, and whether it means all their units. */
+type Taking = { readonly places: readonly number[]; readonly areWhole: boolean }
+
+/** Which units are chosen goes by their prices, so it is the same on every cart. */
+function takenFrom({ terms, targets, policy }: Candidate, sheet: Sheet): Taking {
+  const choice = terms.outline?.(policy)?.choice
+  const units = choice && chosenUnits(sheet.untouched, targets, choice, "cheapest")
+  if (!units) return { places: targets, areWhole: true }
+  return { places: targets.filter((_, k) => units[k]! > 0), areWhole: targets.every((place, k) => units[k] === 0 || units[k] === sheet.quantities[place]) }
+}
+
+/** An outline that is only a bound, held to what the coupon gives alone where less is never more. */
+function held(shape: Outline, candidate: Candidate, sheet: Sheet): Outline {
+  return candidate.terms.rises ? shape : { ...shape, capMinor: Math.min(shape.capMinor, mostOf(candidate, sheet)) }
+}
+
 /** What the kind says of itself. */
 function shapeOf(candidate: Candidate, sheet: Sheet): Outline | undefined {
   const { terms, targets, policy } = candidate
@@ -135,29 +161,37 @@ function shapeOf(candidate: Candidate, sheet: Sheet): Outline | undefined {
 
 /** Is that all there is to say on this order, by this policy? */
 function isClear(candidate: Candidate, sheet: Sheet): boolean {
-  const { terms, targets, policy, coupon } = candidate
+  const { terms, policy, coupon } = candidate
   if (policy.percent_base === "original" && terms.outline!(policy).tiers.some(({ fraction }) => fraction > 0)) return false
   // A floor makes a line give less than its part and the others more; short money makes a coupon give less than its terms.
-  if (targets.some((place) => sheet.floors[place]! > 0)) return false
+  if (!hasNoFloor(candidate, sheet)) return false
   return !sheet.funds || coupon.is_paid === true || terms.funding.every(({ budget_id }) => !sheet.funds!.has(budget_id))
 }
 
-/** The most that a coupon gives on any cart: carts only lose, so of most kinds what it gives alone. */
-function mostOf(candidate: Candidate, sheet: Sheet): number {
-  const untouched = sheet.untouched
+const hasNoFloor = ({ targets }: Candidate, sheet: Sheet): boolean => targets.every((place) => sheet.floors[place] === 0)
+
+/** The most that a coupon gives on any cart that others can leave of this one: carts only lose, so of most kinds what it gives there. */
+export function mostOn(candidate: Candidate, cart: Cart): number {
   const { terms, targets } = candidate
-  if (terms.kind.unbounded_by_alone || terms.kind.rises) {
-    const room = targets.reduce((all, place) => all + roomOf(untouched, place), 0)
-    return Math.min(terms.maxMinor, room)
+  const { untouched } = cart.sheet
+  if (terms.most) {
+    const room = targets.reduce((all, place) => all + roomOf(cart, place), 0)
+    return Math.min(terms.maxMinor, room, Math.floor(terms.most(sceneOf(candidate, cart, untouched, terms.maxMinor))))
   }
-  const alone = aloneOf(candidate, sheet)
-  // Alone it may be refused for its budget and, beside others, cost less.
-  const effect = isTurn(alone) && !sheet.funds ? alone.effect : effectOn(candidate, untouched, untouched, terms.maxMinor)
+  const effect = effectOn(candidate, cart, untouched, terms.maxMinor)
   return effect ? effect.totalMinor + effect.benefitMinor : 0
 }
 
+/** The same of the untouched order. */
+function mostOf(candidate: Candidate, sheet: Sheet): number {
+  // Alone it may be refused for its budget and, beside others, cost less.
+  if (candidate.terms.most || sheet.funds) return mostOn(candidate, sheet.untouched)
+  const alone = aloneOf(candidate, sheet)
+  return isTurn(alone) ? alone.effect.totalMinor + alone.effect.benefitMinor : 0
+}
+
 /** Odd minor units: one for each amount that is rounded, and what their places move between classes. */
-function slackOf({ targets, policy }: Candidate, outline: Outline, sheet: Sheet, classes: number): number {
+function slackOf({ policy }: Candidate, targets: readonly number[], outline: Outline, sheet: Sheet, classes: number): number {
   const lines = targets.length
   const moved = classes > 1 ? lines * (policy.remainder === "largest" ? 0.5 : 1) : 0
   if (outline.tiers.every(({ fraction }) => fraction === 0)) return moved

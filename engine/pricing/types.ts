@@ -119,6 +119,11 @@ export type Terms = {
   readonly act: Act
   readonly lacks: Lacks
   readonly outline: ((policy: Policy) => Outline) | undefined
+  /** Undefined: what it gives alone. */
+  readonly most: Most | undefined
+  /** Of a finance kind: the most that it gives of what is left at the end. */
+  readonly rate: Rate | undefined
+  readonly rises: boolean
   readonly target: Target
   readonly maxMinor: number
   readonly thresholdMinor: number
@@ -207,6 +212,8 @@ export type Sheet = {
   readonly quantities: readonly number[]
   readonly floors: readonly number[]
   readonly amounts: readonly number[]
+  /** Lists of places by unit price, found once for each list: positions in it, the cheapest first and the dearest first. */
+  readonly sorted: Readonly<Record<"cheapest" | "dearest", Map<readonly number[], readonly number[]>>>
   /** The cart before any coupon. */
   readonly untouched: Cart
 }
@@ -253,11 +260,24 @@ export type Effect = {
   readonly schedule?: readonly Instalment[] | undefined
 }
 
+/** Which units of the lines a kind means; none of the three: all. */
+export type Choice = {
+  readonly max_units?: number | undefined
+  readonly max_units_per_line?: number | undefined
+  readonly pick?: "cheapest" | "dearest" | undefined
+}
+
 /** A kind bound to its terms. Undefined: it would change nothing. */
 export type Act = (scene: Scene) => Effect | undefined
 
 /** What more of the order would give the kind something to do. */
 export type Lacks = (scene: Scene) => Pick<Needs, "spend_more_minor" | "quantity_more"> | undefined
+
+/** The most that a kind gives on whatever other coupons leave of an untouched order, its own cap set aside. */
+export type Most = (scene: Scene) => number
+
+/** A share of an amount, and what rounding may add to it. */
+export type Rate = { readonly share: number; readonly oddMinor: number }
 
 export type Gift = { readonly sku: string; readonly unit_price_minor: number; readonly quantity: number }
 export type Instalment = { readonly period: number; readonly principal_minor: number; readonly interest_minor: number }
@@ -271,6 +291,8 @@ export type Outline = {
   /** The amount comes once for each full `from`. */
   readonly repeat: boolean
   readonly capMinor: number
+  /** Only of some units of its targets. */
+  readonly choice?: Choice | undefined
   /** What a fraction is rounded for. */
   readonly per: "order" | "line" | "unit"
 }

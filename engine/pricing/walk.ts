@@ -19,8 +19,11 @@ export type Walk = {
   readonly refused: ReadonlyMap<Candidate, Refusal>
 }
 
-/** What looking at so many coupons once costs, in steps: a step is one coupon on one line, and some lines' worth of its own. */
-export const stepsOf = (sheet: Sheet, coupons: number): number => coupons * (sheet.all.length + COUPON_STEPS)
+/** What a turn of a coupon costs, in steps: a step is one coupon on one line, and some lines' worth of its own. */
+export const stepsOf = (sheet: Sheet, { terms }: Candidate): number => (terms.kind.weight ?? 1) * (sheet.all.length + COUPON_STEPS)
+
+/** What looking at each of these coupons once costs. */
+export const stepsOfAll = (sheet: Sheet, candidates: readonly Candidate[]): number => candidates.reduce((all, candidate) => all + stepsOf(sheet, candidate), 0)
 
 const COUPON_STEPS = 8
 
@@ -112,8 +115,8 @@ export function inTheWay(candidate: Candidate, sheet: Sheet, cart: Cart, beside:
   const lack = firstRunningLack(candidate, sheet, cart)
   if (lack) return { code: "terms_not_met", ...lack }
   // Of most kinds the effect at their turn says it all; these could find dearer units beside others, or find out later.
-  const { phase, unbounded_by_alone } = candidate.terms.kind
-  if (!phase && !unbounded_by_alone) return undefined
+  const { kind, most, rises } = candidate.terms
+  if (!kind.phase && (!most || rises)) return undefined
   const alone = aloneOf(candidate, sheet)
   return isTurn(alone) ? undefined : alone
 }

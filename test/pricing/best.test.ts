@@ -3,7 +3,8 @@
 import { expect, test } from "bun:test"
 import fc from "fast-check"
 import type { HeldCoupon, Order, Quote } from "../../engine/pricing/types.ts"
-import { amount, appliedIds, NOON, order, percent, quote, rejected } from "./shop.ts"
+import { mixOf, STANDS, type Mix } from "../../bench/mixes.ts"
+import { amount, appliedIds, coupon, NOON, order, percent, quote, rejected } from "./shop.ts"
 
 const cart = order([10000])
 
@@ -55,6 +56,26 @@ test("best: nothing usable applies nothing and says of each why", () => {
 test("best: does not depend on the order in which the coupons come", () => {
   const coupons = [percent("p", 1000), amount("a", 300), amount("b", 200, { stacking: { group: "g" } }), percent("q", 300, { stacking: { group: "g" } })]
   expect(quote(cart, coupons.toReversed(), "best")).toEqual(quote(cart, coupons, "best"))
+})
+
+test("best: a part of the lines and the shipping, as many places as there are lines, is not all of them", () => {
+  const lines = order([{ price: 3710, category: "x" }, { price: 2, category: "y" }, { price: 3578, category: "y" }], { shipping_minor: 7 })
+  const coupons = [
+    coupon("both", "percent_off", { percent_bp: 5000, max_minor: 2 }, { target: "everything", applies_to: { categories: ["y"] }, stacking: { group: "g", priority: 2 } }),
+    coupon("shipping", "free_shipping", { max_minor: 5 }, { stacking: { group: "g" } }),
+  ]
+  expect(quote(lines, coupons, "best")).toMatchObject({ discount_minor: 5, proved: true })
+})
+
+test("best: proves what a shop's coupons come to on 200 lines, and says its gap where it does not", () => {
+  const mixes: readonly Mix[] = ["prices", "prices, gifts and cash back", "fixed prices"]
+  for (const mix of mixes) for (const stand of STANDS) {
+    const { order: large, coupons } = mixOf(mix, stand, 0)
+    expect([mix, stand, quote(large, coupons, "best").proved]).toEqual([mix, stand, true])
+  }
+  const { order: large, coupons } = mixOf("bundles", "free", 0)
+  const answered = quote(large, coupons, "best")
+  expect([answered.proved, answered.gap_minor > 0]).toEqual([false, true])
 })
 
 test("best: out of steps it answers with what it has and says how much may be missing", () => {

@@ -27,7 +27,8 @@ const Terms = Type.Object(
 export const buyXGetY = kind({
   name: "buy_x_get_y",
   items_only: true,
-  unbounded_by_alone: true,
+  // 4 to 15 times on 200 lines (2026-11-22).
+  weight: 12,
   terms: Terms,
   boundMinor: () => undefined,
   lacks: (terms) => {
@@ -43,18 +44,40 @@ export const buyXGetY = kind({
       return quantity_more > 0 ? { quantity_more } : undefined
     }
   },
+  // Fewer rounds fit where units are gone, and what is got then costs at most what the dearest do; but where the same units
+  // are bought and got, the n-th round's are dearer than what it gets.
+  most: (terms) => {
+    const tests = testsOf(terms)
+    const { buy, get, percent_bp = 10000 } = terms
+    return (scene) => {
+      const { cart, lines } = scene
+      const counts = countsOf(scene, tests)
+      const rounds = roundsOf(terms, counts)
+      const isSame = counts.bought.every((one, k) => one === counts.gotten[k])
+      const skipped = isSame ? buy.quantity : 0
+      const group = skipped + get.quantity
+      /** Of so many of the dearest units, how many are got. */
+      const gets = (units: number): number => Math.floor(units / group) * get.quantity + Math.max(0, (units % group) - skipped)
+      let seen = 0
+      let worth = 0
+      for (const k of byPrice(cart, lines, "dearest")) {
+        if (!counts.gotten[k]) continue
+        const until = Math.min(seen + counts.free[k]!, rounds * group)
+        worth += (gets(until) - gets(seen)) * cart.sheet.prices[lines[k]!]!
+        seen = until
+      }
+      // Each unit may be rounded for itself.
+      return (worth * percent_bp) / 10000 + rounds * get.quantity
+    }
+  },
   act: (terms) => {
     const tests = testsOf(terms)
     const { buy, get, percent_bp = 10000 } = terms
     return (scene) => {
       const { cart, lines } = scene
-      const { free, bought, gotten, canBuy, canGet, either } = countsOf(scene, tests)
-      const rounds = Math.min(
-        terms.times ?? Infinity,
-        Math.floor(canBuy / buy.quantity),
-        Math.floor(canGet / get.quantity),
-        Math.floor(either / (buy.quantity + get.quantity)),
-      )
+      const counts = countsOf(scene, tests)
+      const { free, bought, gotten, canGet } = counts
+      const rounds = roundsOf(terms, counts)
       if (rounds === 0) return undefined
 
       const dearest = byPrice(cart, lines, "dearest").filter((k) => bought[k])
@@ -84,6 +107,15 @@ const testsOf = ({ buy, get }: Static<typeof Terms>): Tests => ({
   buy: lineTest(buy.applies_to),
   get: lineTest(get.applies_to),
 })
+
+/** How many rounds fit. */
+const roundsOf = ({ buy, get, times = Infinity }: Static<typeof Terms>, { canBuy, canGet, either }: ReturnType<typeof countsOf>): number =>
+  Math.min(
+    times,
+    Math.floor(canBuy / buy.quantity),
+    Math.floor(canGet / get.quantity),
+    Math.floor(either / (buy.quantity + get.quantity)),
+  )
 
 /** Which lines can be bought and got, and how many free units they have. */
 function countsOf({ cart, lines }: Scene, tests: Tests) {

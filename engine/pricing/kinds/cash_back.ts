@@ -16,6 +16,7 @@ export const cashBack = kind({
     { rate_bp: PercentBp, principal_cap_minor: Amount, days: Days },
     { additionalProperties: false },
   ),
+  rate: ({ rate_bp }) => ({ share: rate_bp / 10000, oddMinor: 1 }),
   boundMinor: ({ rate_bp, principal_cap_minor }) => mulDivHalfUp(principal_cap_minor, rate_bp, 10000),
   act:
     ({ rate_bp, principal_cap_minor }) =>

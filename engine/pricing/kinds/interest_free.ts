@@ -27,6 +27,8 @@ export const interestFree = kind({
     },
     { additionalProperties: false },
   ),
+  // Declining interest is less.
+  rate: ({ periods, rate_bp }) => ({ share: (periods * rate_bp) / 10000, oddMinor: periods }),
   boundMinor: () => undefined,
   act:
     ({ periods, rate_bp, interest = "flat" }) =>

@@ -18,16 +18,14 @@ export const percentOff = kind({
     { additionalProperties: false },
   ),
   boundMinor: ({ max_minor }) => max_minor,
-  outline: ({ percent_bp, max_minor = Infinity, per, max_units, max_units_per_line }) =>
-    max_units !== undefined || max_units_per_line !== undefined
-      ? undefined
-      : ({ percent_per }) => ({
-          by: "quantity",
-          tiers: [{ from: 0, fraction: percent_bp / 10000, amountMinor: 0 }],
-          repeat: false,
-          capMinor: max_minor,
-          per: per ?? percent_per,
-        }),
+  outline: ({ percent_bp, max_minor = Infinity, per, ...choice }) => ({ percent_per }) => ({
+    by: "quantity",
+    tiers: [{ from: 0, fraction: percent_bp / 10000, amountMinor: 0 }],
+    repeat: false,
+    capMinor: max_minor,
+    choice,
+    per: per ?? percent_per,
+  }),
   act:
     ({ percent_bp, max_minor = Infinity, per, ...choice }) =>
     (scene) => {

@@ -20,6 +20,7 @@ export const rateUplift = kind({
     { additionalProperties: false },
   ),
   faults: ({ rate_bp, days }) => (rate_bp * days > YEAR_BP ? [{ field: "days", says: "at this rate earn more than the amount itself" }] : []),
+  rate: ({ rate_bp, days }) => ({ share: (rate_bp * days) / YEAR_BP, oddMinor: 1 }),
   boundMinor: ({ rate_bp, days, principal_cap_minor }) => mulDivHalfUp(principal_cap_minor, rate_bp * days, YEAR_BP),
   act:
     ({ rate_bp, days, principal_cap_minor }) =>
