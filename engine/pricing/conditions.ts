@@ -187,9 +187,9 @@ export function firstRunningLack(
 }
 
 function firstOf(conditions: readonly Condition[], candidate: Candidate, sheet: Sheet, cart: Cart) {
-  for (const { reason, judge } of conditions) {
-    const lack = judge(candidate, sheet, cart)
-    if (lack) return { reason, detail: lack.detail }
+  for (let i = 0; i < conditions.length; i++) {
+    const lack = conditions[i]!.judge(candidate, sheet, cart)
+    if (lack) return { reason: conditions[i]!.reason, detail: lack.detail }
   }
   return undefined
 }

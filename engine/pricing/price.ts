@@ -189,6 +189,7 @@ type Units = AppliedLine["units"][number]
 
 /** An amount on units alike, the first carrying what is left over. */
 export function evenUnits(quantity: number, discountMinor: number): Units[] {
+  if (quantity === 1) return [{ quantity, discount_minor: discountMinor }]
   const each = Math.floor(discountMinor / quantity)
   const first = discountMinor - each * quantity
   if (first === 0) return [{ quantity, discount_minor: each }]

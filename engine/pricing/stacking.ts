@@ -79,9 +79,9 @@ export const RULES: readonly Rule[] = [exclusive, group, withGroups, perOrder]
 /** The first rule that keeps a coupon from standing beside those taken. */
 export function conflictOf(candidate: Candidate, taken: readonly Candidate[]): Conflict | undefined {
   if (taken.length === 0) return undefined
-  for (const { name, detail, inTheWay } of RULES) {
-    const other = inTheWay(candidate, taken)
-    if (other) return { rule: name, other, detail }
+  for (let i = 0; i < RULES.length; i++) {
+    const other = RULES[i]!.inTheWay(candidate, taken)
+    if (other) return { rule: RULES[i]!.name, other, detail: RULES[i]!.detail }
   }
   return undefined
 }
