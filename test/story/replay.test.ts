@@ -34,7 +34,7 @@ const wholePlan = (): Promise<Plan> => (planned ??= data().then((each) => planOf
 
 /** Reading the data takes a second, and five on a busy machine. */
 setDefaultTimeout(30_000)
-const STORY_MS_MAX = 60_000
+const STORY_MS_MAX = 240_000
 const STORY_REDEMPTIONS = 30
 const off = (amount_minor: number) => ({ kind: "amount_off", terms: { amount_minor } }) as const
 const percent = (percent_bp: number, max_minor: number) => ({ kind: "percent_off", terms: { percent_bp, max_minor } }) as const
