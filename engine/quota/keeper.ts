@@ -92,7 +92,7 @@ export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): K
         const lease = next.get(`${cell} ${name}`), side = (lease?.value ?? NOTHING) as Side
         const its_epoch = known.get(`${cell} ${home}`) ?? 0
         if (!lease && !leases.has(cell)) continue
-        counter_max = Math.max(counter_max, granted, returned, bank.total)
+        counter_max = Math.max(counter_max, granted, returned)
         refills.see(name, cell, leftOf(side), lent)
         if (granted !== side.granted || side.returned > returned || its_epoch < epoch) {
           const sign = `${id} ${cell} ${granted} ${side.granted} ${side.returned} ${returned} ${its_epoch} ${epoch}`
