@@ -3,7 +3,7 @@
  *
  * What must stay true: a run has so much memory, so much of the disk and so many threads, and one that needs more fails by name; a whole
  * number comes back as a number or not at all. What is written in a stated order is the same, byte for byte, with one thread and with
- * many (test/analytics/duck.test.ts).
+ * many (test/analytics/lake.test.ts).
  */
 import { mkdirSync, rmSync } from "node:fs"
 import { DuckDBInstance, type DuckDBValue } from "@duckdb/node-api"

@@ -4,7 +4,7 @@
  * What must stay true: it holds for every thread. Linux gives a priority to a thread and not to a process, and those that Bun had made before
  * would keep theirs, and with it all threads that they make: DuckDB's. And where the kernel shares the processor out by session first
  * (autogroups, as on most Linux systems), a priority counts within one session only: so a job is started in a session of its own (`detached`),
- * which is lowered as a whole. Measured 2026-11-22: README of the sidecar.
+ * which is lowered as a whole. Measured: the numbers of analytics/README.md.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { constants, setPriority } from "node:os"

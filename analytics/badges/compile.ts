@@ -2,7 +2,7 @@
  * A badge's rules as SQL: levels are expressions over whole numbers, and nothing is joined to find one.
  *
  * Pure. What must stay true: a condition over a value that is null is not met, and no rule has a negation, so an unknown never makes a level.
- * Measured 2026-11-22 on 500,000 users: see test/analytics/badges/oracle.test.ts, which keeps the same rules as a join.
+ * Measured 2026-11-22 on 500,000 users: see test/analytics/oracle.test.ts, which keeps the same rules as a join.
  */
 import { literal } from "../dialects/dialect.ts"
 import { named } from "../duck.ts"

@@ -82,7 +82,7 @@ const LEVEL_HEADS = Array.from({ length: BADGES_MAX + 1 }, (_, levels) => Buffer
  * A block's users by their cell and bucket, each bucket as the bytes of one HSET.
  *
  * Every entry is looked at twice and copied once: to the client of Redis a million users are four million arguments of some bytes, which took
- * it ten times as long (2026-11-22: README of the sidecar).
+ * it three times as long (12,800 users a second where this loads 46,000, both on a machine at load 10, 2026-11-22).
  */
 export const bucketWrites = (body: Buffer, { buckets, cells }: { readonly buckets: number; readonly cells: number }, keyOf: (cell: number, bucket: number) => string): BucketWrite[] => {
   // A block is a range of the line, so its buckets are few and stand one after another, cell by cell.
