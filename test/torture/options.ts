@@ -40,7 +40,8 @@ export const USAGE = `npm run torture -- [options]
   --seed N         what is chosen (a random one, printed)
   --minutes M      how long (${MINUTES}; ${BREAK_MINUTES} for each guard of --break)
   --kills K        end after so many kills, if that is earlier
-  --histories H    end after so many histories of ${ACTS_MIN} acts and more (and the kills, if both are named), if that is earlier
+  --histories H    end after so many histories of ${ACTS_MIN} acts and more (and the kills, if both are named), if that is earlier;
+                   without kills nearly all acts are of histories
   --cells C        of the engine (1; 64 on a cluster)
   --durability D   what a 2xx is to mean: ${DURABILITIES.join(", ")} (local; replicated on a cluster)
   --only A,B       only these: ${NEMESES.map(({ name }) => name).join(", ")}

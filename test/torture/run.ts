@@ -14,9 +14,9 @@ import { chooseNemesis, NEMESES, type Nemesis } from "./nemeses.ts"
 import { historiesOf, isArenaDue, openArena, openShelf } from "./shelf.ts"
 import { BACK_MS_MAX, type Layout, openStand, type Stand } from "./stand.ts"
 
-const SHOPPERS = 6
 const RIVALS = 6
-const CLAIMANTS = 2
+/** Who else is there: a crowd, or hardly anybody where a run is for histories, so that nearly all acts are of those. */
+const CROWD = { shoppers: 6, claimants: 2 }, FEW = { shoppers: 1, claimants: 1 }
 /** So many more yeses are heard between one nemesis and the next, each time a few more or less. */
 const YESES_BETWEEN = 30
 /** A machine that does much else has taken more than 90 s to write a large cell anew. */
@@ -123,10 +123,11 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
     const scene: Scene = { urls: stand.urls, shelf: await openShelf(say, readFrom(stand, chance.fork("codes"), BACK_MS_MAX)), history: [], findings: [], yeses: 0, isOver: () => isOver }
     const rivals = Array.from({ length: RIVALS }, (_, no) => `rival-${no}`)
     await openArena(say, scene.shelf, rivals)
+    const others = options.histories > 0 && options.kills === 0 ? FEW : CROWD
     const actors = [
-      ...Array.from({ length: SHOPPERS }, (_, no) => shopper(scene, chance.fork(`shopper-${no}`), `shopper-${options.seed}-${no}`)),
+      ...Array.from({ length: others.shoppers }, (_, no) => shopper(scene, chance.fork(`shopper-${no}`), `shopper-${options.seed}-${no}`)),
       ...rivals.map((name) => rival(scene, chance.fork(name), name)),
-      ...Array.from({ length: CLAIMANTS }, (_, no) => claimant(scene, chance.fork(`claimant-${no}`), `claimant-${options.seed}-${no}`)),
+      ...Array.from({ length: others.claimants }, (_, no) => claimant(scene, chance.fork(`claimant-${no}`), `claimant-${options.seed}-${no}`)),
       operator(scene, chance.fork("operator")),
       (async () => { while (!isOver) { if (isArenaDue(scene.shelf)) await openArena(say, scene.shelf, rivals); await Bun.sleep(WATCH_MS) } })(),
     ]

@@ -167,7 +167,7 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   const comeLate = async (stray: Stray): Promise<void> => {
     rewrites += 1
     await rewrite(redis, stray.cell)
-    const isTold = stray.isGrant && await greet(someone(chance).parts, stray.cell, Date.now())
+    const isTold = stray.isGrant && await greet({ redis, cells: CELLS, leases: newLeaseTally() }, stray.cell, Date.now())
     await stray.tell().catch(() => undefined)
     late += 1
     if (!isTold) return
