@@ -5,7 +5,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { openDuck, quoted } from "../../analytics/duck.ts"
 import { forget } from "../../analytics/forget.ts"
+import { importCommand } from "../../analytics/import_command.ts"
 import { badges } from "../../analytics/jobs/badges.ts"
+import { noticeParts } from "../../analytics/landed.ts"
 import { openLake } from "../../analytics/lake.ts"
 import { type House, runJob, runRow } from "../../analytics/runner.ts"
 import { openTables } from "../../analytics/tables.ts"
@@ -88,4 +90,27 @@ test("forget: events keep the number; lake, levels, rejects and bodies lose the 
   expect((await yes(shop.call("GET", `/v1/campaigns/${campaign_id}`))).redeemed).toBe(2)
   expect(await forget(house, ann)).toMatchObject({ redemptions: 0, blocks: 0, rows: 0, rejects: 0, pages: 0 })
   expect(redeemed.length).toBe(2)
+}, START_MS_MAX)
+
+test("forget: rows of orders keep what sums are made of, under another name, and no period is due for it", async () => {
+  const [ann, ben] = [fresh("ann"), fresh("ben")], file = join(scratchFolder(), "orders.csv")
+  writeFileSync(file, ["order_id,line_id,user_id,at,state,currency,sku,quantity,unit_price_minor,coupon_id,budget_id,discount_minor",
+    ...[ann, ben].map((user, i) => `o${i},1,${user},2026-04-10T12:00:00Z,placed,CNY,s,1,900,c${i},b,${10 + i}`)].join("\n"))
+  expect(await importCommand(["orders", file, "--set", "april"], "/", house, { say: () => {}, progress: () => {} })).toBe(0)
+  await noticeParts(house.sql, house.lake)
+  const marks = async () => [...await house.sql`select part, landed_ms from lake_parts where dataset = 'orders@april'`]
+  const before = await marks()
+  expect((await forget(house, ann)).rows).toBe(1)
+  expect(await filesWith(ann)).toEqual([])
+  const duck = await openDuck({ memory_mb: 128, threads: 1, temp_dir: house.lake.temp() })
+  try {
+    const files = house.lake.parts("orders@april").flatMap((part) => part.files).map((each) => quoted(house.lake.place(each)))
+    expect(await duck.all(`select order_id, user_id, discount_minor from read_parquet([${files.join(", ")}]) order by order_id`)).toEqual([
+      { order_id: "o0", user_id: "#", discount_minor: 10 }, { order_id: "o1", user_id: ben, discount_minor: 11 },
+    ])
+  } finally {
+    duck.close()
+  }
+  expect(await noticeParts(house.sql, house.lake)).toEqual([])
+  expect(await marks()).toEqual(before)
 }, START_MS_MAX)
