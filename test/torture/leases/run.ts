@@ -21,7 +21,7 @@ const BUYERS = 48
 /** Faults are done for so long, and until so many lost messages came late; a machine that does much else is not waited for longer. */
 const FAULTY_MS = 1_200
 const LATE_MIN = 3
-const FAULTY_MS_MAX = 8_000
+const FAULTY_MS_MAX = 4_000
 const LOOK_MS = 12
 const KEEP_MS = 60
 /** A refusal must have been true within so long before it. */
@@ -60,7 +60,7 @@ let goods_no = 1_000
 const newGoods = (): Goods => ({ campaign: ++goods_no, budget: ++goods_no })
 
 const faultsOf = (chance: Chance): Faults => ({
-  lost_request: chance.pick([0.02, 0.05, 0.1]), lost_reply: chance.pick([0, 0.01, 0.05]), twice: chance.pick([0, 0.05, 0.2]),
+  lost_request: chance.pick([0.01, 0.02, 0.05]), lost_reply: chance.pick([0, 0.01, 0.05]), twice: chance.pick([0, 0.05, 0.2]),
   late: chance.pick([0, 0.1, 0.4]), crash: chance.pick([0, 0.002, 0.01]),
 })
 
