@@ -10,6 +10,11 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { constants, setPriority } from "node:os"
 
 const LOWEST = constants.priority.PRIORITY_LOW
+/**
+ * The session's: a tenth of another session's share where all want the processor, and all that is left where they do not. At the lowest there
+ * is it was a seventieth, and at a load of 20 a job lost its connections while it waited for its turn (2026-11-22).
+ */
+const SESSION = 10
 
 /** The session of this process: the sixth field of /proc/self/stat, counted from the name, which may hold anything. */
 const session = (): number => {
@@ -32,7 +37,7 @@ export const lowerPriority = (): void => {
   // Of a session that others share, a terminal's, the priority is not ours to change.
   if (session() !== process.pid) return
   try {
-    writeFileSync("/proc/self/autogroup", String(LOWEST))
+    writeFileSync("/proc/self/autogroup", String(SESSION))
   } catch {
     // A kernel without autogroups shares the processor out by thread, which is done.
   }

@@ -7,7 +7,8 @@ import postgres, { type Sql } from "postgres"
 import { periodAt, periodBefore, type PeriodKind, periodsBetween, periodSpan } from "./periods.ts"
 
 const CONNECTIONS_MAX = 4
-const CONNECT_S_MAX = 5
+/** A process at the lowest priority may wait so long for its turn to answer. */
+const CONNECT_S_MAX = 20
 const BIGINT_OID = 20
 
 const wholeNumber = (text: string): number => {
