@@ -123,6 +123,9 @@ function search(
 
   const finance = forms.flatMap(({ rate }, i) => (rate === undefined ? [] : [i]))
   const isTaken = new Uint8Array(count)
+  // What gifts can still add is nothing off, so it takes nothing away from what finance coupons give.
+  const gifts = new Float64Array(count + 1)
+  for (let i = count - 1; i >= 0; i--) gifts[i] = gifts[i + 1]! + (forms[i]!.rate === undefined && forms[i]!.candidate.terms.kind.takes_nothing ? forms[i]!.mostMinor : 0)
   const lone = new Float64Array(sketch.cliques)
   // A minor unit off costs finance coupons less than it gives, so they give least where most was taken off.
   const endsLow = finance.reduce((rates, i) => rates + forms[i]!.rate!.share, 0) <= 1
@@ -191,12 +194,12 @@ function search(
     return true
   }
 
-  /** The most that finance coupons give, those taken and those to come, once so much more has been taken off. */
-  const financedBy = (turn: number, depth: number, offMinor: number): number => {
+  /** The most that finance coupons give, those taken and those to come, once the others from `turn` on have given so much more. */
+  const financedBy = (turn: number, depth: number, moreMinor: number): number => {
     if (finance.length === 0) return 0
     const from = depth * classes
     const error = errors[depth]!
-    const end = endsLow ? Math.max(0, keptAt(depth) + error - offMinor) : Infinity
+    const end = endsLow ? Math.max(0, keptAt(depth) + error - Math.max(0, moreMinor - gifts[turn]!)) : Infinity
     lone.fill(0)
     let all = 0
     for (const i of finance) {

@@ -67,6 +67,15 @@ test("best: a part of the lines and the shipping, as many places as there are li
   expect(quote(lines, coupons, "best")).toMatchObject({ discount_minor: 5, proved: true })
 })
 
+test("best: a gift that is worth more than the order leaves finance rights all they can give", () => {
+  const coupons = [
+    coupon("small", "rate_uplift", { rate_bp: 453, principal_cap_minor: 4006, days: 30 }, { stacking: { group: "g", priority: 2 } }),
+    coupon("gift", "gift", { sku: "mug", unit_price_minor: 61_860, quantity: 1 }, { stacking: { priority: 1 } }),
+    coupon("large", "rate_uplift", { rate_bp: 363, principal_cap_minor: 5232, days: 30 }, { stacking: { group: "g" } }),
+  ]
+  expect(quote(order([7058]), coupons, "best")).toMatchObject({ benefit_minor: 61_876, proved: true })
+})
+
 test("best: proves what a shop's coupons come to on 200 lines, and says its gap where it does not", () => {
   const mixes: readonly Mix[] = ["prices", "prices, gifts and cash back", "fixed prices"]
   for (const mix of mixes) for (const stand of STANDS) {
