@@ -32,7 +32,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "engine/pricing": { says: "pure: order, coupons and terms in, a price out", may: [], packages: ["typebox", "typebox/value"], alone: true },
   "engine/badges": { says: "pure: the rules of badges, the grammar of their numbers, packed levels", may: [], packages: [], alone: true },
   "engine/contract": { says: "the schemas of every body, answer and query", may: ["engine/answers.ts", "engine/badges", "engine/pricing"], packages: ["typebox", "typebox/compile", "typebox/value", "typebox/format"] },
-  "engine/store": { says: "Redis, Postgres, the clock, private servers", may: ["lua", "engine/child.ts", "engine/log.ts"] },
+  "engine/store": { says: "Redis, Postgres, the clock, private servers", may: ["lua", "engine/child.ts", "engine/log.ts", "engine/loop.ts"] },
   "engine/quota": { says: "banks and leases", may: [...GROUND] },
   "engine/tickets": { says: "where codes and their claims live, and how a claim ends", may: [...GROUND] },
   "engine/journal": { says: "what was decided goes to Postgres, and comes back", may: [...GROUND, "engine/quota", "engine/tickets"] },

@@ -16,6 +16,8 @@ import {
 import { createServer } from "node:net"
 import { basename, dirname, join, resolve } from "node:path"
 import postgres from "postgres"
+import { keepLogShort } from "./private_log.ts"
+import type { Loop } from "../loop.ts"
 import { type ClusterNode, clusterConf, formCluster, MASTERS, REPLICAS } from "./private_cluster.ts"
 import { type Child, end, type Identity, identityOf, isAlive, readIdentity, type StopSignals, superviseChild, withDeathSignal } from "../child.ts"
 import type { Topology } from "../config.ts"
@@ -538,8 +540,10 @@ export const startPrivate = async (
   }
   const giveBack = takeFolder(root)
   const children: Child[] = []
+  const watches: Loop[] = []
   let stopped: Promise<void> | undefined
   const stop = (wait_ms = 2 * STOP_MS) => (stopped ??= (async () => {
+    await Promise.all(watches.map((watch) => watch.stop()))
     // Redis first: nothing it still holds is lost, because what it answered is on disk. Postgres last.
     const isPostgres = ({ name }: Child) => name === "postgres"
     await Promise.all(children.filter((child) => !isPostgres(child)).map((child) => child.stop(wait_ms / 2)))
@@ -561,6 +565,8 @@ export const startPrivate = async (
     for (const each of started) if (each.status === "fulfilled") children.push(...each.value)
     const failed = started.find((each) => each.status === "rejected")
     if (failed) throw failed.reason
+    const ports = !redis ? [] : topology === "cluster" ? (memory.cluster ?? []).map(({ port }) => port) : [memory.redis_port]
+    watches.push(...ports.map((port) => keepLogShort(port, memory.redis_password, log)))
     return {
       redisUrl: redis ? redisUrlOf(memory) : undefined,
       databaseUrl: wanted ? postgresUrl(memory, DATABASE) : undefined,
