@@ -63,8 +63,10 @@ export const tieredOff = kind({
     }
   },
   // One tier gives less where less is there, and units are as many as they were; of several the lower ones may give more.
-  rises: ({ by = "amount", tiers }) => by === "amount" && tiers.length > 1,
-  most: ({ by = "amount", tiers }) => {
+  // Unit by unit each run is rounded, and what others cut into more runs may be rounded up more often.
+  rises: ({ by = "amount", tiers }) => by === "unit" || (by === "amount" && tiers.length > 1),
+  most: ({ by = "amount", tiers, per, ...choice }) => {
+    if (by === "unit") return (scene) => (unitByUnit(scene, tiers, per ?? scene.policy.percent_per, choice)?.totalMinor ?? 0) + sumAt(scene.cart.sheet.quantities, scene.targets)
     if (by !== "amount" || tiers.length === 1) return undefined
     return ({ cart, targets, began }) => {
       const worth = Math.max(sumAt(cart.left, targets), sumAt(began.left, targets))
