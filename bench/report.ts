@@ -74,19 +74,20 @@ const BEGIN = "<!-- bench -->", END = "<!-- /bench -->"
 /** What README shows of an act: all but what only the floors are compared by. */
 const SHOWN: readonly string[] = ["act", "acts/s", "p50 ms", "p99 ms", "API µs", "Redis µs", "of one act"]
 
-/** A run as README shows it: Scrip's own acts, and every figure with what it must reach. */
+/** A run as README shows it: Scrip's own acts, and the figures that must reach something. */
 export const readmeOf = (machine: Machine, results: readonly Result[]): string => {
   const columns = COLUMNS.filter(([title]) => SHOWN.includes(title))
   const line = (values: readonly string[]): string => `| ${values.join(" | ")} |`
   const rows = results.flatMap((result) => result.rows).filter(({ who }) => who === "Scrip")
-  const figures = results.flatMap((result) => result.figures)
+  const figures = results.flatMap((result) => result.figures).flatMap((figure) => figure.wanted ? [{ ...figure, wanted: figure.wanted }] : [])
   return [
-    `Measured ${machineLine(machine)}. API, worker, Redis, Postgres and the callers share the processors, so rates are of that`,
-    "machine and its load; ratios are of contestants that took turns within one run.", "",
+    `Measured ${machineLine(machine)}.`,
+    "API, worker, Redis, Postgres and the callers share the processors, so rates are of that machine and its load; ratios are of contestants",
+    "that took turns within one run.", "",
     line(columns.map(([title]) => title)), line(columns.map((_, place) => place === 0 ? "---" : "---:")), ...rows.map((row) => line(columns.map(([, value]) => value(row)))), "",
     line(["what", "measured", "to reach"]), line(["---", "---:", "---"]),
     ...figures.map((figure) => line([
-      figure.name, `${shown(figure.value)} ${figure.unit}`.trim(), figure.wanted ? `at ${figure.wanted.at} ${shown(figure.wanted.value)}, ${isReached(figure) ? "reached" : "not reached"}` : "",
+      figure.name, `${shown(figure.value)} ${figure.unit}`.trim(), `at ${figure.wanted.at} ${shown(figure.wanted.value)}, ${isReached(figure) ? "reached" : "not reached"}`,
     ])),
   ].join("\n")
 }

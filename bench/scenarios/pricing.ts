@@ -71,11 +71,11 @@ const quoteFigures = (rounds: number): Figure[] => {
   const [named, validated, best] = inTurns([pricedOf(order, coupons), () => keeps(body), pricedOf(order, coupons, "best")], rounds)
   return [
     { name: "a quote of 20 lines and 5 named coupons, pricing, median", value: median(named!), unit: "µs", wanted: { at: "most", value: 20 } },
-    { name: "the same, p99", value: percentile(named!, 0.99), unit: "µs", wanted: { at: "most", value: 60 } },
-    { name: "its validation, median", value: median(validated!), unit: "µs", wanted: { at: "most", value: median(named!) } },
-    { name: "its validation, p99", value: percentile(validated!, 0.99), unit: "µs" },
+    { name: "a quote of 20 lines and 5 named coupons, pricing, p99", value: percentile(named!, 0.99), unit: "µs", wanted: { at: "most", value: 60 } },
+    { name: "the validation of that quote, median", value: median(validated!), unit: "µs", wanted: { at: "most", value: median(named!) } },
+    { name: "the validation of that quote, p99", value: percentile(validated!, 0.99), unit: "µs" },
     { name: "the best of the same 5 coupons, median", value: median(best!), unit: "µs" },
-    { name: "the same, p99", value: percentile(best!, 0.99), unit: "µs" },
+    { name: "the best of the same 5 coupons, p99", value: percentile(best!, 0.99), unit: "µs" },
   ]
 }
 
@@ -102,8 +102,8 @@ const catalogueFigures = (rounds: number): Figure[] => {
   const [few, some, many] = inTurns(works, rounds)
   return [
     { name: "a quote beside 10 live campaigns", value: median(few!), unit: "µs" },
-    { name: "beside 1,000, against that", value: median(some!) / median(few!), unit: "×", wanted: { at: "most", value: 1.1 } },
-    { name: "beside 100,000, against that", value: median(many!) / median(few!), unit: "×", wanted: { at: "most", value: 1.1 } },
+    { name: "a quote beside 1,000 live campaigns, against 10", value: median(some!) / median(few!), unit: "×", wanted: { at: "most", value: 1.1 } },
+    { name: "a quote beside 100,000 live campaigns, against 10", value: median(many!) / median(few!), unit: "×", wanted: { at: "most", value: 1.1 } },
   ]
 }
 
@@ -130,7 +130,7 @@ const bestFigures = (instances: number, say: (text: string) => void): { figures:
     const worst_ms = Math.max(...times_ms)
     figures.push(
       { name: `best of 20 coupons, 50 lines, ${FAMILIES[family].says}, median`, value: median(times_ms), unit: "ms" },
-      { name: "the same, p99", value: percentile(times_ms, 0.99), unit: "ms", wanted: { at: "most", value: FAMILIES[family].most_ms } },
+      { name: `best of 20 coupons, 50 lines, ${FAMILIES[family].says}, p99`, value: percentile(times_ms, 0.99), unit: "ms", wanted: { at: "most", value: FAMILIES[family].most_ms } },
       { name: `the same, the worst (instanceOf("${family}", ${times_ms.indexOf(worst_ms)}))`, value: worst_ms, unit: "ms" },
     )
     proofs.push({ name: `best sets that were not proved, ${FAMILIES[family].says}`, wanted: 0, found: unproved })

@@ -116,7 +116,7 @@ export const playRedisCpu = async (rounds: number, calls: number, say: (text: st
       { name: `Redis CPU of an empty function call, ${IN_FLIGHT} connections`, value: median(costs["empty"]!), unit: "µs" },
       ...LINES.flatMap((lines): Figure[] => [
         { name: `Redis CPU of a reserve, 1 coupon, ${lines} ${lines === 1 ? "line" : "lines"}`, value: median(costs[`${lines} lines`]!), unit: "µs" },
-        { name: "the same against the empty call", value: ratio(`${lines} lines`, "empty"), unit: "×", wanted: { at: "most", value: MOST[lines]! } },
+        { name: `Redis CPU of a reserve, 1 coupon, ${lines} ${lines === 1 ? "line" : "lines"}, against the empty call`, value: ratio(`${lines} lines`, "empty"), unit: "×", wanted: { at: "most", value: MOST[lines]! } },
       ]),
       { name: `both over one connection, ${IN_FLIGHT} in flight: empty`, value: median(costs["empty, one connection"]!), unit: "µs" },
       { name: "and a reserve of 1 line", value: median(costs["one connection"]!), unit: "µs" },
