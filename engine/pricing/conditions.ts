@@ -105,9 +105,10 @@ const lines: Condition = {
   reason: "lines",
   judge: (candidate) => {
     if (candidate.lines.length > 0) return undefined
-    const { thresholdMinor, thresholdQuantity } = candidate.terms
-    // What the thresholds lack is said by their own conditions; without any, one unit will do.
-    const needs = thresholdMinor > 0 || thresholdQuantity > 0 ? {} : { quantity_more: 1 }
+    const { thresholdMinor, thresholdQuantity, thresholdOf } = candidate.terms
+    // What thresholds on its lines lack is said by their own conditions; without any, one unit will do.
+    const areTheirs = thresholdOf !== "order" && (thresholdMinor > 0 || thresholdQuantity > 0)
+    const needs = areTheirs ? {} : { quantity_more: 1 }
     return { detail: "No line of the order is one that the coupon speaks of.", needs }
   },
 }

@@ -19,8 +19,11 @@ export const NEEDS_STEPS_MAX = 40_000
 /** Steps left, shared by all refusals of a quote. */
 export type Purse = { steps: number }
 
-/** The order and the coupons beside which a refused one was looked at, in their order of application, itself included. */
-export type Table = { readonly sheet: Sheet; readonly ranked: readonly Candidate[]; readonly setting: Setting }
+/**
+ * The order and the coupons beside which a refused one was looked at, in their order of application, itself included; and all that a change
+ * of the order may bring to stand beside it.
+ */
+export type Table = { readonly sheet: Sheet; readonly ranked: readonly Candidate[]; readonly comers: readonly Candidate[]; readonly setting: Setting }
 
 export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs | undefined {
   const change = changeOfOrder(lacksOf(refused, given.sheet))
@@ -46,12 +49,12 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
   }
 
   if (lacks.length > 0) {
-    const quantity_more = lacks.find((lack) => lack.needs?.quantity_more)?.needs?.quantity_more
+    const quantity_more = Math.max(...lacks.map((lack) => lack.needs?.quantity_more ?? 0))
     return settled({
       ...needs,
       ...named(without),
       ...(meeting.missing > 0 ? { spend_more_minor: meeting.missing } : {}),
-      ...(quantity_more === undefined ? {} : { quantity_more }),
+      ...(quantity_more > 0 ? { quantity_more } : {}),
     })
   }
   // Its own conditions hold, so alone it either stands or has nothing to do, whatever leaves.
@@ -108,10 +111,10 @@ function changeOfOrder(lacks: readonly Lack[]): Change | undefined {
 }
 
 /** The same coupons laid against the changed order: those beside it may come and go by the change. */
-function changedTable({ sheet, ranked, setting }: Table, change: Change, target: Candidate): Table {
+function changedTable({ sheet, comers, setting }: Table, change: Change, target: Candidate): Table {
   const order = change.payment_method === undefined ? sheet.order : { ...sheet.order, payment_method: change.payment_method }
   const changed = sheetOf(order, change.from_at === undefined ? sheet.nowMs : Date.parse(change.from_at), sheet.funds)
-  const byPlace = ranked.toSorted((a, b) => a.place - b.place)
+  const byPlace = comers.toSorted((a, b) => a.place - b.place)
   const candidates = candidatesOf(changed, byPlace.map(({ coupon }) => coupon), setting.profile)
   const cart = changed.untouched
   return {
@@ -120,6 +123,7 @@ function changedTable({ sheet, ranked, setting }: Table, change: Change, target:
       candidates.filter((candidate) => candidate.coupon === target.coupon || !firstLack(candidate, changed, cart)),
       kindOrderOf(setting.profile),
     ),
+    comers,
     setting,
   }
 }

@@ -47,7 +47,7 @@ export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, 
   if (wish === "named") {
     const walked = walk(sheet, usable)
     for (const [candidate, refusal] of walked.refused) refused.set(candidate, refusal)
-    return answer({ sheet, setting, candidates, beside: usable, taken: walked.taken, refused, proved: true, gapMinor: 0 })
+    return answer({ sheet, setting, candidates, beside: usable, comers: candidates, taken: walked.taken, refused, proved: true, gapMinor: 0 })
   }
 
   const { chosen, proved, gapMinor } = bestOf(sheet, usable, setting.steps_max ?? STEPS_MAX, setting.minimise)
@@ -55,7 +55,7 @@ export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, 
   for (const candidate of usable) {
     if (!chosen.includes(candidate)) refused.set(candidate, leftOut(sheet, chosen, candidate, usable))
   }
-  return answer({ sheet, setting, candidates, beside: chosen, taken, refused, proved, gapMinor })
+  return answer({ sheet, setting, candidates, beside: chosen, comers: chosen, taken, refused, proved, gapMinor })
 }
 
 const byId = (a: HeldCoupon, b: HeldCoupon): number => (a.coupon_id < b.coupon_id ? -1 : a.coupon_id > b.coupon_id ? 1 : 0)
@@ -88,13 +88,15 @@ type Outcome = {
   readonly candidates: readonly Candidate[]
   /** Beside which coupons a refused one is looked at, in their order of application. */
   readonly beside: readonly Candidate[]
+  /** Which may come to stand there once the order is changed: all that were named, or of "best" the chosen. */
+  readonly comers: readonly Candidate[]
   readonly taken: readonly Taken[]
   readonly refused: ReadonlyMap<Candidate, Refusal>
   readonly proved: boolean
   readonly gapMinor: number
 }
 
-function answer({ sheet, setting, candidates, beside, taken, refused, proved, gapMinor }: Outcome): Quote {
+function answer({ sheet, setting, candidates, beside, comers, taken, refused, proved, gapMinor }: Outcome): Quote {
   const applied = taken.map((one) => appliedCoupon(sheet, one))
   let discount_minor = 0
   let shipping_discount_minor = 0
@@ -119,7 +121,7 @@ function answer({ sheet, setting, candidates, beside, taken, refused, proved, ga
       const ranked = beside.includes(candidate)
         ? beside
         : inOrder([...beside, candidate], kindOrderOf(setting.profile))
-      const needs = refusal === NO_BETTER ? undefined : needsOf(candidate, { sheet, ranked, setting }, purse)
+      const needs = refusal === NO_BETTER ? undefined : needsOf(candidate, { sheet, ranked, comers: comers.includes(candidate) ? comers : [...comers, candidate], setting }, purse)
       rejected.push(rejectedCoupon(candidate, refusal, needs))
     }
   }

@@ -46,6 +46,15 @@ test("payment_method: the first reason that holds is said, and needs names all t
   expect(refusal(asked, { payment_methods: ["card"], first_order: true }).needs).toBeUndefined()
 })
 
+test("payment_method: a rival that the change would bring too is named with it", () => {
+  const both = (fields: Partial<CampaignBody>) =>
+    quote(order([1000], { payment_method: "cash" }), [
+      amount("a", 100, { payment_methods: ["card"], ...fields }), amount("b", 50, { payment_methods: ["card"], ...fields }),
+    ])
+  expect(rejected(both({ stacking: { group: "g" } }), "b").needs).toEqual({ payment_method: "card", without: ["a"] })
+  expect(rejected(both({}), "b").needs).toEqual({ payment_method: "card" })
+})
+
 test("payment_instrument: in the one list and not in the other", () => {
   const gold = order([1000], { payment_instrument: "gold" })
   passes(gold, { payment_instruments: ["gold"], not_payment_instruments: ["blue"] })
@@ -112,6 +121,11 @@ test("lines: between lists all, inside one any, and any not_ wins", () => {
   expect(hit({ skus: ["s1", "s3"], not_skus: ["s1"] })).toEqual(["l3"])
   expect(hit({ not_merchants: ["m"] })).toEqual(["l1", "l2", "l3"])
   expect(refusal(cart, { applies_to: { merchants: ["m"] } })).toMatchObject({ reason: "lines", needs: { quantity_more: 1 } })
+  // A threshold of the whole order says nothing of the coupon's own lines.
+  const ofOrder = (fields: Partial<CampaignBody>) => refusal(cart, { applies_to: { merchants: ["m"] }, threshold_of: "order", ...fields }).needs
+  expect(ofOrder({ threshold_minor: 100 })).toEqual({ quantity_more: 1 })
+  expect(ofOrder({ threshold_minor: 100, payment_methods: ["card"] })).toEqual({ payment_method: "card", quantity_more: 1 })
+  expect(ofOrder({ threshold_quantity: 9 })?.quantity_more).toBeGreaterThan(1)
 })
 
 test("lines: only_undiscounted leaves lines below their list price alone", () => {
