@@ -68,7 +68,11 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
     purse.steps -= stepsOfAll(table.sheet, others)
     return walk(table.sheet, others).taken.some(({ candidate }) => candidate === target)
   }
-  if (stands(ranked())) return settled({ ...needs, ...named(without) })
+  if (stands(ranked())) {
+    // Of "best": it stands and pushes chosen ones aside, so they are in its way.
+    const isFree = change !== undefined || without.length > 0
+    return settled({ ...needs, ...named(isFree ? without : pushedBy(target, table)) })
+  }
   for (const one of meeting.before) {
     if (purse.steps < 0) return undefined
     if (stands(ranked().filter((candidate) => candidate !== one))) return settled({ ...needs, ...named([...without, one]) })
@@ -77,10 +81,18 @@ export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs |
   for (const one of meeting.before.toReversed()) {
     if (purse.steps < 0) return undefined
     without.push(one)
-    if (stands(ranked())) return settled({ ...needs, ...named(without) })
+    if (stands(ranked())) {
+    // Of "best": it stands and pushes chosen ones aside, so they are in its way.
+    const isFree = change !== undefined || without.length > 0
+    return settled({ ...needs, ...named(isFree ? without : pushedBy(target, table)) })
+  }
   }
   return undefined
 }
+
+/** Those that do not stand because one does. */
+const pushedBy = (target: Candidate, { sheet, ranked }: Table): Candidate[] =>
+  [...walk(sheet, ranked).refused].flatMap(([candidate, refusal]) => refusal.code === "not_stackable" && refusal.other === target ? [candidate] : [])
 
 /** What its kind would need more of. */
 function moreFor(target: Candidate, sheet: Sheet): Needs | undefined {

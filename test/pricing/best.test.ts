@@ -22,6 +22,20 @@ test("best: takes what gives most together, not what is largest alone", () => {
   expect(rejected(answered, "a")).toMatchObject({ code: "not_stackable", rule: "with_groups", other_coupon_id: "b" })
 })
 
+test("best: what needs names is enough, wherever the refused one stands in the order of application", () => {
+  const group = { stacking: { group: "g" } }, exclusive = { stacking: { exclusive: true } }
+  for (const coupons of [
+    [amount("a", 400, group), amount("b", 500, group)], [amount("b", 400, group), amount("a", 500, group)],
+    [amount("a", 400, exclusive), amount("b", 500, exclusive)], [amount("a", 400, exclusive), amount("b", 500)], [amount("a", 500), amount("b", 400, exclusive)],
+  ]) {
+    const answered = quote(cart, coupons, "best")
+    const without = appliedIds(answered)
+    const left = coupons.find(({ coupon_id }) => !without.includes(coupon_id))
+    expect(rejected(answered, left!.coupon_id)).toMatchObject({ code: "not_stackable", needs: { without } })
+    expect(appliedIds(quote(cart, [left!], "best"))).toEqual([left!.coupon_id])
+  }
+})
+
 test("best: an exclusive coupon wins only where it gives more than the others together", () => {
   const others = [amount("a", 1000), amount("b", 1000)]
   const alone = (amount_minor: number) => amount("x", amount_minor, { stacking: { exclusive: true } })
