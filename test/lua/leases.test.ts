@@ -196,13 +196,19 @@ inEmptyCell("open: a cell that is open is not told by hand what it was lent", as
   expect(await refused(cell, () => cell.takeLeases({ leases: [[`b${MONEY}`, 9, 0, 0, 1]] }))).toEqual({ outcome: "open" })
 })
 
-test("taken: before a cell opens it has what was on its way, and has returned all that it does not use", async () => {
+/** A cell that was granted so much stock, issued one of it, and is shut since its server began anew. */
+const restartedCell = async (granted_total: number) => {
   const cell = await openCell()
   await cell.publish({ is_home: 0, is_alone: 0 })
-  await cell.takeGrant({ name: STOCK_OF, granted_total: 5 })
+  await cell.takeGrant({ name: STOCK_OF, granted_total })
   await cell.issue()
   await cell.redis.call("FUNCTION", "DELETE", ourLibrary().name)
   await loadLibrary(cell.redis)
+  return cell
+}
+
+test("taken: before a cell opens it has what was on its way, and has returned all that it does not use", async () => {
+  const cell = await restartedCell(5)
   const leases = [[STOCK_OF, 8, 2, 0, 0], [`b${MONEY}`, 70, 20, MONTH_STARTS, MONTH_ENDS], ["k99", 5, 0, 0, 0]]
   expect(await cell.takeLeases({ leases, homes: [[0, 6]] })).toEqual({ outcome: "taken" })
   await cell.open({ epoch: 2, tail: (await cell.lastEntry()).id })
@@ -219,24 +225,14 @@ test("taken: a cell that was written anew returns all that its bank lent it, so 
 })
 
 test("taken: a cell whose bank has forgotten it returns what it does not use all the same", async () => {
-  const cell = await openCell()
-  await cell.publish({ is_home: 0, is_alone: 0 })
-  await cell.takeGrant({ name: STOCK_OF, granted_total: 5 })
-  await cell.issue()
-  await cell.redis.call("FUNCTION", "DELETE", ourLibrary().name)
-  await loadLibrary(cell.redis)
+  const cell = await restartedCell(5)
   expect(await cell.takeLeases({ leases: [[STOCK_OF, 0, 0, 0, 0]] })).toEqual({ outcome: "taken" })
   await cell.open({ epoch: 2, tail: (await cell.lastEntry()).id })
   expect(await cell.campaignRecord()).toMatchObject({ granted: 5, returned: 4, issued: 1 })
 })
 
 test("taken: a cell that uses what its bank has forgotten to have granted was granted it, and has nothing below zero", async () => {
-  const cell = await openCell()
-  await cell.publish({ is_home: 0, is_alone: 0 })
-  await cell.takeGrant({ name: STOCK_OF, granted_total: 1 })
-  await cell.issue()
-  await cell.redis.call("FUNCTION", "DELETE", ourLibrary().name)
-  await loadLibrary(cell.redis)
+  const cell = await restartedCell(1)
   expect(await cell.takeLeases({ leases: [[STOCK_OF, 8, 8, 0, 0]] })).toEqual({ outcome: "taken" })
   await cell.open({ epoch: 2, tail: (await cell.lastEntry()).id })
   expect(await cell.campaignRecord()).toMatchObject({ granted: 9, returned: 8, issued: 1 })
