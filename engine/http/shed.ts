@@ -195,11 +195,11 @@ export const shedding = (shedder: Shedder, fetch: (request: Request) => Response
   return (request) => {
     const kind = kindOf(request.url)
     if (kind === "house") return fetch(request)
-    const turn = Promise.withResolvers<Verdict>()
-    switch (shedder.ask(kind, performance.now(), turn.resolve)) {
+    let settle: (verdict: Verdict) => void
+    switch (shedder.ask(kind, performance.now(), (verdict) => settle(verdict))) {
       case "go": return serve(request)
       case "refused": return new Response(text, no)
-      case "waits": return turn.promise.then((verdict) => verdict === "go" ? serve(request) : new Response(text, no))
+      case "waits": return new Promise<Verdict>((resolve) => { settle = resolve }).then((verdict) => verdict === "go" ? serve(request) : new Response(text, no))
     }
   }
 }
