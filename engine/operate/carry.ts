@@ -9,6 +9,7 @@
  * entry's name, so no repeat, no second worker and no restored Redis carries it twice; and one that has no counterpart yet is carried by whoever
  * looks next. Where the next budget is not there yet, or is none that may take it, the money waits, and nobody can spend it.
  */
+import type { Fragment, Sql } from "postgres"
 import { fingerprintOf, idHash } from "../../lua/keys.ts"
 import { CARRY } from "../contract/budgets.ts"
 import type { Log } from "../log.ts"
@@ -32,11 +33,15 @@ export const cannotTake = (target: Pick<Budget, "line" | "month" | "currency">, 
 
 const additionOf = (budget_id: string, { cell, epoch, n }: { cell: number; epoch: number; n: number }): string => `${CARRY}${budget_id}:${cell}-${epoch}-${n}`
 
+/** Whether the next budget has what entry `e` took out of one: an addition under its name. The two acts are the condition of the index. */
+const isCarried = (sql: Sql, closed_ms: Fragment, budget_id: Fragment): Fragment => sql`exists (
+  select 1 from events t where t.act in ('funded', 'closed') and t.act = 'funded' and t.at_ms >= ${closed_ms}
+    and t.ref = ${CARRY} || ${budget_id} || ':' || e.cell || '-' || e.epoch || '-' || e.n)`
+
 /** What the closes of a budget took out of it, and how much of that the next one has. */
 export const carriedOf = async ({ postgres: { sql } }: Parts, { budget_no, budget_id }: Budget, closed_ms: number): Promise<{ taken_minor: number; carried_minor: number }> => {
   const [row] = await answeringPostgres(() => sql<{ taken_minor: number; carried_minor: number }[]>`
-    select coalesce(sum(-e.limit_minor), 0)::bigint as taken_minor, coalesce(sum(-e.limit_minor) filter (where exists (
-      select 1 from events t where t.act in ('funded', 'closed') and t.act = 'funded' and t.at_ms >= ${closed_ms} and t.ref = ${CARRY + budget_id} || ':' || e.cell || '-' || e.epoch || '-' || e.n)), 0)::bigint as carried_minor
+    select coalesce(sum(-e.limit_minor), 0)::bigint as taken_minor, coalesce(sum(-e.limit_minor) filter (where ${isCarried(sql, sql`${closed_ms}`, sql`${budget_id}::text`)}), 0)::bigint as carried_minor
     from budget_entries e where e.budget_no = ${budget_no} and e.at_ms >= ${closed_ms} and e.act = 'closed' and e.limit_minor < 0`)
   return row ?? { taken_minor: 0, carried_minor: 0 }
 }
@@ -51,8 +56,7 @@ export const carryBehind = async (parts: Parts, log: Log, now_ms: number): Promi
     from budgets b
       join budgets target on target.budget_id = b.carry_to and target.line = b.line and target.currency = b.currency and target.month = to_char(to_date(b.month, 'YYYY-MM') + interval '1 month', 'YYYY-MM')
       join budget_entries e on e.budget_no = b.budget_no and e.at_ms >= b.closed_ms
-    where b.closed_ms > ${now_ms - CARRY_DAYS_MAX * DAY_MS} and e.act = 'closed' and e.limit_minor < 0 and not exists (
-      select 1 from events t where t.act in ('funded', 'closed') and t.act = 'funded' and t.at_ms >= b.closed_ms and t.ref = ${CARRY} || b.budget_id || ':' || e.cell || '-' || e.epoch || '-' || e.n)
+    where b.closed_ms > ${now_ms - CARRY_DAYS_MAX * DAY_MS} and e.act = 'closed' and e.limit_minor < 0 and not ${isCarried(sql, sql`b.closed_ms`, sql`b.budget_id`)}
     order by e.at_ms, e.budget_no limit ${CARRIES_MAX}`)
   let carried = 0
   for (const { budget_no, amount_minor, ...entry } of rows) {
