@@ -1,6 +1,6 @@
 -- Lend a cell more of a quota from its bank: what is wanted, and while there is plenty as much as the cell has lately used in
 -- LENT_FOR_MS, but no more than an equal part of what is free. Near the end that is exactly what is wanted; `least` is what the smallest
--- of those who wait can use. Who asks before anybody waits (`is_early`) gets nothing that is less than that part,
+-- of those who wait can use; it is nothing for a share of no money, whose cell only has to learn of the budget. Who asks before anybody waits (`is_early`) gets nothing that is less than that part,
 -- nor of a budget that is over.
 --
 -- A bank that was restored grants nothing until every cell has told it what it was granted. A cut that is under way comes first.
@@ -12,7 +12,7 @@ if not bank then return { BANK_UNKNOWN } end
 if not has_heard(quota, book.cell.epoch, cells) then return { BANK_ASKING } end
 local free = free_of(bank)
 if bank.cut then return { NOT_ENOUGH, 0, 1 } end
-if free < least or free < 1 then return { NOT_ENOUGH, free, 0 } end
+if free < least then return { NOT_ENOUGH, free, 0 } end
 
 local lease = lease_of(bank, cell)
 local lasted_ms, lent = math.max(book.at_ms - (lease[4] or 0), 0), lease[5] or 0

@@ -51,6 +51,17 @@ test("budget_exhausted: the last of the money is found in whatever cell it lies,
   expect(await moneyOf(budget_id)).toEqual({ limit_minor: 1_450, held_minor: 1_400, spent_minor: 0, available_minor: 50 })
 }, MINUTE_MS)
 
+test("reserved: a share of no money needs none of its budget, also in a cell that has never heard of it", async () => {
+  const rich = await openCampaign(say, story.now_ms())
+  const empty = await openCampaign(say, story.now_ms(), { limit_minor: 0 })
+  const { campaign_id } = await openCampaign(say, story.now_ms(), {
+    amount_minor: 1, funding: [{ budget_id: empty.budget_id, share_bp: 3_333 }, { budget_id: rich.budget_id, share_bp: 6_667 }],
+  })
+  await yes(reserveIn(3, campaign_id))
+  expect(await moneyOf(rich.budget_id)).toMatchObject({ held_minor: 1 })
+  expect(await moneyOf(empty.budget_id)).toMatchObject({ held_minor: 0 })
+}, MINUTE_MS)
+
 test("a keeper looks at quotas alone: codes lie beside them in every cell", async () => {
   const { campaign_id } = await openCampaign(say, story.now_ms())
   await yes(say("PUT", `/v1/campaigns/${campaign_id}/codes`, { code: fresh("CODE"), limit: 3 }))

@@ -18,6 +18,8 @@ export interface Wishes {
   readonly hold_at?: "reserve" | "issue"
   readonly on_refund?: "keep" | "return"
   readonly coupon_valid_s?: number
+  /** Who pays instead of the budget that is made. */
+  readonly funding?: readonly { readonly budget_id: string; readonly share_bp: number }[]
 }
 
 /** A budget of this month and a live campaign that spends it: `amount_minor` off any order. */
@@ -29,7 +31,7 @@ export const openCampaign = async (say: Say, now_ms: number, wishes: Wishes = {}
   await yes(say("PUT", `/v1/campaigns/${campaign_id}`, {
     line: "retail", name: "A race", currency: "CNY", kind: "amount_off", terms: { amount_minor }, threshold_minor: 0,
     starts_at: new Date(now_ms - 60_000).toISOString(), ends_at: new Date(now_ms + 30 * 86_400_000).toISOString(),
-    stock, per_user, hold_at, on_refund, ...(coupon_valid_s === undefined ? {} : { coupon_valid_s }), funding: [{ budget_id, share_bp: 10_000 }],
+    stock, per_user, hold_at, on_refund, ...(coupon_valid_s === undefined ? {} : { coupon_valid_s }), funding: wishes.funding ?? [{ budget_id, share_bp: 10_000 }],
   }))
   await yes(say("POST", `/v1/campaigns/${campaign_id}/activate`, {}))
   return { budget_id, campaign_id }
