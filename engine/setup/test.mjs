@@ -27,6 +27,21 @@ const TAIL_CHARS_MAX = 4_000
 const WAITING_CHARS_MAX = 1_000_000
 /** Where a file's words begin in what the runner says. */
 const NEXT_FILE = /\n(?=test\/\S+\.test\.ts:\n)/g
+/** What the runner said since the test before, and the line that calls a test failed: said again at the end, where a reader of a long log looks. */
+const FAILED = /^\(fail\) .*$/gm, ENDED = /^\((?:pass|fail|skip)\) .*\n/gm
+/** So many failures are said again, and so much of each: its end. */
+const FAILURES_MAX = 20, FAILURE_CHARS_MAX = 2_000
+const failures = []
+
+/** Show what a runner said of whole files, and keep what failed in it. */
+const show = (text) => {
+  process.stderr.write(text)
+  for (const { 0: line, index } of text.matchAll(FAILED)) {
+    const before = [...text.slice(0, index).matchAll(ENDED)].at(-1)
+    const said = text.slice(before ? before.index + before[0].length : 0, index)
+    if (failures.length < FAILURES_MAX) failures.push(`${said.slice(-FAILURE_CHARS_MAX)}${line}`)
+  }
+}
 
 /** Run a program of ours and give back how it ended and the end of what it said; its words appear file by file. */
 const run = (name, args, env = {}) =>
@@ -37,12 +52,12 @@ const run = (name, args, env = {}) =>
       waiting += bytes
       const begin = waiting.length > WAITING_CHARS_MAX ? waiting.length : [...waiting.matchAll(NEXT_FILE)].at(-1)?.index
       if (begin === undefined) return
-      process.stderr.write(waiting.slice(0, begin + 1))
+      show(waiting.slice(0, begin + 1))
       waiting = waiting.slice(begin + 1)
     }
     child.stdout.setEncoding("utf8").on("data", hear)
     child.stderr.setEncoding("utf8").on("data", (text) => { tail = (tail + text).slice(-TAIL_CHARS_MAX); hear(text) })
-    const end = (ending) => { process.stderr.write(waiting); waiting = ""; settle({ ending, tail }) }
+    const end = (ending) => { show(waiting); waiting = ""; settle({ ending, tail }) }
     child.on("error", (fault) => end(String(fault)))
     child.on("close", (code, signal) => end(signal ?? code))
   })
@@ -91,5 +106,6 @@ if (asked.length > 0) {
     })(),
   ])
 }
+if (failures.length > 0) console.error(`\nWhat failed, again:\n\n${failures.join("\n\n")}\n`)
 process.exitCode = failed > 0 ? 1 : 0
 console.log(`${passed} passed, ${failed} failed`)

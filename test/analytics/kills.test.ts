@@ -1,15 +1,15 @@
-// A run that is killed at random points, with one thread and with two, comes to the same bytes in the end. SCRIP_JOB_KILLS makes it longer;
-// the seed is printed, and SCRIP_JOB_SEED repeats a run.
+// A run that is killed at random points, with one thread and with two, comes to the same bytes in the end. SCRIP_JOB_KILLS makes it longer,
+// SCRIP_SEED says which points.
 
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { importCommand } from "../../analytics/import_command.ts"
 import { scratchFolder } from "../support/scratch.ts"
+import { SEED } from "../support/seed.ts"
 import { openHouse, type TestHouse } from "./house.ts"
 
 const KILLS = Number(process.env["SCRIP_JOB_KILLS"] ?? 10)
-const SEED = Number(process.env["SCRIP_JOB_SEED"] ?? Date.now() % 1_000_000)
 const ORDERS = 20_000
 /** As long as a whole run takes on a slow machine: a kill may come before, within or after it. */
 const RUN_MS = 1_500
@@ -40,7 +40,7 @@ const attempt = async (set: string, threads: number, kill_ms?: number): Promise<
 }
 
 test(`${KILLS} kills: the outputs are those of a run that nobody disturbed`, async () => {
-  console.log(`SCRIP_JOB_SEED=${SEED}`)
+  console.log(`SCRIP_SEED=${SEED}`)
   let seed = SEED
   const chance = (most: number): number => { seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31; return seed % most }
   const books = join(scratchFolder(), "books.csv")

@@ -1,5 +1,5 @@
 // The best set against brute force: every set of small orders priced as a named list, over every kind and every rule of
-// stacking. `SCRIP_BRUTE_ORDERS` makes it longer, `SCRIP_BRUTE_SEED` repeats a run.
+// stacking. `SCRIP_BRUTE_ORDERS` makes it longer, `SCRIP_SEED` chooses others.
 
 import { expect, test } from "bun:test"
 import fc from "fast-check"
@@ -8,6 +8,7 @@ import { termsFaults } from "../../engine/pricing/compile.ts"
 import { KINDS } from "../../engine/pricing/kinds/index.ts"
 import { price } from "../../engine/pricing/price.ts"
 import { RULE_NAMES, type HeldCoupon, type Order, type Quote, type Setting } from "../../engine/pricing/types.ts"
+import { SEED } from "../support/seed.ts"
 import { arbitraryBody, arbitraryCoupons, arbitraryOrder, arbitrarySetting, holdsForAll } from "./campaigns.ts"
 import { NOON } from "./shop.ts"
 
@@ -16,7 +17,6 @@ const ORDERS = Number(process.env["SCRIP_BRUTE_ORDERS"] ?? 10_000)
 const RUN_MS_MAX = 60_000 + ORDERS * 60
 /** Each coupon more doubles the sets that are looked at. */
 const COUPONS_MAX = 5
-const SEED = Number(process.env["SCRIP_BRUTE_SEED"] ?? 20_261_122)
 
 const givesOf = (quote: Quote): number => quote.discount_minor + quote.benefit_minor
 

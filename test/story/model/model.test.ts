@@ -2,18 +2,17 @@
  * The engine against the model: thousands of acts of every kind, in any order, at any time; each answer must be what the contract
  * says, and at the end every budget, campaign, coupon and redemption must stand as in the model.
  *
- * SCRIP_MODEL_COMMANDS says how many commands (20,000 unless told), SCRIP_MODEL_SEED which: the seed of a run is printed, and a failing
- * run is shrunk and told call by call.
+ * SCRIP_MODEL_COMMANDS says how many commands (20,000 unless told), SCRIP_SEED which; a failing run is shrunk and told call by call.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import fc from "fast-check"
+import { SEED } from "../../support/seed.ts"
 import { openStory, type Story } from "../story.ts"
 import { type AnyCommand, commands, compareAll, play, type Run } from "./commands.ts"
 import { shrink } from "./shrink.ts"
 import { emptyWorld } from "./world.ts"
 
 const COMMANDS = Number(process.env["SCRIP_MODEL_COMMANDS"] ?? 20_000)
-const SEED = Number(process.env["SCRIP_MODEL_SEED"] ?? Math.floor(Math.random() * 2 ** 31))
 /** The most commands of one run: long enough for stock and budgets to run out, short enough to be shrunk. */
 const RUN_COMMANDS_MAX = 400
 const SHRINK_TRIES_MAX = 400
@@ -76,7 +75,7 @@ const tell = async (story: Story, list: readonly AnyCommand[], fault: Error, see
 }
 
 test(`${COMMANDS} commands: every answer is the model's, and so is what stands at the end`, async () => {
-  console.log(`model: SCRIP_MODEL_SEED=${SEED} SCRIP_MODEL_COMMANDS=${COMMANDS}`)
+  console.log(`model: SCRIP_SEED=${SEED} SCRIP_MODEL_COMMANDS=${COMMANDS}`)
   let played = 0, isOver = false
   await Promise.all(stories.map(async (story, place) => {
     for (let round = place; played < COMMANDS && !isOver; round += stories.length) {

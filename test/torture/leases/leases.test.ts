@@ -2,15 +2,15 @@
 
 import { expect, test } from "bun:test"
 import { connectRedis, redisReady } from "../../../engine/store/redis.ts"
+import { SEED } from "../../support/seed.ts"
 import { stack } from "../../support/stack.ts"
 import { lineOf, playRun } from "./run.ts"
 
 const RUNS = Number(process.env["SCRIP_LEASE_RUNS"] ?? 2)
-const SEED = Number(process.env["SCRIP_LEASE_SEED"] ?? Math.floor(Math.random() * 2 ** 31))
 const RUN_MS_MAX = 60_000
 
 test(`${RUNS} runs: sold exactly the total, nothing stranded, and nobody heard "sold out" while there was enough`, async () => {
-  console.log(`leases: SCRIP_LEASE_SEED=${SEED} SCRIP_LEASE_RUNS=${RUNS}`)
+  console.log(`leases: SCRIP_SEED=${SEED} SCRIP_LEASE_RUNS=${RUNS}`)
   const redis = connectRedis((await (await stack()).ownRedis()).redisUrl, () => undefined)
   await redisReady(redis, 10_000)
   for (let i = 0; i < RUNS; i++) {
