@@ -5,6 +5,7 @@
  * everybody's. Its models are the plainest there are: a number, and a word.
  */
 import { type Act, isUncertain, noOf, yesOf } from "./history.ts"
+import type { Window } from "./made.ts"
 import { linearizable, type Model, type Timed, type Verdict } from "./linear.ts"
 
 /** What each hold of an arena takes. */
@@ -35,18 +36,24 @@ const isOfCoupon = (act: Act, arena: Arena, redemptions: ReadonlyMap<string, Act
   return (reserve?.body["coupons"] as readonly string[] | undefined)?.[0] === arena.shared.coupon_id
 }
 
+/** Tells of an act that is in the journals when it was made. */
+type MadeOf = (act: Act) => Window | undefined
+
 /** An act that happened, that did not, or of which nothing is known that a model could use. */
 type Ending = "yes" | "no" | "absent"
-const endingOf = (act: Act, isThere: (act: Act) => boolean): Ending => {
-  if (isUncertain(act) && isThere(act)) return "yes"
+const endingOf = (act: Act, madeOf: MadeOf): Ending => {
+  if (isUncertain(act) && madeOf(act)) return "yes"
   if (act.heard === "unknown") return "absent"
   return act.heard.status < 300 ? "yes" : "no"
 }
 
-/** A yes may have been given at its first try; a no only at its last. */
-const timed = <S>(act: Act, ending: Ending, step: (state: S) => S | undefined): Timed<S> => ({
-  call_ms: ending === "yes" ? act.first_ms : act.last_ms, return_ms: ending === "yes" && isUncertain(act) ? Infinity : act.heard_ms, step,
-})
+/** A yes may have been given at its first try; a no only at its last. One that nobody heard happened when the journal says. */
+const timed = <S>(act: Act, ending: Ending, madeOf: MadeOf, step: (state: S) => S | undefined): Timed<S> => {
+  const made = ending === "yes" && isUncertain(act) ? madeOf(act) : undefined
+  if (!made) return { call_ms: ending === "yes" ? act.first_ms : act.last_ms, return_ms: act.heard_ms, step }
+  // An empty window is a fault of its own; the search takes none.
+  return { call_ms: Math.min(made.from_ms, made.to_ms), return_ms: made.to_ms, step }
+}
 
 /** An act on a budget, with what it adds to it. */
 interface BudgetAct extends Timed<number> { readonly adds: number }
@@ -54,14 +61,14 @@ const taking = (available: number, amount: number): number | undefined => availa
 const lacking = (available: number, amount: number): number | undefined => available < amount ? available : undefined
 
 /** What the acts of an arena did to its budget: `available`, which never falls below zero. */
-const budgetActs = (acts: readonly Act[], arena: Arena, isThere: (act: Act) => boolean): BudgetAct[] =>
+const budgetActs = (acts: readonly Act[], arena: Arena, madeOf: MadeOf): BudgetAct[] =>
   acts.flatMap((act): BudgetAct[] => {
-    const ending = endingOf(act, isThere)
+    const ending = endingOf(act, madeOf)
     if (ending === "absent") return []
-    const give = (amount: number) => [{ ...timed(act, ending, (available: number) => available + amount), adds: amount }]
-    const take = (amount: number) => [{ ...timed(act, ending, (available: number) => taking(available, amount)), adds: -amount }]
+    const give = (amount: number) => [{ ...timed(act, ending, madeOf, (available: number) => available + amount), adds: amount }]
+    const take = (amount: number) => [{ ...timed(act, ending, madeOf, (available: number) => taking(available, amount)), adds: -amount }]
     const short = (amount: number) => {
-      const one = timed(act, ending, (available: number) => lacking(available, amount))
+      const one = timed(act, ending, madeOf, (available: number) => lacking(available, amount))
       return [{ ...one, call_ms: one.call_ms - EXHAUSTED_MS_MAX, adds: 0 }]
     }
     if (act.kind === "fund") {
@@ -77,13 +84,13 @@ const budgetActs = (acts: readonly Act[], arena: Arena, isThere: (act: Act) => b
 interface CouponAct extends Timed<string> { readonly order: string; readonly does: "takes" | "moves" | "stays" }
 
 /** What they did to the coupon that is everybody's: free, or held by one order, or used by it. */
-const couponActs = (acts: readonly Act[], orderOf: (act: Act) => string, isThere: (act: Act) => boolean): CouponAct[] =>
+const couponActs = (acts: readonly Act[], orderOf: (act: Act) => string, madeOf: MadeOf): CouponAct[] =>
   acts.flatMap((act): CouponAct[] => {
-    const ending = endingOf(act, isThere)
+    const ending = endingOf(act, madeOf)
     if (ending === "absent") return []
     const order = orderOf(act)
-    const goes = (from: string, to: string) => [{ ...timed(act, ending, (state: string) => state === from ? to : undefined), order, does: from === "free" ? "takes" as const : "moves" as const }]
-    const stays = (fits: (state: string) => boolean) => [{ ...timed(act, ending, (state: string) => fits(state) ? state : undefined), order, does: "stays" as const }]
+    const goes = (from: string, to: string) => [{ ...timed(act, ending, madeOf, (state: string) => state === from ? to : undefined), order, does: from === "free" ? "takes" as const : "moves" as const }]
+    const stays = (fits: (state: string) => boolean) => [{ ...timed(act, ending, madeOf, (state: string) => fits(state) ? state : undefined), order, does: "stays" as const }]
     if (act.kind === "reserve") {
       if (ending === "yes") return goes("free", `held ${order}`)
       const word = noOf(act)
@@ -139,8 +146,8 @@ const judge = <S>(acts: readonly Timed<S>[], model: Model<S>, lies: readonly (Ti
   return { acts: acts.length, verdict, lies: told.length, lies_seen }
 }
 
-/** Judge both histories of an arena, and tell lies to each. `isThere` knows which of the acts that nobody heard the end of are in the tables. */
-export const judgeArena = (arena: Arena, all: readonly Act[], isThere: (act: Act) => boolean): Judged[] => {
+/** Judge both histories of an arena, and tell lies to each. `madeOf` knows which of the acts that nobody heard the end of are in the tables. */
+export const judgeArena = (arena: Arena, all: readonly Act[], madeOf: MadeOf): Judged[] => {
   const acts = all.filter((act) => act.arena === arena.no)
   const redemptions = new Map(acts.flatMap((act): [string, Act][] => {
     const id = act.kind === "reserve" ? yesOf(act)?.["redemption_id"] as string | undefined : undefined
@@ -148,8 +155,8 @@ export const judgeArena = (arena: Arena, all: readonly Act[], isThere: (act: Act
   }))
   const orderOf = (act: Act): string => (act.kind === "reserve" ? act : redemptions.get(act.path.split("/")[3] ?? ""))?.body["order_id"] as string
   // The shared coupon spends a budget of its own campaign, so an act is in one history only.
-  const ofBudget = budgetActs(acts.filter((act) => !isOfCoupon(act, arena, redemptions)), arena, isThere)
-  const ofCoupon = couponActs(acts.filter((act) => isOfCoupon(act, arena, redemptions)), orderOf, isThere)
+  const ofBudget = budgetActs(acts.filter((act) => !isOfCoupon(act, arena, redemptions)), arena, madeOf)
+  const ofCoupon = couponActs(acts.filter((act) => isOfCoupon(act, arena, redemptions)), orderOf, madeOf)
   const ends = ofBudget.map(({ return_ms }) => return_ms).filter((at_ms) => at_ms !== Infinity)
   const middle_ms = ends[Math.floor(ends.length / 2)] ?? 0, end_ms = Math.max(0, ...ends)
   return [

@@ -8,8 +8,9 @@
 import type { Sql } from "../../engine/store/postgres.ts"
 import { imbalances } from "../story/conservation.ts"
 import type { Say } from "../story/till.ts"
-import { ACTS_MIN, type Arena, judgeArena, type Judged } from "./arena.ts"
+import { ACTS_MIN, judgeArena, type Judged } from "./arena.ts"
 import { type Act, type ActKind, isUncertain } from "./history.ts"
+import { madeBy, type Place, type Window, windowsOf } from "./made.ts"
 import type { Shelf } from "./shelf.ts"
 
 export interface World {
@@ -17,6 +18,8 @@ export interface World {
   readonly say: Say
   readonly history: readonly Act[]
   readonly shelf: Shelf
+  /** By how much Redis' clock is ahead of the history's. */
+  readonly offset_ms: number
   /** Every difference that the engine's own check finds: I1 to I4 of every quota, I9 of everything. */
   verify(): Promise<readonly unknown[]>
   /** Resolve when Postgres has all that was decided until now. */
@@ -54,18 +57,32 @@ const idOf = ({ kind, path, body }: Act): string => {
   return String(named[kind]())
 }
 
-/** Which acts are in the tables: by what names each there, and how often. */
-const readThere = async (sql: Sql): Promise<(act: Act) => number> => {
-  const countsOf = async (rows: PromiseLike<readonly { id: string; n: number }[]>) => new Map((await rows).map(({ id, n }) => [id, Number(n)]))
-  const events = (act: string) => countsOf(sql<{ id: string; n: number }[]>`select ref as id, count(*) as n from events where act = ${act} group by 1`)
-  const issued = await countsOf(sql<{ id: string; n: number }[]>`select c.request_id as id, count(e.*) as n from coupons c left join events e on e.act = 'issued' and e.ref = c.coupon_id group by 1`)
-  const there: Record<ActKind, Map<string, number>> = {
+/** An act as the tables have it: how often, and where its entry stands. */
+interface There extends Place { readonly times: number }
+
+/** Which acts are in the tables, by what names each there. */
+const readThere = async (sql: Sql): Promise<(act: Act) => There | undefined> => {
+  type Row = { id: string; times: number } & Place
+  const byId = async (rows: PromiseLike<readonly Row[]>): Promise<Map<string, There>> =>
+    new Map((await rows).map(({ id, times, cell, epoch, n, at_ms }) => [id, { times: Number(times), cell, epoch, n: Number(n), at_ms: Number(at_ms) }]))
+  // The place of the first, where there are more: that there are is a fault of its own.
+  const first = sql`count(*) as times, (array_agg(e.cell order by e.epoch, e.n))[1] as cell, (array_agg(e.epoch order by e.epoch, e.n))[1] as epoch,
+    (array_agg(e.n order by e.epoch, e.n))[1] as n, min(e.at_ms) as at_ms`
+  const events = (act: string) => byId(sql<Row[]>`select e.ref as id, ${first} from events e where e.act = ${act} group by 1`)
+  const issued = await byId(sql<Row[]>`select c.request_id as id, ${first} from coupons c join events e on e.act = 'issued' and e.ref = c.coupon_id group by 1`)
+  const there: Record<ActKind, Map<string, There>> = {
     issue: issued, claim: issued,
-    reserve: await countsOf(sql<{ id: string; n: number }[]>`select r.order_id as id, count(e.*) as n from redemptions r left join events e on e.act = 'reserved' and e.ref = r.redemption_id group by 1`),
+    reserve: await byId(sql<Row[]>`select r.order_id as id, ${first} from redemptions r join events e on e.act = 'reserved' and e.ref = r.redemption_id group by 1`),
     confirm: await events("confirmed"), cancel: await events("cancelled"), refund: await events("refunded"),
-    fund: await countsOf(sql<{ id: string; n: number }[]>`select ref as id, count(*) as n from budget_entries where act = 'funded' and ref is not null group by 1`),
+    fund: await byId(sql<Row[]>`select e.ref as id, ${first} from budget_entries e where e.act = 'funded' and e.ref is not null group by 1`),
   }
-  return (act) => there[act.kind].get(idOf(act)) ?? 0
+  return (act) => there[act.kind].get(idOf(act))
+}
+
+/** Which acts are in the tables, and when each of them was made. */
+const readMade = async ({ sql, history, offset_ms }: World): Promise<{ thereOf: (act: Act) => There | undefined; windows: ReadonlyMap<Act, Window> }> => {
+  const thereOf = await readThere(sql)
+  return { thereOf, windows: windowsOf(history, thereOf, offset_ms) }
 }
 
 const agrees: Check = {
@@ -129,6 +146,16 @@ const codes: Check = {
   },
 }
 
+/** An order in which no act stands before one that had been answered before it was asked for, nor long before the instant that its entry says. */
+const inTime: Check = {
+  name: "I8, in time",
+  says: "the entries of a cell stand in an order that what was asked and heard allows",
+  look: async (world) => {
+    const { windows } = await readMade(world)
+    return { faults: [...windows].filter(([, { from_ms, to_ms }]) => from_ms > to_ms).map(([act, made]) => ({ act, made })), counted: { entries: windows.size } }
+  },
+}
+
 const chain: Check = {
   name: "I8",
   says: "the entries of each cell and epoch are 0 to n without a hole or a repeat, and epochs rise in time",
@@ -145,16 +172,21 @@ const chain: Check = {
 const exactlyOnce: Check = {
   name: "I7",
   says: "every yes is there exactly once, its repeat says the same; every no left nothing; a repeat tells what became of every unknown",
-  look: async ({ sql, say, history, flushed }) => {
-    const there = await readThere(sql)
-    const counted = { yes: 0, no: 0, unknown: 0, unknown_and_there: 0 }
+  look: async (world) => {
+    const { say, history, flushed } = world
+    const { thereOf, windows } = await readMade(world)
+    const counted = { yes: 0, no: 0, made_after_a_no: 0, unknown: 0, unknown_and_there: 0 }
     const faults: unknown[] = []
     await byAll(history, async (act) => {
-      const times = there(act), { heard } = act
-      if (heard !== "unknown" && heard.status >= 300 && !(act.isLeftBehind && times > 0)) {
+      const there = thereOf(act), { heard } = act
+      const times = there?.times ?? 0
+      if (heard !== "unknown" && heard.status >= 300) {
         counted.no += 1
-        if (times !== 0) faults.push({ act, times })
-        return
+        if (times === 0) return
+        // The no was true of its own attempt only if one that was given up made the act afterwards.
+        const made = windows.get(act)!, by = madeBy(act, made)
+        if (by !== "given_up") { faults.push({ act, there, made, by }); return }
+        counted.made_after_a_no += 1
       }
       const again = await say("POST", act.path, act.body)
       const isYes = again.status < 300
@@ -162,12 +194,12 @@ const exactlyOnce: Check = {
         counted.unknown += 1
         counted.unknown_and_there += times
         // What is there must be a yes when it is asked again; what is not may be either now.
-        if (times > 1 || (times === 1 && !isYes)) faults.push({ act, times, again })
+        if (times > 1 || (times === 1 && !isYes)) faults.push({ act, there, again })
         return
       }
       counted.yes += 1
       if (heard === "unknown") throw new Error("an act that nobody heard of is no yes")
-      if (times !== 1 || again.status !== heard.status || JSON.stringify(again.body) !== heard.text) faults.push({ act, times, again })
+      if (times !== 1 || again.status !== heard.status || JSON.stringify(again.body) !== heard.text) faults.push({ act, there, again })
     })
     await flushed()
     return { faults, counted }
@@ -201,14 +233,12 @@ const conflicts: Check = {
   },
 }
 
-const byArena = (arenas: readonly Arena[], history: readonly Act[], there: (act: Act) => number): Judged[] =>
-  arenas.flatMap((arena) => judgeArena(arena, history, (act) => there(act) > 0))
-
 const linear: Check = {
   name: "linearizable",
   says: "the history of each arena's budget and of each shared coupon is one that a plain counter, and a plain coupon, could have had; with one lie told to it, it is not",
-  look: async ({ sql, shelf, history }) => {
-    const judged = byArena(shelf.arenas, history, await readThere(sql))
+  look: async (world) => {
+    const { windows } = await readMade(world)
+    const judged = world.shelf.arenas.flatMap((arena) => judgeArena(arena, world.history, (act) => windows.get(act)))
     const count = (keep: (one: Judged) => boolean) => judged.filter(keep).length
     const isWhole = ({ acts, verdict }: Judged) => acts >= ACTS_MIN && verdict === "linearizable"
     return {
@@ -223,4 +253,4 @@ const linear: Check = {
 }
 
 /** In the order in which they are looked at: linear before exactlyOnce, whose repeats are acts of their own. */
-export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, codes, chain, exactlyOnce, conflicts, { ...agrees, name: `${agrees.name}, after the repeats` }]
+export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, codes, chain, inTime, exactlyOnce, conflicts, { ...agrees, name: `${agrees.name}, after the repeats` }]

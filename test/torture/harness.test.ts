@@ -6,6 +6,7 @@ import { chanceFrom } from "./chance.ts"
 import { GUARDS, LEASE_GUARDS, timesFound } from "./guards.ts"
 import { type Act, type ActKind, noOf } from "./history.ts"
 import { linearizable, type Timed } from "./linear.ts"
+import { CLOCK_ERROR_MS, madeBy, type Place, type Window, windowsOf } from "./made.ts"
 import { readOptions, type Options } from "./options.ts"
 
 const TREE = resolve(import.meta.dir, "..", "..")
@@ -48,8 +49,10 @@ describe("the search", () => {
   })
 })
 
+const AT_ANY_TIME: Window = { from_ms: -Infinity, to_ms: Infinity }
+
 /** A history as rivals would write it of an arena that is whole: each act takes effect at one instant between its call and its return. */
-const playedArena = (seed: number, wanted: number): { arena: Arena; acts: Act[]; isThere: (act: Act) => boolean } => {
+const playedArena = (seed: number, wanted: number): { arena: Arena; acts: Act[]; madeOf: (act: Act) => Window | undefined } => {
   const chance = chanceFrom(seed)
   const arena: Arena = { no: 0, budget_id: "b", campaign_id: "k", shared: { coupon_id: "shared", user_id: "u" }, own: new Map(), begun: { budget: 0, coupon: 0 } }
   const acts: Act[] = [], there = new Set<Act>()
@@ -83,11 +86,11 @@ const playedArena = (seed: number, wanted: number): { arena: Arena; acts: Act[];
     rival.call_ms = heard_ms + chance() * 5
     rival.at_ms = rival.call_ms + chance() * 12
   }
-  return { arena, acts, isThere: (act) => there.has(act) }
+  return { arena, acts, madeOf: (act) => there.has(act) ? AT_ANY_TIME : undefined }
 }
 
 describe("the judge of arenas", () => {
-  const verdictsOf = ({ arena, acts, isThere }: ReturnType<typeof playedArena>) => judgeArena(arena, acts, isThere).map(({ of, verdict }) => `${of} ${verdict}`)
+  const verdictsOf = ({ arena, acts, madeOf }: ReturnType<typeof playedArena>) => judgeArena(arena, acts, madeOf).map(({ of, verdict }) => `${of} ${verdict}`)
   /** One act of a history heard another answer. */
   const changed = (played: ReturnType<typeof playedArena>, which: (act: Act) => boolean, heard: Act["heard"]) => {
     const found = played.acts.filter(which), one = found[Math.floor(found.length / 2)]!
@@ -112,7 +115,7 @@ describe("the judge of arenas", () => {
 
   test("counts an act whose end nobody heard where the tables have it, and only there", () => {
     const { arena, acts } = changed(playedArena(6, 300), (act) => ofOwn(act) && noOf(act) === undefined, "unknown")
-    const there = judgeArena(arena, acts, () => true)[0]!, absent = judgeArena(arena, acts, () => false)[0]!
+    const there = judgeArena(arena, acts, () => AT_ANY_TIME)[0]!, absent = judgeArena(arena, acts, () => undefined)[0]!
     expect([there.verdict, absent.acts]).toEqual(["linearizable", there.acts - 1])
   })
 
@@ -124,8 +127,68 @@ describe("the judge of arenas", () => {
     })
     const cancel: Act = { kind: "cancel", path: "/v1/redemptions/one/cancel", body: {}, arena: 0, first_ms: 20, last_ms: 20, heard_ms: 30, heard: { status: 200, text: "{}" }, isLeftBehind: false }
     // Who holds the coupon that the third is refused? Only the second can, whose first attempt was served late.
-    const judged = (isLeftBehind: boolean) => judgeArena(arena, [reserve("one", 0, 10, false, true), reserve("two", 5, 15, isLeftBehind, false), cancel, reserve("three", 40, 50, false, false)], () => true)[1]!.verdict
+    const judged = (isLeftBehind: boolean, made = AT_ANY_TIME) =>
+      judgeArena(arena, [reserve("one", 0, 10, false, true), reserve("two", 5, 15, isLeftBehind, false), cancel, reserve("three", 40, 50, false, false)], () => made)[1]!.verdict
     expect([judged(true), judged(false)]).toEqual(["linearizable", "not_linearizable"])
+    // The journal says when the first attempt of the second was served: while the coupon was free again, or before, or only after the third.
+    expect([judged(true, { from_ms: 30, to_ms: 45 }), judged(true, { from_ms: 5, to_ms: 15 }), judged(true, { from_ms: 60, to_ms: 70 })])
+      .toEqual(["linearizable", "not_linearizable", "not_linearizable"])
+  })
+})
+
+describe("when an act was made", () => {
+  const reserve = (order: string, first_ms: number, last_ms: number, heard_ms: number, heard: "yes" | "no" | "unknown", isLeftBehind = false): Act => ({
+    kind: "reserve", path: "/v1/redemptions", body: { order_id: order }, first_ms, last_ms, heard_ms, isLeftBehind,
+    heard: heard === "unknown" ? heard : heard === "yes" ? { status: 201, text: "{}" } : { status: 409, text: '{"code":"coupon_reserved"}' },
+  })
+  /** Redis' clock is ahead by this. */
+  const OFFSET_MS = 1_000_000
+  /** The acts of a cell in the order of its journal, and what each entry says of its instant by the clients' clock. */
+  const placed = (...entries: readonly (readonly [act: Act, says_ms: number])[]) => {
+    const places = new Map(entries.map(([act, says_ms], n): [Act, Place] => [act, { cell: 3, epoch: 1, n, at_ms: OFFSET_MS + says_ms }]))
+    return windowsOf([...places.keys()], (act) => places.get(act), OFFSET_MS)
+  }
+  const before = reserve("before", 1_000, 1_000, 1_010, "yes"), behind = reserve("behind", 8_000, 8_000, 8_020, "yes")
+  /** An attempt was sent at 2,000 and given up at 6,000; that which heard the no was sent at 6,020. */
+  const refused = (isLeftBehind: boolean) => reserve("refused", 2_000, 6_020, 6_030, "no", isLeftBehind)
+  const by = (act: Act, windows: ReadonlyMap<Act, Window>) => madeBy(act, windows.get(act)!)
+
+  test("is told by its neighbours in the journal, by what its entry says, and by what was heard of it", () => {
+    const lost = reserve("lost", 900, 900, Infinity, "unknown")
+    expect(placed([before, 1_004], [lost, 1_004], [behind, 8_003]).get(lost)).toEqual({ from_ms: 1_000, to_ms: 8_020 })
+    expect(placed([before, 1_004], [lost, 7_000], [behind, 8_003]).get(lost)).toEqual({ from_ms: 7_000 - CLOCK_ERROR_MS, to_ms: 8_020 })
+    expect(placed([lost, 950], [before, 1_004], [behind, 8_003]).get(lost)).toEqual({ from_ms: 900, to_ms: 1_010 })
+    expect(placed([before, 1_004], [lost, 1_004]).get(lost)).toEqual({ from_ms: 1_000, to_ms: Infinity })
+  })
+
+  test("allows one that heard a no if it was made after the no was asked for, by an attempt that was given up", () => {
+    const late = refused(true)
+    expect(by(late, placed([before, 1_004], [late, 6_500], [behind, 8_003]))).toBe("given_up")
+    // The neighbour in front was asked for after the no, whatever the clocks say.
+    expect(by(late, placed([reserve("front", 6_040, 6_040, 6_050, "yes"), 6_045], [late, 6_045]))).toBe("given_up")
+    // Nobody had given up an attempt: no clock and no neighbour makes that right.
+    const never = refused(false)
+    expect(by(never, placed([before, 1_004], [never, 6_500], [behind, 8_003]))).toBe("refused")
+  })
+
+  test("sees a repeat that was not recognised, though an attempt was given up", () => {
+    const lie = refused(true), next = reserve("next", 3_000, 3_000, 3_010, "yes")
+    expect(by(lie, placed([before, 1_004], [lie, 2_005], [next, 3_005], [behind, 8_003]))).toBe("earlier")
+    // Made by an attempt of which was heard that nothing was begun, before the one that was given up.
+    expect(by(lie, placed([reserve("front", 900, 900, 905, "yes"), 904], [lie, 1_500], [reserve("next", 1_700, 1_700, 1_710, "yes"), 1_705]))).toBe("refused")
+    // An entry that says it was made before, and no neighbour that tells otherwise.
+    expect(by(lie, placed([before, 1_004], [lie, 2_005], [behind, 8_003]))).toBe("unclear")
+    // The clocks may err by so much, and no more.
+    expect(by(lie, placed([before, 1_004], [lie, 6_020 + CLOCK_ERROR_MS - 1], [behind, 8_003]))).toBe("unclear")
+    expect(by(lie, placed([before, 1_004], [lie, 6_020 + CLOCK_ERROR_MS], [behind, 8_003]))).toBe("given_up")
+  })
+
+  test("finds no window for acts that stand in an order that cannot have been", () => {
+    const windows = placed([behind, 8_003], [before, 8_003])
+    for (const { from_ms, to_ms } of windows.values()) expect(from_ms).toBeGreaterThan(to_ms)
+    // An entry of the future: whoever made it read another clock.
+    const { from_ms, to_ms } = placed([before, 1_500]).get(before)!
+    expect(from_ms).toBeGreaterThan(to_ms)
   })
 })
 

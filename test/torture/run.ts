@@ -81,15 +81,18 @@ const strikeAll = async (stand: Stand, scene: Scene, among: readonly Nemesis[], 
   return strikes
 }
 
+/** By how much the clock of this host, which is Redis' too, is ahead of the one that the history counts by. */
+const aheadMs = (): number => Date.now() - performance.now()
+
 /** Judge a stand whose clients are silent. */
-const judge = async (stand: Stand, scene: Scene): Promise<Checked[]> => {
+const judge = async (stand: Stand, scene: Scene, offset_ms: number): Promise<Checked[]> => {
   const redis = connectServers(stand.redisUrl, () => undefined)
   const { sql, close } = openPostgres(stand.databaseUrl, CONNECTIONS)
   try {
     await redisReady(redis, BACK_MS_MAX)
     await until("Postgres serves", async () => (await sql`select 1`.catch(() => [])).length === 1, BACK_MS_MAX)
     const world: World = {
-      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, flushed: stand.flushed,
+      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, flushed: stand.flushed, offset_ms,
       verify: async () => (await verifyAll({ redis, sql, cells: stand.cells, ages: () => ({ now_ms: Date.now(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }) })).differences,
     }
     // A hold that runs out while its budget is looked at would be held in one place and given back in the other.
@@ -119,7 +122,7 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
     const skipped = wanted.flatMap((nemesis) => { const why = nemesis.cannot?.(stand); return why === undefined ? [] : [{ name: nemesis.name, why }] })
     const among = wanted.filter((nemesis) => nemesis.cannot?.(stand) === undefined)
     const say = sayTo(stand, chance.fork("house"), BACK_MS_MAX)
-    let isOver = false
+    let isOver = false, offset_ms = aheadMs()
     const scene: Scene = { urls: stand.urls, shelf: await openShelf(say, readFrom(stand, chance.fork("codes"), BACK_MS_MAX)), history: [], findings: [], yeses: 0, isOver: () => isOver }
     const rivals = Array.from({ length: RIVALS }, (_, no) => `rival-${no}`)
     await openArena(say, scene.shelf, rivals)
@@ -130,6 +133,8 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
       ...Array.from({ length: others.claimants }, (_, no) => claimant(scene, chance.fork(`claimant-${no}`), `claimant-${options.seed}-${no}`)),
       operator(scene, chance.fork("operator")),
       (async () => { while (!isOver) { if (isArenaDue(scene.shelf)) await openArena(say, scene.shelf, rivals); await Bun.sleep(WATCH_MS) } })(),
+      // A host's clock may be set while it runs: what is most ahead makes no entry younger than it is.
+      (async () => { while (!isOver) { offset_ms = Math.max(offset_ms, aheadMs()); await Bun.sleep(WATCH_MS) } })(),
     ]
     // An actor that breaks ends the run at once, not at its end.
     const broken = Promise.all(actors).then(() => { throw new Error("the clients have ended before their time") })
@@ -143,7 +148,7 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
       broken.catch(() => undefined)
       await Promise.allSettled(actors)
     }
-    const checked = await judge(stand, scene)
+    const checked = await judge(stand, scene, offset_ms)
     const { onStrike: _, ...asked } = options
     return {
       options: asked, strikes, skipped, checked, acts: scene.history.length, yeses: scene.yeses,
