@@ -116,7 +116,7 @@ const playBooks = async (lake: Lake, keys: number): Promise<{ figures: Figure[];
     const ran = await timed(async () => {
       await showInputs(duck, lake, inputs)
       return reconciliation.run({
-        engine: duck, duck, period, time_zone: "UTC", set: "bench", options: {}, signal, progress, rules: { budgets: [], controls: [], timing_days: 3, is_over: true, time_zone: "UTC" },
+        engine: duck, duck, period, time_zone: "UTC", set: "bench", options: {}, signal, progress, rules: { budgets: [], controls: [], timing_days: 3, is_over: true, time_zone: "UTC", adjusted: [] },
         write: async ({ name, select, key, sums = [] }) => ({ ...await lake.write(duck, { select, order: key.join(", "), folder: "outputs/bench", name, sums }), name, key }),
       } as Work)
     })
