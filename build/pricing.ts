@@ -3,12 +3,12 @@
  *
  *   npm run build:pricing     writes dist/pricing.js and prints its size
  *
- * What must stay true: the bundle is of engine/pricing/package.ts alone, and an import of a host's module fails the build.
+ * What must stay true: the bundle is of build/package.ts alone, and an import of a host's module fails the build.
  */
 import { gzipSync } from "node:zlib"
 import { join } from "node:path"
 
-const ENTRY = join(import.meta.dir, "..", "engine", "pricing", "package.ts")
+const ENTRY = join(import.meta.dir, "package.ts")
 const DIST = join(import.meta.dir, "..", "dist")
 
 export interface Bundle { readonly text: string; readonly bytes: number; readonly zipped: number }

@@ -78,8 +78,9 @@ whole. With \`refund_policy: "re_evaluate"\` what is kept is priced anew with th
 is \`withheld_minor\`, at most the money paid for the units returned. Who buys 6 at 50.00 for 10 % off from 300.00 and sends 5 back keeps
 one at 45.00 by \`keep\`, and pays 50.00 for it by \`re_evaluate\`.`,
 
-  package: `\`npm run build:pricing\` writes \`dist/pricing.js\`, one module for browsers, tills and tests, of [engine/pricing/package.ts](../../engine/pricing/package.ts).
-It needs nothing of Bun or Node, and the worked examples come out of it to the cent.
+  package: `\`npm run build:pricing\` writes \`dist/pricing.js\`, one module for browsers, tills and tests, of [build/package.ts](../../build/package.ts).
+It needs nothing of Bun or Node, and the worked examples come out of it to the cent. What the engine would refuse it throws as a \`TypeError\`
+with \`code: "request_invalid"\`, the \`field\` and the engine's sentence, by the engine's own check.
 
 \`\`\`js
 import { quote } from "./pricing.js"

@@ -45,10 +45,7 @@ const usableNamed = async (parts: Parts, caller: Caller, user: string, coupon_id
   return { choices: usable, left }
 }
 
-const asPriced = (draft: Draft): Priced => {
-  const held = draftCoupon(draft)
-  return { held: draft.ends_at === undefined ? held : { ...held, ends_at_ms: Date.parse(draft.ends_at) }, draft }
-}
+const asPriced = (draft: Draft): Priced => ({ held: draftCoupon(draft), draft })
 
 /** What is priced: drafts, and coupons of the wallet where the caller may see it. */
 const chooseFor = async (parts: Parts, ask: QuoteAsk, caller: Caller, priced_ms: number | undefined): Promise<{ priced: Priced[]; left: Left[] }> => {

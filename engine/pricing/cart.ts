@@ -5,21 +5,7 @@
 // What must stay true: a cart is never changed, applying an effect makes the next one; the runs of a line always sum
 // to what is left of it; nothing falls below 0.
 
-import { MONEY_MAX } from "./money.ts"
 import type { Cart, Effect, Funds, Order, Piece, Run, Sheet } from "./types.ts"
-
-/** An order that cannot be counted in MONEY_MAX, by the field that is too large; undefined when all fits. */
-export function orderFault(order: Order): { field: string; says: string } | undefined {
-  let total = BigInt(order.shipping_minor ?? 0)
-  for (let i = 0; i < order.lines.length; i++) {
-    const line = order.lines[i]!
-    const amount = BigInt(line.unit_price_minor) * BigInt(line.quantity)
-    if (amount > BigInt(MONEY_MAX)) return { field: `order.lines.${i}`, says: "price times quantity is above 2^53-1" }
-    total += amount
-  }
-  if (total > BigInt(MONEY_MAX)) return { field: "order.lines", says: "the order's total is above 2^53-1" }
-  return undefined
-}
 
 /** Lays an order out for pricing, of which turns are taken once, or again and again. */
 export function sheetOf(order: Order, nowMs: number, funds?: Funds, turns: "once" | "again" = "once"): Sheet {

@@ -5,9 +5,9 @@
 import { compileTerms } from "./compile.ts"
 import type { CampaignBody, HeldCoupon } from "./types.ts"
 
-/** A draft as a coupon in hand: it is called like its campaign and does not end. The body is free of `termsFaults`. */
+/** A draft as a coupon in hand: it is called like its campaign and ends with it, where that is known. The body is free of `termsFaults`. */
 export const draftCoupon = (body: CampaignBody): HeldCoupon => ({
   coupon_id: body.campaign_id,
-  ends_at_ms: Number.MAX_SAFE_INTEGER,
+  ends_at_ms: body.ends_at === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(body.ends_at),
   terms: compileTerms(body),
 })

@@ -31,7 +31,7 @@ export type { HeldCoupon, Order, Quote, Terms } from "./types.ts"
 /** Named: all of the list that can stand, in its order. Best: the set that gives most. */
 export type Wish = "named" | "best"
 
-/** Prices an order. The order has no fault (`orderFault`), the terms are compiled, each coupon comes once. */
+/** Prices an order. The order keeps the contract, the terms are compiled, each coupon comes once. */
 export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, setting: Setting = {}): Quote {
   const sheet = sheetOf(order, setting.now_ms ?? 0, setting.funds, wish === "best" ? "again" : "once")
   const asked = wish === "best" ? coupons.toSorted(byId) : coupons

@@ -104,6 +104,8 @@ export type CampaignBody = {
   readonly stacking?: Stacking | undefined
   readonly profile?: Profile | undefined
   readonly funding?: readonly { readonly budget_id: string; readonly share_bp: number }[] | undefined
+  /** Of sets that give alike, the one that ends earlier is the best. */
+  readonly ends_at?: string | undefined
 }
 
 /** What a coupon takes its discount from. */

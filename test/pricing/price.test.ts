@@ -3,7 +3,6 @@
 import { expect, test } from "bun:test"
 import fc from "fast-check"
 import { compileTerms } from "../../engine/pricing/compile.ts"
-import { orderFault } from "../../engine/pricing/cart.ts"
 import { MONEY_MAX } from "../../engine/pricing/money.ts"
 import { PROFILES, type Profile } from "../../engine/pricing/policy.ts"
 import type { HeldCoupon, Order, Quote } from "../../engine/pricing/types.ts"
@@ -197,10 +196,4 @@ test("quote: a line of the largest quantity costs no more time than a small one"
   const answered = quote(asked, [percent("a", 3333), coupon("b", "amount_off", { amount_minor: 1, spread: "each_unit", max_units: 5 })])
   holds(asked, [percent("a", 1), percent("b", 1)], answered)
   expect(answered.applied[0]!.discount_minor).toBe(Number((BigInt(MONEY_MAX) * 3333n * 2n + 10000n) / 20000n))
-})
-
-test("orderFault: an order that cannot be counted is named by its field", () => {
-  expect(orderFault(order([MONEY_MAX]))).toBeUndefined()
-  expect(orderFault(order([1, { price: MONEY_MAX, quantity: 2 }]))?.field).toBe("order.lines.1")
-  expect(orderFault(order([MONEY_MAX], { shipping_minor: 1 }))?.field).toBe("order.lines")
 })
