@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test"
 import { readConfig } from "../../engine/config.ts"
 import { kindOf, makeShedder, PATIENCE, shedding } from "../../engine/http/shed.ts"
 import { quietLog } from "../../engine/log.ts"
-import { startApi } from "../../engine/main.ts"
+import { startApi } from "../../engine/process/listen.ts"
 
 const { burst_ms, pause_ms, give_ms } = PATIENCE
 

@@ -1,0 +1,53 @@
+/**
+ * The API's door: where it listens, and what a connection may do to the process.
+ */
+import { problem } from "../http/problems.ts"
+import { faultFields } from "../log.ts"
+import { StartFault } from "../store/private.ts"
+import type { App, Ground, Piece } from "./ground.ts"
+
+/** The most that any request may carry: bulk streams are bounded per line, and routes bound the others much lower. */
+const REQUEST_BYTES_MAX = 256 * 1024 * 1024
+/** A connection on which nothing moves is closed; one whose head or body comes too slowly, within four times as long. */
+const IDLE_S_MAX = 30
+/** Requests of one process under way at a time, those whose bodies are still coming among them. */
+const PENDING_MAX = 10_000
+
+/** Why this machine does not listen where it was told to, as the operator can mend it; nothing for what is no setting's fault. */
+const whyNotHere = (fault: unknown, host: string, port: number): string | undefined => {
+  switch ((fault as NodeJS.ErrnoException).code) {
+    case "EADDRINUSE": return `Port ${port} of ${host} is taken. Stop what listens there, or name another PORT.`
+    case "EACCES": return `PORT is ${port}, which this user may not listen on. Name one above 1023.`
+    case "EINVAL": case "EADDRNOTAVAIL": case "ENOTFOUND": return `HOST is "${host}", which is no address of this machine. 127.0.0.1 is itself alone, 0.0.0.0 every address it has.`
+  }
+}
+
+/** Listen. A port is shared only by processes that were started to share it; anyone else hears that it is taken. */
+export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: App, idle_s = IDLE_S_MAX): Piece & { readonly port: number } => {
+  const { host, port, role, apiProcesses } = config
+  const options = {
+    hostname: host,
+    development: false,
+    maxRequestBodySize: REQUEST_BYTES_MAX,
+    idleTimeout: idle_s,
+    // What a caller sends slowly is under way all that time.
+    fetch: (request: Request, server: Bun.Server<undefined>) => server.pendingRequests > PENDING_MAX ? problem({ outcome: "overloaded" }) : app.fetch(request, server),
+    // The app answers its own faults. What comes here has broken the app itself, and tells the caller nothing.
+    error: (fault: Error) => {
+      log.error("a request has broken the app", faultFields(fault))
+      return problem({ outcome: "fault" })
+    },
+  }
+  const isShared = role === "api" || apiProcesses > 1
+  try {
+    // With a shared port the system would let strangers in silently: the first of us looks whether it is free. `false` is
+    // said and not left out: where it is left out, Bun 1.4.5 shares the port.
+    if (isShared && role === "all") void Bun.serve({ ...options, port, reusePort: false }).stop(true)
+    const server = Bun.serve({ ...options, port, reusePort: isShared })
+    return { name: "api", port: server.port ?? port, stop: async () => { await server.stop(); await app.stop?.() } }
+  } catch (fault) {
+    const why = whyNotHere(fault, host, port)
+    if (why !== undefined) throw new StartFault(why)
+    throw fault
+  }
+}
