@@ -6,7 +6,5 @@ if not book then return { GATE_CLOSED } end
 for _, home in ipairs(homes) do
   if not is_whole(home[1]) or not is_whole(home[2]) then error("argument homes is not cells and epochs") end
 end
-for _, home in ipairs(homes) do
-  if home[2] > bank_epoch(quota, home[1]) then redis.call("HSET", quota, "e" .. home[1], home[2]) end
-end
+learn_epochs(quota, homes)
 return { MET }

@@ -13,5 +13,5 @@ end
 record.granted = math.max(record.granted, granted_total)
 touch(book, name)
 save_book(book)
-if epoch > epoch_now then redis.call("HSET", quota, "e" .. home, epoch) end
+if epoch > epoch_now then learn_epochs(quota, { { home, epoch } }) end
 return { TAKEN, record.granted - record.returned - used_of(record) }

@@ -35,11 +35,6 @@ for i, lease in ipairs(leases) do
     fields[#fields + 1] = (is_money and pack_budget or pack_campaign)(record)
   end
 end
-for _, home in ipairs(homes) do
-  if home[2] > bank_epoch(quota, home[1]) then
-    fields[#fields + 1] = "e" .. home[1]
-    fields[#fields + 1] = digits(home[2])
-  end
-end
 if #fields > 0 then redis.call("HSET", quota, unpack(fields)) end
+learn_epochs(quota, homes)
 return { TAKEN }

@@ -178,7 +178,7 @@ const verifyCounters = async ({ redis, sql, cells }: VerifyParts, cell: number):
     for (const [field, bytes] of fields) {
       // What a cell knows of its banks' epochs, and a cut that is being gathered: neither is an event.
       // Batches of codes are held against their codes.
-      if (expected.has(field) || field[0] === "t" || /^e\d+$/.test(field) || (field[0] === "a" && readCut(field.slice(1), bytes.toString()))) continue
+      if (expected.has(field) || field[0] === "t" || /^h\d+$/.test(field) || (field[0] === "a" && readCut(field.slice(1), bytes.toString()))) continue
       // A cell that was lent money and has not used it has a record and no entry yet.
       const budget = field[0] === "b" ? unpack("budget", bytes) : undefined
       if (budget && budget.held === 0 && budget.spent === 0 && cells > 1) continue

@@ -6,7 +6,8 @@
  * and a counter that comes near to what a number can say is cried out. It only proposes: every message is judged where it arrives, so
  * keepers may be late, repeated or several.
  */
-import { homeOf, quotaKey } from "../../lua/keys.ts"
+import { decode } from "@msgpack/msgpack"
+import { HOMES_PER_FIELD, homeOf, quotaKey } from "../../lua/keys.ts"
 import { SHARES_PER_CELL } from "../../lua/grant.ts"
 import { unpack, type BankRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
@@ -29,6 +30,10 @@ const CUT_LEFT_MS = 5_000
 const QUOTA = /^v?[bk]\d/
 /** Half of what a counter may come to: it is time to rebuild with counters anew. */
 export const COUNTER_ALARM = 2 ** 52
+
+/** The epochs of banks that a cell was told, by their homes. */
+const homesIn = (field: string, bytes: Buffer): [home: number, epoch: number][] =>
+  (decode(bytes) as number[]).map((epoch, i) => [Number(field.slice(1)) * HOMES_PER_FIELD + i, epoch])
 
 interface Seen<T> { readonly bytes: Buffer; readonly value: T; readonly since: number }
 
@@ -60,7 +65,7 @@ export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): K
       const key = quotaKey(cell)
       for (const [field, bytes] of Object.entries(await ask(redis, key, (node) => node.hgetallBuffer(key)))) {
         if (field === "cell") epochs.set(cell, unpack("cell", bytes).epoch)
-        else if (field[0] === "e") known.set(`${cell} ${field.slice(1)}`, Number(bytes.toString()))
+        else if (field[0] === "h") homesIn(field, bytes).forEach(([home, epoch]) => known.set(`${cell} ${home}`, epoch))
         else if (field[0] === "a") { if (bytes.includes(" cut ")) cutFields.set(field.slice(1), bytes.toString()) }
         else if (QUOTA.test(field)) {
           const id = `${cell} ${field}`, before = seen.get(id)

@@ -71,7 +71,7 @@ export const rewrite = async (redis: Redis, cell: number): Promise<void> => {
     if (name[0] === "k") await redis.hset(quota, name, pack("campaign", { ...unpack("campaign", bytes), granted: used, returned: 0 }))
     // A cut that was being gathered is forgotten with the bank that knew of it.
     if (name[0] === "v") await redis.hset(quota, name, pack("bank", { total: unpack("bank", bytes).total, leases: [] }))
-    if (name[0] === "e" || name[0] === "a" && bytes.includes(" cut ")) await redis.hdel(quota, name)
+    if (name[0] === "h" || name[0] === "a" && bytes.includes(" cut ")) await redis.hdel(quota, name)
   }))
   await takeLeases({ redis, cells: CELLS }, bankReader({ redis, cells: CELLS }), cell)
   await redis.hset(quota, "cell", pack("cell", { ...unpack("cell", (await redis.hgetBuffer(quota, "cell"))!), rebuilding: 0 }))
