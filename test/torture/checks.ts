@@ -7,9 +7,9 @@
  */
 import type { Sql } from "../../engine/store/postgres.ts"
 import { imbalances } from "../story/conservation.ts"
-import type { Say } from "../story/till.ts"
+import { fresh, type Say } from "../story/till.ts"
 import { ACTS_MIN, judgeArena, type Judged } from "./arena.ts"
-import { type Act, type ActKind, isUncertain } from "./history.ts"
+import { type Act, type ActKind, isUncertain, yesOf } from "./history.ts"
 import { madeBy, type Place, type Window, windowsOf } from "./made.ts"
 import type { Shelf } from "./shelf.ts"
 
@@ -112,7 +112,7 @@ const limits: Check = {
         select k.campaign_id, c.user_no, count(*) filter (where c.state <> 5) as n from coupons c join campaigns k using (campaign_no) group by 1, 2
       ) each group by 1`
     const over = campaigns.filter(({ campaign_id, issued, most }) => {
-      const limit = shelf.campaigns.find((each) => each.campaign_id === campaign_id)
+      const limit = [...shelf.campaigns, shelf.codes].find((each) => each.campaign_id === campaign_id)
       return limit !== undefined && (issued > limit.stock || most > limit.per_user)
     })
     const shared = await sql`
@@ -214,6 +214,32 @@ const otherWords = ({ kind, path, body }: Act): { path: string; body: Record<str
   return kind === "fund" ? { path, body: { ...body, amount_minor: 1 } } : undefined
 }
 
+/** Every code is claimed once more by somebody new. What is left of them tells of codes that were spent without a coupon, or could be claimed twice. */
+const codesToTheEnd: Check = {
+  name: "codes, to the end",
+  says: "a code that one user was given is given to no other, one that is left to one more; then each has its coupon, and a public one as many as it allows",
+  look: async ({ sql, say, shelf: { codes: { campaign_id, unique, public: open, limit } }, history, flushed }) => {
+    const given = new Map<unknown, number>()
+    for (const act of history) if (act.kind === "claim" && yesOf(act)) given.set(act.body["code"], (given.get(act.body["code"]) ?? 0) + 1)
+    const faults: unknown[] = unique.filter((code) => (given.get(code) ?? 0) > 1).map((code) => ({ code, given: given.get(code) }))
+    const claim = async (code: string): Promise<void> => {
+      const { status, body } = await say("POST", "/v1/codes/claim", { request_id: fresh("claim"), code, user_id: fresh("late") })
+      if (status < 300) given.set(code, (given.get(code) ?? 0) + 1)
+      else if (body.code !== "code_invalid") faults.push({ code, status, body })
+      if (status < 300 && code !== open && given.get(code) !== 1) faults.push({ code, given: given.get(code) })
+    }
+    await byAll(unique, claim)
+    await byAll(Array.from({ length: limit + 1 }, () => open), claim)
+    await flushed()
+    const [has] = await sql<{ unique: number; public: number; coupons: number }[]>`
+      select count(distinct c.code_hash) filter (where b."limit" = 0)::int as unique, count(*) filter (where b."limit" > 0)::int as public,
+        (select count(*) from coupons join campaigns using (campaign_no) where campaign_id = ${campaign_id})::int as coupons
+      from code_claims c join code_batches b using (batch_no) where c.state = 2`
+    if (has?.unique !== unique.length || has.public !== limit || has.coupons !== unique.length + limit) faults.push({ codes: unique.length, limit, has })
+    return { faults, counted: { codes: unique.length, coupons: has?.coupons ?? 0 } }
+  },
+}
+
 const conflicts: Check = {
   name: "I10",
   says: "the same ids with other content are refused, and leave nothing",
@@ -253,4 +279,4 @@ const linear: Check = {
 }
 
 /** In the order in which they are looked at: linear before exactlyOnce, whose repeats are acts of their own. */
-export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, codes, chain, inTime, exactlyOnce, conflicts, { ...agrees, name: `${agrees.name}, after the repeats` }]
+export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, codes, chain, inTime, exactlyOnce, conflicts, codesToTheEnd, { ...agrees, name: `${agrees.name}, after the repeats` }]

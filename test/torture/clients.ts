@@ -21,6 +21,7 @@ const LEAVES_REFUSED = 0.3
 const TWICE = 0.08
 /** A user asks so often, which is more than a campaign allows him. */
 const ISSUES_PER_USER = 4
+const CLAIMS_PER_USER = 2
 const SHORT_HOLD_S = 1
 const LONG_HOLD_S = 86_400
 
@@ -165,12 +166,12 @@ export const rival = async (scene: Scene, chance: Chance, name: string): Promise
   }
 }
 
-/** One who claims codes that others claim too, and uses what he gets. */
+/** One who claims codes that others claim too, and more than he may have, and uses what he gets. */
 export const claimant = async (scene: Scene, chance: Chance, name: string): Promise<void> => {
   const act = actor(scene, chance)
   const { codes } = scene.shelf
   for (let round = 0; !scene.isOver(); round++) {
-    const user_id = `${name}-${round}`, code = chance.happens(0.3) ? codes.public : chance.pick(codes.unique)
+    const user_id = `${name}-${Math.floor(round / CLAIMS_PER_USER)}`, code = chance.happens(0.3) ? codes.public : chance.pick(codes.unique)
     const coupon = await act("claim", "/v1/codes/claim", { request_id: fresh("claim"), code, user_id })
     if (!coupon || scene.isOver()) continue
     const redemption = await act("reserve", "/v1/redemptions", reserveBody(user_id, [coupon["coupon_id"]], LONG_HOLD_S))

@@ -49,6 +49,14 @@ export const GUARDS: readonly Guard[] = [
     file: "lua/reserve.lua", find: "if state == COUPON.reserved then return { COUPON_RESERVED, field } end", without: "",
   },
   {
+    name: "code_once", says: "a code that is claimed is not claimed again",
+    file: "lua/claim_code.lua", find: 'ticket_state(codes, place) == "f" and ', without: "",
+  },
+  {
+    name: "code_freed", says: "a claim that brings no coupon leaves its code free",
+    file: "lua/settle_claim.lua", find: 'is_granted == 1 and "s" or "f"', without: '"s"',
+  },
+  {
     name: "release_on_expiry", says: "a hold that runs out gives its money back",
     file: "lua/prelude.lua", find: "  release(book, head, coupons)\n  head.state = state", without: "  if state ~= REDEMPTION.expired then release(book, head, coupons) end\n  head.state = state",
   },

@@ -7,24 +7,25 @@ import { ACTS_WANTED, AMOUNT_MINOR, type Arena, HOLDS } from "./arena.ts"
 export interface Shelf {
   readonly campaigns: readonly { readonly budget_id: string; readonly campaign_id: string; readonly stock: number; readonly per_user: number }[]
   /** Codes that everybody claims: unique ones, each for one user, and a public one for some. */
-  readonly codes: { readonly campaign_id: string; readonly unique: readonly string[]; readonly public: string; readonly limit: number }
+  readonly codes: { readonly campaign_id: string; readonly stock: number; readonly per_user: number; readonly unique: readonly string[]; readonly public: string; readonly limit: number }
   readonly arenas: Arena[]
 }
 
 /** Beside a campaign that has enough for all there is one that has little money, and one that has little stock and holds at issue. */
 const ROOMY_MINOR = 100_000_000
+const ROOMY_STOCK = 1_000_000
 const TIGHT_MINOR = 4_000
 const TIGHT_STOCK = 60
 const CODES = 300
 const PUBLIC_LIMIT = 100
 
-/** Open a campaign whose coupons are claimed. `read` asks for a stream of lines. */
+/** Open a campaign whose coupons are claimed, one for each user: a claim of a second is refused, and frees its code. `read` asks for a stream of lines. */
 const openCodes = async (say: Say, read: (path: string, body: object) => Promise<string>): Promise<Shelf["codes"]> => {
-  const { campaign_id } = await openCampaign(say, Date.now(), { limit_minor: ROOMY_MINOR })
+  const { campaign_id } = await openCampaign(say, Date.now(), { limit_minor: ROOMY_MINOR, stock: ROOMY_STOCK, per_user: 1 })
   const lines = (await read(`/v1/campaigns/${campaign_id}/codes`, { batch_id: "torture", count: CODES })).trim().split("\n").map((line) => JSON.parse(line) as { code?: string })
   const code = fresh("PUBLIC")
   await yes(say("PUT", `/v1/campaigns/${campaign_id}/codes`, { code, limit: PUBLIC_LIMIT }))
-  return { campaign_id, unique: lines.flatMap((line) => line.code ?? []), public: code, limit: PUBLIC_LIMIT }
+  return { campaign_id, stock: ROOMY_STOCK, per_user: 1, unique: lines.flatMap((line) => line.code ?? []), public: code, limit: PUBLIC_LIMIT }
 }
 
 /** Open what lasts the whole run. */
@@ -33,8 +34,8 @@ export const openShelf = async (say: Say, read: (path: string, body: object) => 
     ({ ...await openCampaign(say, Date.now(), wishes), stock: wishes.stock, per_user: wishes.per_user })
   return {
     campaigns: [
-      await open({ limit_minor: ROOMY_MINOR, stock: 1_000_000, per_user: 2 }),
-      await open({ limit_minor: TIGHT_MINOR, stock: 1_000_000, per_user: 2 }),
+      await open({ limit_minor: ROOMY_MINOR, stock: ROOMY_STOCK, per_user: 2 }),
+      await open({ limit_minor: TIGHT_MINOR, stock: ROOMY_STOCK, per_user: 2 }),
       await open({ limit_minor: ROOMY_MINOR, stock: TIGHT_STOCK, per_user: 1, hold_at: "issue" }),
     ],
     codes: await openCodes(say, read),
