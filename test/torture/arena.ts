@@ -133,17 +133,21 @@ export interface Judged {
   readonly arena: number
   readonly of: "budget" | "coupon"
   readonly acts: number
+  /** Its acts began and ended within it. */
+  readonly lasted: Window
   readonly verdict: Verdict
   /** Lies that were told to it, and how many of them the search saw. */
   readonly lies: number
   readonly lies_seen: number
 }
 
+const NEVER: Window = { from_ms: Infinity, to_ms: -Infinity }
 const judge = <S>(acts: readonly Timed<S>[], model: Model<S>, lies: readonly (Timed<S> | undefined)[]) => {
   const verdict = linearizable(acts, model)
   const told = verdict === "linearizable" ? lies.filter((lie) => lie !== undefined) : []
   const lies_seen = told.filter((lie) => linearizable([...acts, lie], model) === "not_linearizable").length
-  return { acts: acts.length, verdict, lies: told.length, lies_seen }
+  const lasted = acts.reduce((all, { call_ms, return_ms }) => ({ from_ms: Math.min(all.from_ms, call_ms), to_ms: return_ms === Infinity ? all.to_ms : Math.max(all.to_ms, return_ms) }), NEVER)
+  return { acts: acts.length, lasted, verdict, lies: told.length, lies_seen }
 }
 
 /** Judge both histories of an arena, and tell lies to each. `madeOf` knows which of the acts that nobody heard the end of are in the tables. */

@@ -18,6 +18,8 @@ export interface World {
   readonly say: Say
   readonly history: readonly Act[]
   readonly shelf: Shelf
+  /** When a nemesis began to strike. */
+  readonly struck_ms: readonly number[]
   /** By how much Redis' clock is ahead of the history's. */
   readonly offset_ms: number
   /** Every difference that the engine's own check finds: I1 to I4 of every quota, I9 of everything. */
@@ -266,11 +268,12 @@ const linear: Check = {
     const { windows } = await readMade(world)
     const judged = world.shelf.arenas.flatMap((arena) => judgeArena(arena, world.history, (act) => windows.get(act)))
     const count = (keep: (one: Judged) => boolean) => judged.filter(keep).length
-    const isWhole = ({ acts, verdict }: Judged) => acts >= ACTS_MIN && verdict === "linearizable"
+    const isStruck = ({ lasted }: Judged) => world.struck_ms.some((at_ms) => at_ms >= lasted.from_ms && at_ms <= lasted.to_ms)
+    const isWhole = (one: Judged) => one.acts >= ACTS_MIN && one.verdict === "linearizable" && isStruck(one)
     return {
       faults: judged.filter(({ verdict, lies, lies_seen }) => verdict === "not_linearizable" || lies_seen < lies),
       counted: {
-        histories: judged.length, undecided: count(({ verdict }) => verdict === "undecided"),
+        histories: judged.length, undecided: count(({ verdict }) => verdict === "undecided"), without_a_fault: count((one) => !isStruck(one)),
         budgets_of_500_acts: count((one) => isWhole(one) && one.of === "budget"), coupons_of_500_acts: count((one) => isWhole(one) && one.of === "coupon"),
         lies: judged.reduce((sum, { lies }) => sum + lies, 0), lies_seen: judged.reduce((sum, { lies_seen }) => sum + lies_seen, 0),
       },

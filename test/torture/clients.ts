@@ -30,6 +30,8 @@ export interface Scene {
   urls(): readonly string[]
   readonly shelf: Shelf
   readonly history: Act[]
+  /** When a nemesis began to strike, by the history's clock. */
+  readonly struck_ms: number[]
   /** Two answers to one request that were not the same, and the like. */
   readonly findings: string[]
   yeses: number

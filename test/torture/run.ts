@@ -17,8 +17,11 @@ import { BACK_MS_MAX, type Layout, openStand, type Stand } from "./stand.ts"
 const RIVALS = 6
 /** Who else is there: a crowd, or hardly anybody where a run is for histories, so that nearly all acts are of those. */
 const CROWD = { shoppers: 6, claimants: 2 }, FEW = { shoppers: 1, claimants: 1 }
-/** So many more yeses are heard between one nemesis and the next, each time a few more or less. */
-const YESES_BETWEEN = 30
+/**
+ * So many more yeses are heard between one nemesis and the next, each time a few more or less. A history of 500 acts has about 250, so that
+ * a run for histories has faults in each and is not spent on waiting for what was killed.
+ */
+const YESES_BETWEEN = 30, YESES_BETWEEN_FOR_HISTORIES = 200
 /** A machine that does much else has taken more than 90 s to write a large cell anew. */
 const CALM_MS_MAX = 300_000
 const CONNECTIONS = 4
@@ -60,18 +63,22 @@ export interface RunResult {
 /** Whether nothing was found. */
 export const isClean = ({ checked, findings }: RunResult): boolean => findings.length === 0 && checked.every(({ faults }) => faults.length === 0)
 
+const isForHistories = ({ histories, kills }: RunOptions): boolean => histories > 0 && kills === 0
+
 /** Strike until there were enough kills or it is time, and wait after each until the shop sells again. */
 const strikeAll = async (stand: Stand, scene: Scene, among: readonly Nemesis[], options: RunOptions): Promise<Strike[]> => {
   const strikes: Strike[] = []
+  const yeses_between = isForHistories(options) ? YESES_BETWEEN_FOR_HISTORIES : YESES_BETWEEN
   const chance = chanceFrom(options.seed).fork("nemesis")
   const began = performance.now()
   let kills = 0
   const isDone = (): boolean => kills >= options.kills && historiesOf(scene.shelf) >= options.histories
   // Bounded by the minutes: each turn takes at least as long as its yeses.
   while (!isDone() && performance.now() - began < options.minutes * 60_000) {
-    const before = scene.yeses, wanted = Math.ceil(YESES_BETWEEN * (0.5 + chance()))
+    const before = scene.yeses, wanted = Math.ceil(yeses_between * (0.5 + chance()))
     await until(`${wanted} yeses after ${strikes.at(-1)?.name ?? "the start"}`, () => scene.yeses - before >= wanted, CALM_MS_MAX)
     const nemesis = chooseNemesis(among, chance)
+    scene.struck_ms.push(performance.now())
     const what = await nemesis.strike(stand, chance)
     const strike = { at_ms: Math.round(performance.now() - began), name: nemesis.name, isKill: nemesis.isKill === true, what }
     strikes.push(strike)
@@ -92,7 +99,7 @@ const judge = async (stand: Stand, scene: Scene, offset_ms: number): Promise<Che
     await redisReady(redis, BACK_MS_MAX)
     await until("Postgres serves", async () => (await sql`select 1`.catch(() => [])).length === 1, BACK_MS_MAX)
     const world: World = {
-      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, flushed: stand.flushed, offset_ms,
+      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, struck_ms: scene.struck_ms, flushed: stand.flushed, offset_ms,
       verify: async () => (await verifyAll({ redis, sql, cells: stand.cells, ages: () => ({ now_ms: Date.now(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }) })).differences,
     }
     // A hold that runs out while its budget is looked at would be held in one place and given back in the other.
@@ -123,10 +130,10 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
     const among = wanted.filter((nemesis) => nemesis.cannot?.(stand) === undefined)
     const say = sayTo(stand, chance.fork("house"), BACK_MS_MAX)
     let isOver = false, offset_ms = aheadMs()
-    const scene: Scene = { urls: stand.urls, shelf: await openShelf(say, readFrom(stand, chance.fork("codes"), BACK_MS_MAX)), history: [], findings: [], yeses: 0, isOver: () => isOver }
+    const scene: Scene = { urls: stand.urls, shelf: await openShelf(say, readFrom(stand, chance.fork("codes"), BACK_MS_MAX)), history: [], struck_ms: [], findings: [], yeses: 0, isOver: () => isOver }
     const rivals = Array.from({ length: RIVALS }, (_, no) => `rival-${no}`)
     await openArena(say, scene.shelf, rivals)
-    const others = options.histories > 0 && options.kills === 0 ? FEW : CROWD
+    const others = isForHistories(options) ? FEW : CROWD
     const actors = [
       ...Array.from({ length: others.shoppers }, (_, no) => shopper(scene, chance.fork(`shopper-${no}`), `shopper-${options.seed}-${no}`)),
       ...rivals.map((name) => rival(scene, chance.fork(name), name)),
