@@ -15,7 +15,7 @@ local function globals() return redis, struct, cmsgpack, unpack, ipairs, type en
 local register_function = redis.register_function
 local redis, struct, cmsgpack, unpack, ipairs, type
 local find, sub, format, char, byte, floor
-local SHORT, NUMBER, TEXT, LIST = {}, {}, {}, {}
+local SHORT, NUMBER, TEXT, LIST = {}, nil, {}, {}
 
 local WHOLE_MAX = 9007199254740991
 
@@ -67,23 +67,34 @@ local budget_name, campaign_name, count_name = names_with("b"), names_with("k"),
 
 -- How the parts of a record and of an entry are packed. `cmsgpack.pack` makes a text of each value and joins those: with it
 -- packing was 59,000 of a reserve's 444,000 instructions. Instead a text stands behind TEXT[its length], the values of a list behind
--- LIST[how many], a number that is most often small is NUMBER[it], a wide one is struct.pack of a first byte and eight more, and what is
--- longer is made in one call or one `..`: every text made on the way is hashed to its last byte.
-local NUMBERS_MAX, TEXTS_MAX = 4095, 4095 -- so many are kept once they were needed
+-- LIST[how many], a number is NUMBER[it], and all of a record is joined by one `..`: every text made on the way is hashed to its last byte.
+-- An act packs few numbers (its instant, the end of a hold, a discount), each several times and the next act some of them again, so NUMBER
+-- keeps them: 100 instructions where struct.pack takes 700. The counts of a quota, which are never the same again, go to struct.pack.
+local NUMBERS_MAX, TEXTS_MAX = 4096, 4095 -- so many are kept once they were needed; numbers are then all forgotten
 local is_ready = false
+
+local function new_numbers()
+  local numbers, count = {}, 0
+  for n = -32, 127 do numbers[n] = char(n % 256) end
+  return setmetatable(numbers, { __index = function(_, n)
+    if count == NUMBERS_MAX then
+      NUMBER = new_numbers()
+      return NUMBER[n]
+    end
+    local packed = cmsgpack.pack(n)
+    numbers[n], count = packed, count + 1
+    return packed
+  end })
+end
+
 local function make_ready()
   redis, struct, cmsgpack, unpack, ipairs, type = globals()
   find, sub, format, char, byte, floor = string.find, string.sub, string.format, string.char, string.byte, math.floor
   for n = 0, 999 do SHORT[format("%d", n)] = n end
-  for n = -32, 127 do NUMBER[n] = char(n % 256) end
+  NUMBER = new_numbers()
   for length = 0, 31 do TEXT[length] = char(160 + length) end
   for length = 32, 255 do TEXT[length] = char(217, length) end
   for length = 0, 15 do LIST[length] = char(144 + length) end
-  setmetatable(NUMBER, { __index = function(_, n)
-    local packed = cmsgpack.pack(n)
-    if n >= 0 and n <= NUMBERS_MAX then NUMBER[n] = packed end
-    return packed
-  end })
   setmetatable(TEXT, { __index = function(_, length)
     local head = length < 65536 and char(218, floor(length / 256), length % 256) or "\219" .. struct.pack(">I4", length)
     if length <= TEXTS_MAX then TEXT[length] = head end
@@ -98,30 +109,17 @@ local function packed_list(values)
   return #values == 0 and LIST[0] or cmsgpack.pack(values)
 end
 
-local function packed_wide(n)
-  return struct.pack(">BI8", 207, n)
-end
-
--- What one budget pays of a coupon. Nearly every amount fits four bytes and is then, with its first byte, one number of five; one that
--- does not fit makes its share a wide one.
-local NARROW_MAX, NARROW = 4294967295, 206 * 4294967296
-local function packed_share(share)
-  local held_minor, spent_minor = share[2], share[3]
-  if held_minor <= NARROW_MAX and spent_minor <= NARROW_MAX then
-    return struct.pack(">Bc0I5I5I5", 148, NUMBER[share[1]], NARROW + held_minor, NARROW + spent_minor, NARROW + share[4])
-  end
-  return struct.pack(">Bc0BI8BI8BI8", 148, NUMBER[share[1]], 207, held_minor, 207, spent_minor, 207, share[4])
-end
-
 -- The coupons of a redemption.
 local function packed_coupons(coupons)
   local packed = LIST[#coupons]
   for i = 1, #coupons do
     local held = coupons[i]
-    local field, shares = held[1], held[5]
-    local paid = shares[1] and packed_share(shares[1]) or ""
-    for j = 2, #shares do paid = paid .. packed_share(shares[j]) end
-    packed = struct.pack(">c0Bc0c0c0BI8c0c0c0", packed, 149, TEXT[#field], field, NUMBER[held[2]], 207, held[3], NUMBER[held[4]], LIST[#shares], paid)
+    local field, shares, paid = held[1], held[5], ""
+    for j = 1, #shares do
+      local share = shares[j]
+      paid = paid .. LIST[4] .. NUMBER[share[1]] .. NUMBER[share[2]] .. NUMBER[share[3]] .. NUMBER[share[4]]
+    end
+    packed = packed .. LIST[5] .. TEXT[#field] .. field .. NUMBER[held[2]] .. NUMBER[held[3]] .. NUMBER[held[4]] .. LIST[#shares] .. paid
   end
   return packed
 end
@@ -287,7 +285,7 @@ local function packed_moves(book)
     local t = records[name]
     if t and t.is_moved then
       if t.held_more then
-        packed = struct.pack(">c0Bc0c0Bi8Bi8Bi8", packed, 148, TEXT[#name], name, 211, t.more, 211, t.held_more, 211, t.spent_more)
+        packed = packed .. LIST[4] .. TEXT[#name] .. name .. NUMBER[t.more] .. NUMBER[t.held_more] .. NUMBER[t.spent_more]
         t.held_more, t.spent_more = 0, 0
       else
         packed = packed .. LIST[6] .. TEXT[#name] .. name .. NUMBER[t.more] .. NUMBER[t.issued_more] .. NUMBER[t.revoked_more]
@@ -386,7 +384,7 @@ local function write_act(journal, book, word, user, act, payload)
   end
   local moves, move_count = packed_moves(book)
   written = redis.call("XADD", journal, id, ENTRY_FORMAT,
-    LIST[8] .. TEXT[#word] .. word .. packed_wide(book.at_ms) .. TEXT[#user] .. user .. LIST[move_count] .. moves
+    LIST[8] .. TEXT[#word] .. word .. NUMBER[book.at_ms] .. TEXT[#user] .. user .. LIST[move_count] .. moves
       .. LIST[act.coupon_count] .. act.coupons .. LIST[act.redemption_count] .. act.redemptions .. act.body_head .. act.body
       .. act.counts .. TEXT[#payload] .. payload)
   save_book(book)
