@@ -43,12 +43,60 @@ const wireOf = ({ head, keys, args }: Plan, call: { readonly keys: Named; readon
 
 const charsOf = (text: string): number => text.length
 
+/** Connections whose calls go past the client's front. One that stands in for another, to take down or lose what is sent, is none of them. */
+const direct = new WeakSet<Redis>()
+/** Let the calls of this connection go past the client's front. */
+export const callDirectly = (redis: Redis): Redis => {
+  direct.add(redis)
+  return redis
+}
+
+/** What the client's connection is inside, as far as such a call is concerned. */
+interface Inside { readonly commandQueue: { push(item: { command: Sent; select: number; stream: undefined }): void } }
+/** What the client asks of a command that was sent: who hears its reply. */
+interface Sent { readonly name: string; readonly args: readonly []; readonly resolve: (reply: Buffer[]) => void; readonly reject: (fault: unknown) => void }
+
+/** The calls of one turn of the event loop wait for their replies together: one timer for all of them. */
+interface Turn { left: number; readonly rejects: ((fault: Error) => void)[]; readonly timer: Timer }
+const turns = new WeakMap<Redis, Turn>()
+
+const turnOf = (redis: Redis): Turn => {
+  let turn = turns.get(redis)
+  if (!turn) {
+    const rejects: Turn["rejects"] = []
+    const timer = setTimeout(() => { for (const reject of rejects) reject(new Error("Command timed out")) }, redis.options.commandTimeout)
+    turns.set(redis, turn = { left: 0, rejects, timer })
+    setImmediate(() => turns.delete(redis))
+  }
+  return turn
+}
+
+/**
+ * Put a call straight behind those that wait for a reply. The client's own way costs more than all else in sending: a timer for each command,
+ * six looks into tables of flags, and, because Bun's tracing channels do not say that nobody listens, a trace with three promises. Measured
+ * 2026-11-22, 64 in flight, best of 12 rounds: 6.3 µs of our processor time a call, where it took 9.2.
+ */
+const sendDirectly = (redis: Redis, wire: string): Promise<Buffer[]> => {
+  const turn = turnOf(redis)
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer[]>()
+  const answered = (): void => { if (--turn.left === 0) clearTimeout(turn.timer) }
+  turn.left += 1
+  turn.rejects.push(reject)
+  redis.stream.write(wire)
+  ;(redis as unknown as Inside).commandQueue.push({
+    command: { name: "fcall", args: [], resolve: (reply) => { answered(); resolve(reply) }, reject: (fault) => { answered(); reject(fault) } },
+    select: 0, stream: undefined,
+  })
+  return promise
+}
+
 /** Send a call on this connection; the reply is the outcome's word and its fields. */
 export const callAct = (redis: Redis, script: Script, hash: string, call: { readonly keys: Named; readonly args: Named }): Promise<Buffer[]> => {
   const plan = planOf(script, hash)
   // Nearly every call is ASCII, where characters are bytes: one look at the whole says so.
   const short = wireOf(plan, call, charsOf)
   const wire = Buffer.byteLength(short) === short.length ? short : wireOf(plan, call, Buffer.byteLength)
+  if (direct.has(redis) && redis.status === "ready" && redis.stream.writable) return sendDirectly(redis, wire)
   const command = new Command(plan.verb, [], { replyEncoding: null })
   command.toWritable = () => wire
   return redis.sendCommand(command) as Promise<Buffer[]>

@@ -12,7 +12,7 @@ import type { ArgsOf, FieldType, KeysOf, ReplyOf, Script } from "../../lua/decla
 import { gate_state } from "../../lua/gate_state.ts"
 import { cellOfKey, journalKey, quotaKey } from "../../lua/keys.ts"
 import { library, type Library } from "../../lua/library.ts"
-import { callAct } from "./call.ts"
+import { callAct, callDirectly } from "./call.ts"
 import { clusterMasters, type DurabilityPromise, type Lane, type Masters, oneMaster } from "./masters.ts"
 
 /** How long a caller waits for Redis before the outcome counts as unknown. */
@@ -66,7 +66,7 @@ export const connectRedis = (address: RedisAddress, onError: (error: Error) => v
     lazyConnect: true,
   })
   redis.on("error", onError)
-  return redis
+  return callDirectly(redis)
 }
 
 /** Several addresses, or `redis-cluster://`, are a cluster. */
