@@ -53,6 +53,8 @@ export interface CellFlush {
   flushed_since_trim: number
   /** The last reading took as many entries as it may: there is more. */
   is_full: boolean
+  /** What follows the reading that is being written now, read and unpacked meanwhile. */
+  ahead: { readonly from: EntryId; readonly reading: Promise<Reading> } | undefined
 }
 
 /** Numbers of users that Postgres has committed; the value is negative while the user's id is not known there. */
@@ -97,7 +99,7 @@ export interface Flushed {
 }
 
 /** A cell about which nothing is known yet. */
-export const newCellFlush = (cell: number): CellFlush => ({ cell, cursor: undefined, at_ms: 0, entry_bytes: ENTRY_BYTES_GUESS, flushed_since_trim: 0, is_full: false })
+export const newCellFlush = (cell: number): CellFlush => ({ cell, cursor: undefined, at_ms: 0, entry_bytes: ENTRY_BYTES_GUESS, flushed_since_trim: 0, is_full: false, ahead: undefined })
 
 interface Reading { readonly state: CellFlush; readonly cursor: EntryId; readonly entries: readonly Readable[]; readonly newer?: Newer; readonly is_full: boolean }
 
@@ -128,12 +130,30 @@ const readingOf = (state: CellFlush, cursor: EntryId, raw: readonly RawEntry[], 
   return { state, cursor, entries, is_full: state.is_full }
 }
 
-/** Read what follows a cell's cursor. */
-const readOn = async ({ redis, sql }: FlushParts, state: CellFlush, entries_max: number): Promise<Reading> => {
-  const cursor = await cursorOf(sql, state)
-  const count = Math.max(1, Math.min(entries_max, Math.floor(FLUSH_BATCH_BYTES / state.entry_bytes)))
+const readFrom = async ({ redis }: FlushParts, state: CellFlush, cursor: EntryId): Promise<Reading> => {
+  const count = Math.max(1, Math.min(FLUSH_BATCH_MAX, Math.floor(FLUSH_BATCH_BYTES / state.entry_bytes)))
   const raw = await ask(redis, journalKey(state.cell), (node) => node.xrangeBuffer(journalKey(state.cell), `(${textOf(cursor)}`, "+", "COUNT", count)) as unknown as RawEntry[]
   return readingOf(state, cursor, raw, count)
+}
+
+/** Read what follows a cell's cursor, or take what was read of it ahead. */
+const readOn = async (parts: FlushParts, state: CellFlush): Promise<Reading> => {
+  const cursor = await cursorOf(parts.sql, state), { ahead } = state
+  state.ahead = undefined
+  return ahead && compareIds(ahead.from, cursor) === 0 ? ahead.reading : readFrom(parts, state, cursor)
+}
+
+/**
+ * Begin to read what follows a full reading, while Postgres writes that. It is written only if the cursor is then where it begins, and
+ * kept for the next batch alone.
+ */
+const readAhead = (parts: FlushParts, { state, entries, newer, is_full }: Reading): void => {
+  const last = entries.at(-1)
+  if (!is_full || newer || !last) return
+  const from = "entry" in last ? last.entry.id : last.unreadable.id
+  const reading = readFrom(parts, state, from)
+  reading.catch(() => undefined) // heard by whoever takes it
+  state.ahead = { from, reading }
 }
 
 /**
@@ -152,10 +172,10 @@ const glance = async ({ redis, sql }: FlushParts, states: readonly CellFlush[], 
 const readAll = async (parts: FlushParts, states: readonly CellFlush[]): Promise<PromiseSettledResult<Reading[]>[]> => {
   const isOne = parts.redis instanceof Redis || !parts.redis.is_cluster
   // A cursor that is not known may not be there at all, which concerns its cell alone.
-  const idle = isOne ? states.filter(({ cursor, is_full }) => cursor !== undefined && !is_full) : []
+  const idle = isOne ? states.filter(({ cursor, is_full, ahead }) => cursor !== undefined && !is_full && !ahead) : []
   const alone = idle.length > 1 ? states.filter((state) => !idle.includes(state)) : states
   return Promise.allSettled([
-    ...(idle.length > 1 ? [glance(parts, idle, FLUSH_BATCH_MAX)] : []), ...alone.map(async (state) => [await readOn(parts, state, FLUSH_BATCH_MAX)]),
+    ...(idle.length > 1 ? [glance(parts, idle, FLUSH_BATCH_MAX)] : []), ...alone.map(async (state) => [await readOn(parts, state)]),
   ])
 }
 
@@ -286,6 +306,7 @@ const flushBatch = async (parts: FlushParts, states: readonly CellFlush[]): Prom
   const busy = readings.filter(({ entries }) => entries.length > 0)
   if (busy.length === 0) return { entries: 0, bytes: 0, quarantined: 0, oldest_ms: 0, is_full: false, used: [], faults }
 
+  for (const reading of busy) readAhead(parts, reading)
   let entries = 0, bytes = 0, quarantined = 0, oldest_ms = 0
   const used: Used[] = []
   for (const { runs, batch, numbers } of await writeReadings(parts, busy)) {
@@ -328,7 +349,7 @@ export const flushOnce = async (parts: FlushParts, states: readonly CellFlush[])
   try {
     return await withinWait(flushBatch(parts, states), FLUSH_MS_MAX)
   } catch (fault) {
-    for (const state of states) state.cursor = undefined
+    for (const state of states) state.cursor = state.ahead = undefined
     throw fault
   }
 }

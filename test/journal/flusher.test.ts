@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { journalKey, userHash } from "../../lua/keys.ts"
 import { FORMAT } from "../../lua/records.ts"
-import { flushOnce, newCellFlush, trimPoint } from "../../engine/journal/flusher.ts"
+import { FLUSH_BATCH_MAX, flushOnce, newCellFlush, trimPoint } from "../../engine/journal/flusher.ts"
 import { quietLog } from "../../engine/log.ts"
 import { addEntry, newWorld, type World } from "./world.ts"
 
@@ -51,6 +51,24 @@ test("exactly once: two flushers at the same entries write them once", async () 
   await world.flush()
   expect((await rows(world)).events).toBe(count)
   expect(await world.differences()).toEqual([])
+})
+
+test("exactly once: what was read ahead of a batch is written only where the cursor is then", async () => {
+  const world = await newWorld()
+  await world.shop()
+  await world.flush()
+  const before = (await rows(world)).events, more = 3 * FLUSH_BATCH_MAX + 100
+  await Promise.all(Array.from({ length: more }, () => addEntry(world, 0, 1, { act: "tick", at_ms: world.now(), user: "" })))
+  const parts = { redis: world.redis, sql: world.sql, log: quietLog, cells: 1, known: new Map<string, number>() }
+  const ours = newCellFlush(0), flush = async (state = ours) => (await flushOnce(parts, [state])).entries
+  expect(await flush()).toBe(FLUSH_BATCH_MAX)
+  expect(ours.ahead).toBeDefined()
+  expect(await flush()).toBe(FLUSH_BATCH_MAX)
+  expect(await flush(newCellFlush(0))).toBe(FLUSH_BATCH_MAX) // somebody else was faster
+  expect(await flush()).toBe(0)
+  expect(await flush()).toBe(100)
+  expect(ours.ahead).toBeUndefined()
+  expect((await rows(world)).events).toBe(before + more)
 })
 
 test("users: an id stands in one table only, and an empty row forgets the person", async () => {
