@@ -22,25 +22,39 @@ const CALM_S = 8
 const WINDOW_MS = 500
 /** An open loop that has just begun is no load that lasts: until overload is seen to be one, who comes is let in. */
 const ONSET_MS = 2_000
+/** Users are numbered from here on: all numbers are as long, so that a request is a copy of the first with another number in it. */
+const FIRST_USER = 1_000_000_000
 
 const p99 = (samples: readonly Sample[]): number => percentile(samples.filter(isYes).map(({ latency_ms }) => latency_ms), 0.99)
 
 /** Offer this and that load for so many seconds each, and say how what was served compares with full load. */
 export const playOverload = async (scrip: Stack, campaign_no: number, seconds: number, say: (text: string) => void): Promise<Result> => {
   const issued: string[] = []
-  let number = 0
+  let number = FIRST_USER
+  const first = issueRequest(scrip, shopper("overload", number, campaign_no)), places: number[] = []
+  for (let at = first.indexOf(`${number}`); at >= 0; at = first.indexOf(`${number}`, at + 1)) places.push(at)
+  const numbered = (): Buffer => {
+    const bytes = Buffer.from(first)
+    for (const at of places) bytes.write(`${number}`, at, "latin1")
+    return bytes
+  }
   const next = (): Asked => {
     number += 1
     const coupon_id = number % GIVES_OF === 0 ? issued.pop() : undefined
     if (coupon_id !== undefined) return { is_give: true, bytes: request(scrip, "POST", `/v1/coupons/${coupon_id}/revoke`, '{"reason":"bench"}') }
     return {
-      is_give: false, bytes: issueRequest(scrip, shopper("overload", number, campaign_no)),
+      is_give: false, bytes: numbered(),
       heard: (status, body) => { if (status === 201 && issued.length < 10_000) issued.push((JSON.parse(body) as { coupon_id: string }).coupon_id) },
     }
   }
+  /** Offer so much, and say how much of a processor each had of it meanwhile. */
   const play = async (rate: number, for_s = seconds) => {
+    const before = scrip.cpu(), own = process.cpuUsage()
     const { samples, unsent } = await offer(scrip.url, rate, for_s, next)
-    return { samples, unsent, served: samples.filter(isYes).length / for_s }
+    const after = scrip.cpu(), { user, system } = process.cpuUsage(own)
+    const share = (us: number): string => (us / for_s / 1e6).toFixed(2)
+    const cores = `API ${share(after.api - before.api)}, Redis ${share(after.redis - before.redis)}, Postgres ${share(after.postgres - before.postgres)}, driver ${share(user + system)}`
+    return { samples, unsent, served: samples.filter(isYes).length / for_s, cores }
   }
 
   let fresh = 0
@@ -58,14 +72,15 @@ export const playOverload = async (scrip: Stack, campaign_no: number, seconds: n
   const figures: Figure[] = [{ name: `overload: full load, ${at_peak} callers who each wait for their answer`, value: peak, unit: "/s" }, { name: "overload: p99 at full load", value: full_p99_ms, unit: "ms" }]
   const wanted: Readonly<Record<number, number>> = { 2: 0.85, 3: 0.65 }
   for (const times of [2, 3, 5]) {
-    const { samples, unsent, served } = await play(peak * times)
+    const { samples, unsent, served, cores } = await play(peak * times)
     const gives = samples.filter(({ is_give }) => is_give), refused = samples.filter(({ status }) => status === 503).length
-    say(`${times} times: served ${Math.round(served)}/s, refused ${refused}, unsent ${unsent}, p99 ${p99(samples).toFixed(0)} ms`)
+    say(`${times} times: served ${Math.round(served)}/s, refused ${refused}, unsent ${unsent}, p99 ${p99(samples).toFixed(0)} ms; processors: ${cores}`)
     figures.push(
       { name: `overload: served at ${times} times full load`, value: served / peak, unit: "of full load", wanted: wanted[times] === undefined ? undefined : { at: "least", value: wanted[times] } },
       { name: `overload: p99 of what was accepted at ${times} times`, value: p99(samples) / full_p99_ms, unit: "of p99 at full load", wanted: { at: "most", value: 3 } },
       { name: `overload: p99 of what was accepted at ${times} times, in ms`, value: p99(samples), unit: "ms" },
       { name: `overload: the same after its first ${ONSET_MS / 1_000} s`, value: p99(samples.filter(({ at_ms }) => at_ms > ONSET_MS)), unit: "ms" },
+      { name: "overload: the same from when it was sent, without the driver's own lateness", value: p99(samples.map((sample) => ({ ...sample, latency_ms: sample.latency_ms - sample.late_ms }))), unit: "ms" },
       { name: "overload: of it the driver was late by, p99", value: percentile(samples.map(({ late_ms }) => late_ms), 0.99), unit: "ms" },
       { name: `overload: of what gives back, served at ${times} times`, value: gives.filter(isYes).length / Math.max(1, gives.length), unit: "" },
     )

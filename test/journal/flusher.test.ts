@@ -57,7 +57,7 @@ test("exactly once: what was read ahead of a batch is written only where the cur
   const world = await newWorld()
   await world.shop()
   await world.flush()
-  const before = (await rows(world)).events, more = 3 * FLUSH_BATCH_MAX + 100
+  const before = (await rows(world)).events!, more = 3 * FLUSH_BATCH_MAX + 100
   await Promise.all(Array.from({ length: more }, () => addEntry(world, 0, 1, { act: "tick", at_ms: world.now(), user: "" })))
   const parts = { redis: world.redis, sql: world.sql, log: quietLog, cells: 1, known: new Map<string, number>() }
   const ours = newCellFlush(0), flush = async (state = ours) => (await flushOnce(parts, [state])).entries
