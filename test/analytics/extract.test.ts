@@ -61,6 +61,31 @@ test("the same bytes with one thread and with two, and no day's file without row
   }
 })
 
+test("many ranges: each cell by its share, so that all end together, and every event once", async () => {
+  const { sql, lake } = house
+  const other = openLake(scratchFolder())
+  const cells = new Map(Array.from({ length: CELLS }, (_, cell) => [String(cell), -1]))
+  // What a range holds is a limit on memory and no part of an event's meaning: signs of its own form are in an id here.
+  await sql`update events set ref = E'a\x1fb\x02"\nc' where cell = 3 and n = 77`
+  await extractEvents({ ...parts(), lake: other }, 7_001)
+  const ranges = other.parts(EVENTS)
+  expect(ranges.length).toBe(Math.ceil(ROWS / 7_001))
+  expect(ranges.reduce((sum, { rows }) => sum + rows, 0)).toBe(ROWS)
+  for (const { facts } of ranges) {
+    const from = facts["from"] as Record<string, [number, number]>, to = facts["to"] as Record<string, [number, number]>
+    for (const [cell, n] of cells) {
+      expect(from[cell]?.[1] ?? -1).toBe(n)
+      cells.set(cell, to[cell]![1])
+    }
+    const ends = Object.values(to).map(([, n]) => n)
+    expect(Math.max(...ends) - Math.min(...ends)).toBeLessThanOrEqual(1)
+  }
+  const hashOf = async (of: Lake) => (await duck.one<{ sum: string }>(`select md5(string_agg(cell || '/' || n || '/' || ref || payload, '' order by cell, n)) as sum
+    from read_parquet([${of.parts(EVENTS).flatMap(({ files }) => files).map((file) => `'${of.place(file)}'`).join(", ")}]) where not (cell = 3 and n = 77)`)).sum
+  expect(await hashOf(other)).toBe(await hashOf(lake))
+  expect(await duck.one(`select ref from read_parquet([${ranges.flatMap(({ files }) => files).map((file) => `'${other.place(file)}'`).join(", ")}]) where cell = 3 and n = 77`)).toEqual({ ref: 'a\x1fb\x02"\nc' })
+})
+
 test("lake_fault: a Postgres that is behind the lake is of another installation, or has lost its last commits", async () => {
   await house.sql`update cells set n = n - 1 where cell = 2`
   await expect(extractEvents(parts())).rejects.toThrow("they are not of one installation")
