@@ -69,8 +69,10 @@ the search goes on until it has proved that, for at most a quarter of a second; 
 steps so that the answer does not depend on the clock, and \`gap_minor\` is how much more a set could at most give.
 
 **Why not.** Every coupon that was asked for is applied or in \`rejected\`, with its code, a sentence, and \`needs\` where the shopper can help it: one
-object whose keys together are the change (\`payment_method\`, \`without\`, \`spend_more_minor\`, \`quantity_more\`, \`from_at\`). What is named has been priced and
-is enough. Where several single changes would do, the first of that list is named.
+object whose keys together are the change (\`payment_method\`, \`without\`, \`spend_more_minor\`, \`quantity_more\`, \`from_at\`). What is named has been priced
+with the changed order and is enough. Where several single changes would do, the first of that list is named; two together only where none does alone.
+More money is what has to be spent on lines like those the coupon speaks of, so behind 50 % off it is twice what its threshold lacks; more units are of what the
+coupon asks for. Without \`needs\`, nothing that is done to the order would help.
 
 **Refunds.** A line's discount lies evenly on its units, the first ones carry what does not divide, also where the kind chose units; a refund by quantity
 takes units from the last to the first. The shipping's discount goes back with the last line. Any split of a return, in any order, adds up to the

@@ -161,6 +161,7 @@ export function compileTerms(body: CampaignBody): Terms {
     segments: setOf(body.segments),
     minBadge: body.min_badge,
     applies: lineTest(body.applies_to),
+    appliesTo: body.applies_to,
     channels: setOf(body.channels),
     regions: setOf(body.regions),
     paymentMethods: setOf(body.payment_methods),

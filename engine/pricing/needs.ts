@@ -1,20 +1,24 @@
 // What would make a no a yes: one change that the shopper can make, all its keys together.
 //
-// What must stay true: what is named here is enough. So conflicts and running thresholds are not guessed but walked
-// again, with the change made. Where several single changes would do, the first in the order payment_method, without,
-// spend_more_minor, quantity_more, from_at is named. Where nothing the shopper does would help, nothing is named.
+// What must stay true: what is named here is enough, because the changed order has been priced with it. Where several single changes
+// would do, the first in the order payment_method, without, spend_more_minor, quantity_more, from_at is named; two together only where
+// none does alone. Where nothing the shopper does would help, or the steps are used up before something was found, nothing is named.
 
 import { candidatesOf, sceneOf, type Candidate } from "./candidate.ts"
 import { sheetOf } from "./cart.ts"
 import { CONDITIONS, firstLack, type Lack } from "./conditions.ts"
+import { grown, type Spending } from "./grown.ts"
 import { kindOrderOf } from "./policy.ts"
 import { inOrder } from "./stacking.ts"
-import { aloneOf, isTurn, NOTHING_TO_DISCOUNT } from "./turn.ts"
-import type { Needs, Setting, Sheet } from "./types.ts"
+import { aloneOf, isTurn } from "./turn.ts"
+import type { More, Needs, Setting, Sheet } from "./types.ts"
 import { meet, stepsOfAll, walk } from "./walk.ts"
 
 /** The steps that one quote may spend on saying what would help, some 6 ms; beyond them `needs` is left out. */
 export const NEEDS_STEPS_MAX = 40_000
+/** How often an amount or a count that is not enough is taken more of, and by how much: up to 2^24 times what is missing. */
+const GROWTHS_MAX = 8
+const GROWTH = 8
 
 /** Steps left, shared by all refusals of a quote. */
 export type Purse = { steps: number }
@@ -25,80 +29,182 @@ export type Purse = { steps: number }
  */
 export type Table = { readonly sheet: Sheet; readonly ranked: readonly Candidate[]; readonly comers: readonly Candidate[]; readonly setting: Setting }
 
+/** A table with the refused coupon as it stands there. */
+type Seat = { readonly table: Table; readonly target: Candidate; readonly purse: Purse }
+
+type Change = { readonly payment_method?: string; readonly from_at?: string }
+
 export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs | undefined {
   const change = changeOfOrder(lacksOf(refused, given.sheet))
-  const table = change ? changedTable(given, change, refused) : given
-  const target = table.ranked.find(({ coupon }) => coupon === refused.coupon)!
-  const lacks = lacksOf(target, table.sheet)
-  const needs: Needs = { ...change }
-  // Beyond the shopper's help: a currency, a channel, a badge.
+  const seat = change ? changed({ table: given, target: refused, purse }, change) : { table: given, target: refused, purse }
+  const { table: { sheet }, target } = seat
+  const lacks = lacksOf(target, sheet)
+  // Beyond the shopper's help: a currency, a channel, a badge, a budget that cannot pay it even alone.
   if (lacks.some((lack) => !lack.needs)) return undefined
+  const alone = lacks.length > 0 ? undefined : aloneOf(target, sheet)
+  if (alone && !isTurn(alone) && alone.code !== "terms_not_met") return undefined
 
-  // Each look walks through all of them, so a long list of refusals is explained only as far as the steps last.
-  if (purse.steps <= 0) return undefined
-  purse.steps -= stepsOfAll(table.sheet, table.ranked)
-  // Those in its way leave one by one, until it stands.
-  const without: Candidate[] = []
-  const ranked = (): Candidate[] => table.ranked.filter((candidate) => !without.includes(candidate))
-  let meeting = meet(table.sheet, ranked(), target)
-  while (meeting.other) {
-    without.push(meeting.other)
-    purse.steps -= stepsOfAll(table.sheet, table.ranked)
-    if (purse.steps < 0) return undefined
-    meeting = meet(table.sheet, ranked(), target)
-  }
-
-  if (lacks.length > 0) {
-    const quantity_more = Math.max(...lacks.map((lack) => lack.needs?.quantity_more ?? 0))
-    return settled({
-      ...needs,
-      ...named(without),
-      ...(meeting.missing > 0 ? { spend_more_minor: meeting.missing } : {}),
-      ...(quantity_more > 0 ? { quantity_more } : {}),
-    })
-  }
-  // Its own conditions hold, so alone it either stands or has nothing to do, whatever leaves.
-  const alone = aloneOf(target, table.sheet)
-  if (!isTurn(alone)) {
-    const more = alone === NOTHING_TO_DISCOUNT ? moreFor(target, table.sheet) : undefined
-    return more && { ...needs, ...named(without), ...more }
-  }
-
-  const stands = (others: readonly Candidate[]): boolean => {
-    purse.steps -= stepsOfAll(table.sheet, others)
-    return walk(table.sheet, others).taken.some(({ candidate }) => candidate === target)
-  }
-  if (stands(ranked())) {
-    // Of "best": it stands and pushes chosen ones aside, so they are in its way.
-    const isFree = change !== undefined || without.length > 0
-    return settled({ ...needs, ...named(isFree ? without : pushedBy(target, table)) })
-  }
-  for (const one of meeting.before) {
-    if (purse.steps < 0) return undefined
-    if (stands(ranked().filter((candidate) => candidate !== one))) return settled({ ...needs, ...named([...without, one]) })
-  }
-  if (meeting.missing > 0) return settled({ ...needs, ...named(without), spend_more_minor: meeting.missing })
-  for (const one of meeting.before.toReversed()) {
-    if (purse.steps < 0) return undefined
-    without.push(one)
-    if (stands(ranked())) {
-    // Of "best": it stands and pushes chosen ones aside, so they are in its way.
-    const isFree = change !== undefined || without.length > 0
-    return settled({ ...needs, ...named(isFree ? without : pushedBy(target, table)) })
-  }
-  }
-  return undefined
+  const needs = alone && isTurn(alone) ? byLeaving(seat, change !== undefined) : byMore(seat, lacks)
+  return needs && settled({ ...change, ...needs })
 }
 
-/** Those that do not stand because one does. */
-const pushedBy = (target: Candidate, { sheet, ranked }: Table): Candidate[] =>
-  [...walk(sheet, ranked).refused].flatMap(([candidate, refusal]) => refusal.code === "not_stackable" && refusal.other === target ? [candidate] : [])
+// --- its own conditions hold: others are in its way, or have left too little
 
-/** What its kind would need more of. */
-function moreFor(target: Candidate, sheet: Sheet): Needs | undefined {
-  const cart = sheet.untouched
-  return target.terms.lacks(sceneOf(target, cart, cart, target.terms.maxMinor))
+function byLeaving(seat: Seat, isChanged: boolean): Needs | undefined {
+  const forced = clear(seat, [])
+  if (!forced) return undefined
+  if (forced.stands) return named(isChanged || forced.left.length > 0 ? forced.left : pushedBy(seat))
+  const others = forced.taken.filter((one) => one !== seat.target)
+  for (const one of others) {
+    const without = clear(seat, [...forced.left, one])
+    if (!without) return undefined
+    if (without.stands) return named(without.left)
+  }
+  const without = fewest(seat, others.toReversed(), forced.left)
+  return without ? named(without) : byMore(seat, [])
 }
+
+/** All that may have to leave, and of them none that could as well stay. */
+function fewest(seat: Seat, others: readonly Candidate[], forced: readonly Candidate[]): readonly Candidate[] | undefined {
+  let left: readonly Candidate[] = forced
+  let stands = false
+  for (const one of others) {
+    const tried = clear(seat, [...left, one])
+    if (!tried) return undefined
+    left = tried.left
+    stands = tried.stands
+    if (stands) break
+  }
+  if (!stands) return undefined
+  for (const one of left) {
+    const tried = clear(seat, left.filter((other) => other !== one))
+    if (tried?.stands && tried.left.length < left.length) left = tried.left
+  }
+  return left
+}
+
+/** Of "best": it stands and pushes chosen ones aside, so they are in its way. */
+const pushedBy = ({ table: { sheet, ranked }, target }: Seat): Candidate[] => [...walk(sheet, ranked).refused.keys()].filter((candidate) => candidate !== target)
+
+type Cleared = { readonly stands: boolean; readonly left: readonly Candidate[]; readonly taken: readonly Candidate[] }
+
+/** Walks without some; whoever is in the coupon's way leaves too, one by one. Undefined where the steps are used up. */
+function clear({ table: { sheet, ranked }, target, purse }: Seat, leaving: readonly Candidate[]): Cleared | undefined {
+  const left = leaving.slice()
+  for (;;) {
+    if (purse.steps <= 0) return undefined
+    const stay = ranked.filter((candidate) => !left.includes(candidate))
+    purse.steps -= stepsOfAll(sheet, stay)
+    const { taken, refused } = walk(sheet, stay)
+    const refusal = refused.get(target)
+    if (refusal?.code !== "not_stackable") return { stands: !refusal, left, taken: taken.map(({ candidate }) => candidate) }
+    // Each turn one more leaves, so there are no more turns than coupons.
+    left.push(refusal.other)
+  }
+}
+
+// --- more of the order
+
+function byMore({ table, target, purse: whole }: Seat, lacks: readonly Lack[]): Needs | undefined {
+  // A search that finds nothing leaves steps for the other refusals.
+  const purse: Purse = { steps: Math.ceil(whole.steps / 2) }
+  whole.steps -= purse.steps
+  const found = moreOf({ table, target, purse }, lacks)
+  whole.steps += purse.steps
+  return found
+}
+
+function moreOf(seat: Seat, lacks: readonly Lack[]): Needs | undefined {
+  const { table: { sheet, ranked }, target, purse } = seat
+  const left: Candidate[] = []
+  // First with those who can stay, then, where no amount is enough beside them, with nobody before it.
+  for (;;) {
+    if (purse.steps <= 0) return undefined
+    purse.steps -= stepsOfAll(sheet, ranked)
+    const { other, missing, before } = meet(sheet, ranked.filter((candidate) => !left.includes(candidate)), target)
+    if (other) {
+      left.push(other)
+      continue
+    }
+    const found = enoughBeside(seat, left, lacks, missing)
+    if (found || before.length === 0) return found
+    left.push(...before)
+  }
+}
+
+/** What more of the order is enough without some, where the threshold lacks so much at its turn. */
+function enoughBeside(seat: Seat, left: readonly Candidate[], lacks: readonly Lack[], missing: number): Needs | undefined {
+  const { table: { sheet }, target } = seat
+  const quantity = Math.max(0, ...lacks.map((lack) => lack.needs?.quantity_more ?? 0))
+  const own = quantity > 0 ? { units: [{ quantity }] } : missing > 0 ? {} : target.terms.lacks(sceneOf(target, sheet.untouched, sheet.untouched, target.terms.maxMinor)) ?? {}
+  if (own === "beyond_help" || hasNoShipping(target, sheet)) return undefined
+  const spend_more_minor = Math.max(0, missing, own.spend_more_minor ?? 0)
+  if (own.units) return withUnits(seat, left, { ...(spend_more_minor > 0 && { spend_more_minor }), units: own.units })
+  return withMoney(seat, left, Math.max(1, spend_more_minor)) ?? withUnits(seat, left, { units: [{ quantity: 1 }] })
+}
+
+/** It takes from a shipping that costs nothing, whatever else is in the order. */
+const hasNoShipping = ({ targets }: Candidate, { shipping, amounts }: Sheet): boolean => targets.length === 1 && targets[0] === shipping && amounts[shipping] === 0
+
+/** The least money that is found to be enough, from so much on: however it is spent, or else spent on one thing that can be discounted. */
+function withMoney(seat: Seat, left: readonly Candidate[], from: number): Needs | undefined {
+  const onOne = least((spend_more_minor) => triedMore(seat, left, { spend_more_minor }, ["one_unit"]), from)
+  return onOne && (least((spend_more_minor) => triedMore(seat, left, { spend_more_minor }, ["same_units", "one_unit"]), onOne.spend_more_minor!) ?? onOne)
+}
+
+/** The fewest units: those that are asked for, then one more of each part in turn. */
+const withUnits = (seat: Seat, left: readonly Candidate[], { units, ...money }: More & { units: NonNullable<More["units"]> }): Needs | undefined => {
+  const asked = units.reduce((sum, { quantity }) => sum + quantity, 0)
+  const spread = (all: number): More => {
+    const extra = all - asked
+    return { ...money, units: units.map((part, i) => ({ ...part, quantity: part.quantity + Math.floor((extra + units.length - 1 - i) / units.length) })) }
+  }
+  return least((all) => triedMore(seat, left, spread(all), ["one_unit"]), Math.max(1, asked))
+}
+
+/** The smallest number from one on that does, where more of it does too; else one that does. */
+function least(tried: (count: number) => Needs | undefined | "spent", from: number): Needs | undefined {
+  let low = from - 1
+  let high = from
+  let found = tried(high)
+  for (let turn = 0; !found && turn < GROWTHS_MAX; turn++) {
+    low = high
+    high *= GROWTH
+    found = tried(high)
+  }
+  if (!found || found === "spent") return undefined
+  // Halving: at most 53 turns.
+  while (high - low > 1) {
+    const middle = low + Math.floor((high - low) / 2)
+    const less = tried(middle)
+    if (less === "spent") return found
+    if (less) {
+      found = less
+      high = middle
+    } else low = middle
+  }
+  return found
+}
+
+/** Whether the coupon stands where there is more of the order; the change with all that has to leave, if it does. */
+function triedMore(seat: Seat, left: readonly Candidate[], more: More, ways: readonly Spending[]): Needs | undefined | "spent" {
+  let without = left
+  for (const spending of ways) {
+    const order = grown(seat.table.sheet, seat.target, more, spending)
+    if (!order) return undefined
+    const there = laid(seat, { order })
+    if (firstLack(there.target, there.table.sheet, there.table.sheet.untouched)) return undefined
+    const cleared = clear(there, there.table.ranked.filter(({ coupon }) => without.some((one) => one.coupon === coupon)))
+    if (!cleared) return "spent"
+    if (!cleared.stands) return undefined
+    without = cleared.left
+  }
+  const quantity_more = more.units?.reduce((sum, { quantity }) => sum + quantity, 0) ?? 0
+  const { spend_more_minor = 0 } = more
+  return { ...named(without), ...(spend_more_minor > 0 && { spend_more_minor }), ...(quantity_more > 0 && { quantity_more }) }
+}
+
+// --- the changed order
 
 /** Every condition that fails on the untouched order, not the first alone: all of them must be helped. */
 function lacksOf(target: Candidate, sheet: Sheet): Lack[] {
@@ -111,8 +217,6 @@ function lacksOf(target: Candidate, sheet: Sheet): Lack[] {
   return lacks
 }
 
-type Change = { readonly payment_method?: string; readonly from_at?: string }
-
 function changeOfOrder(lacks: readonly Lack[]): Change | undefined {
   let change: Change | undefined
   for (const { needs } of lacks) {
@@ -122,21 +226,23 @@ function changeOfOrder(lacks: readonly Lack[]): Change | undefined {
   return change
 }
 
-/** The same coupons laid against the changed order: those beside it may come and go by the change. */
-function changedTable({ sheet, comers, setting }: Table, change: Change, target: Candidate): Table {
-  const order = change.payment_method === undefined ? sheet.order : { ...sheet.order, payment_method: change.payment_method }
-  const changed = sheetOf(order, change.from_at === undefined ? sheet.nowMs : Date.parse(change.from_at), sheet.funds)
+const changed = (seat: Seat, { payment_method, from_at }: Change): Seat => {
+  const { order } = seat.table.sheet
+  return laid(seat, { order: payment_method === undefined ? order : { ...order, payment_method }, ...(from_at !== undefined && { nowMs: Date.parse(from_at) }) })
+}
+
+/** The same coupons laid against a changed order: those beside it may come and go by the change. */
+function laid({ table: { sheet, comers, setting }, target, purse }: Seat, to: Partial<Pick<Sheet, "order" | "nowMs">>): Seat {
+  const { order, nowMs, funds } = { ...sheet, ...to }
+  const there = sheetOf(order, nowMs, funds)
   const byPlace = comers.toSorted((a, b) => a.place - b.place)
-  const candidates = candidatesOf(changed, byPlace.map(({ coupon }) => coupon), setting.profile)
-  const cart = changed.untouched
+  purse.steps -= stepsOfAll(there, byPlace)
+  const candidates = candidatesOf(there, byPlace.map(({ coupon }) => coupon), setting.profile)
+  const usable = candidates.filter((candidate) => candidate.coupon === target.coupon || !firstLack(candidate, there, there.untouched))
   return {
-    sheet: changed,
-    ranked: inOrder(
-      candidates.filter((candidate) => candidate.coupon === target.coupon || !firstLack(candidate, changed, cart)),
-      kindOrderOf(setting.profile),
-    ),
-    comers,
-    setting,
+    table: { sheet: there, ranked: inOrder(usable, kindOrderOf(setting.profile)), comers: candidates, setting },
+    target: candidates.find(({ coupon }) => coupon === target.coupon)!,
+    purse,
   }
 }
 

@@ -19,17 +19,17 @@ export type Turn = { readonly effect: Effect; readonly cart: Cart }
 
 export const isTurn = (turn: Turn | Refusal): turn is Turn => "effect" in turn
 
-export const NOTHING_TO_DISCOUNT: Refusal = {
-  code: "terms_not_met",
-  reason: "nothing_to_discount",
-  detail: "There is nothing in the order that the coupon could take off.",
-}
+const nothing = (detail: string): Refusal => ({ code: "terms_not_met", reason: "nothing_to_discount", detail })
 
-export const NOTHING_LEFT: Refusal = {
-  code: "terms_not_met",
-  reason: "nothing_to_discount",
-  detail: "The coupons applied before it leave nothing that the coupon could take off.",
-}
+/** Alone, on the untouched order. */
+export const NOTHING_TO_DISCOUNT = nothing("There is nothing in the order that the coupon could take off.")
+const NOTHING_TO_GIVE_FOR = nothing("There is nothing in the order that the coupon could give something for.")
+/** Beside others. A finance coupon is judged when all discounts are known, so later ones may leave it nothing too. */
+const NOTHING_LEFT = nothing("The coupons applied before it leave nothing that the coupon could take off.")
+const NOTHING_AT_THE_END = nothing("The discounts of the other coupons leave nothing that the coupon could give something for.")
+
+const nothingLeft = ({ terms }: Candidate): Refusal => (terms.kind.phase === "finance" ? NOTHING_AT_THE_END : NOTHING_LEFT)
+const nothingAlone = ({ terms }: Candidate): Refusal => (terms.kind.takes_nothing ? NOTHING_TO_GIVE_FOR : NOTHING_TO_DISCOUNT)
 
 /** Takes a coupon; `began` is the cart with which its level began. */
 export function takeTurn(candidate: Candidate, cart: Cart, began: Cart): Turn | Refusal {
@@ -43,7 +43,7 @@ export function takeTurn(candidate: Candidate, cart: Cart, began: Cart): Turn | 
 
 function turnOn(candidate: Candidate, cart: Cart, began: Cart): Turn | Refusal {
   const effect = effectOn(candidate, cart, began, candidate.terms.maxMinor)
-  if (!effect) return NOTHING_LEFT
+  if (!effect) return nothingLeft(candidate)
   if (!cart.funds || candidate.coupon.is_paid) return { effect, cart: cartAfter(cart, effect, cart.funds) }
 
   const paid = pay(cart.funds, candidate.terms, effect.costMinor)
@@ -60,7 +60,7 @@ export function aloneOf(candidate: Candidate, sheet: Sheet): Turn | Refusal {
   if (!candidate.alone) {
     const cart = sheet.untouched
     const turn = takeTurn(candidate, cart, cart)
-    candidate.alone = turn === NOTHING_LEFT ? NOTHING_TO_DISCOUNT : turn
+    candidate.alone = !isTurn(turn) && turn.code === "terms_not_met" ? nothingAlone(candidate) : turn
   }
   return candidate.alone
 }

@@ -138,6 +138,7 @@ export type Terms = {
   readonly minBadge: { readonly badge_id: string; readonly level: number } | undefined
   /** Undefined where every line is meant. */
   readonly applies: LineTest | undefined
+  readonly appliesTo: AppliesTo | undefined
   readonly channels: ReadonlySet<string> | undefined
   readonly regions: ReadonlySet<string> | undefined
   readonly paymentMethods: ReadonlySet<string> | undefined
@@ -272,8 +273,17 @@ export type Choice = {
 /** A kind bound to its terms. Undefined: it would change nothing. */
 export type Act = (scene: Scene) => Effect | undefined
 
-/** What more of the order would give the kind something to do. */
-export type Lacks = (scene: Scene) => Pick<Needs, "spend_more_minor" | "quantity_more"> | undefined
+/** More of an order: so much money, or so many units of each of these lines. */
+export type More = {
+  readonly spend_more_minor?: number
+  readonly units?: readonly { readonly quantity: number; readonly applies_to?: AppliesTo | undefined }[]
+}
+
+/**
+ * What more of the order the kind asks for before it can have something to do; parts of 0 units where enough are there.
+ * Beyond help: more of the order would not change it.
+ */
+export type Lacks = (scene: Scene) => More | "beyond_help" | undefined
 
 /** The most that a kind gives on whatever other coupons leave of an untouched order, its own cap set aside. */
 export type Most = (scene: Scene) => number

@@ -51,9 +51,7 @@ export const bundle = kind({
     return ({ cart, lines }) => {
       const left = freeUnits(cart, lines)
       const orders = turnsOf(cart, lines, terms, tests)
-      let quantity_more = 0
-      terms.sets.forEach(({ quantity }, e) => (quantity_more += takeUnits(left, orders[e]!, quantity).missing))
-      return quantity_more > 0 ? { quantity_more } : undefined
+      return { units: terms.sets.map(({ quantity, applies_to }, e) => ({ quantity: takeUnits(left, orders[e]!, quantity).missing, applies_to })) }
     }
   },
   most: (terms) => {

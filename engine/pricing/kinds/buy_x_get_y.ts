@@ -36,12 +36,11 @@ export const buyXGetY = kind({
     return (scene) => {
       const { canBuy, canGet, either } = countsOf(scene, tests)
       const { buy, get } = terms
-      const quantity_more = Math.max(
-        buy.quantity - canBuy,
-        get.quantity - canGet,
-        buy.quantity + get.quantity - either,
-      )
-      return quantity_more > 0 ? { quantity_more } : undefined
+      const bought = Math.max(0, buy.quantity - canBuy)
+      const gotten = Math.max(0, get.quantity - canGet)
+      // Units that could be bought and got are counted for one of both.
+      const beside = Math.max(0, buy.quantity + get.quantity - either - bought - gotten)
+      return { units: [{ quantity: bought, applies_to: buy.applies_to }, { quantity: gotten + beside, applies_to: get.applies_to }] }
     }
   },
   // Fewer rounds fit where units are gone, and what is got then costs at most what the dearest do; but where the same units

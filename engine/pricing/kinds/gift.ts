@@ -33,7 +33,7 @@ export const gift = kind({
     const counts = lineTest(for_each?.applies_to)
     return (scene) => {
       const missing = (for_each?.quantity ?? 0) - unitsOf(scene, counts)
-      return missing > 0 ? { quantity_more: missing } : undefined
+      return missing > 0 ? { units: [{ quantity: missing, applies_to: for_each?.applies_to }] } : undefined
     }
   },
   act: ({ sku, unit_price_minor, quantity, for_each }) => {

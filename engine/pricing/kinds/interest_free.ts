@@ -30,6 +30,7 @@ export const interestFree = kind({
   // Declining interest is less.
   rate: ({ periods, rate_bp }) => ({ share: (periods * rate_bp) / 10000, oddMinor: periods }),
   boundMinor: () => undefined,
+  lacks: ({ periods }) => ({ cart }) => (cart.sheet.order.instalments === periods ? undefined : "beyond_help"),
   act:
     ({ periods, rate_bp, interest = "flat" }) =>
     ({ cart, lines }) => {

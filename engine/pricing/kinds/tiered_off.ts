@@ -59,7 +59,7 @@ export const tieredOff = kind({
       const { quantities } = scene.cart.sheet
       const reached = by === "unit" ? Math.max(0, ...scene.targets.map((place) => quantities[place]!)) : reachedBy(by, scene)
       if (reached >= first.from) return undefined
-      return by === "amount" ? { spend_more_minor: first.from - reached } : { quantity_more: first.from - reached }
+      return by === "amount" ? { spend_more_minor: first.from - reached } : { units: [{ quantity: first.from - reached }] }
     }
   },
   // One tier gives less where less is there, and units are as many as they were; of several the lower ones may give more.
