@@ -54,10 +54,15 @@ export function roomOf(cart: Cart, place: number): number {
 /** The same of a run. */
 export const roomOfRun = (run: Run, floor: number): number => Math.max(0, run.leftMinor - floor * run.quantity)
 
-/** Cuts a run behind its first units; they carry what does not divide evenly. */
+/** What the first so many of units alike have left together; they carry what does not divide evenly. */
+export function firstOf(quantity: number, leftMinor: number, units: number): number {
+  const each = Math.floor(leftMinor / quantity)
+  return each * units + Math.min(units, leftMinor - each * quantity)
+}
+
+/** Cuts a run behind its first units. */
 export function splitRun(run: Run, units: number): [Run, Run] {
-  const each = Math.floor(run.leftMinor / run.quantity)
-  const leftMinor = each * units + Math.min(units, run.leftMinor - each * run.quantity)
+  const leftMinor = firstOf(run.quantity, run.leftMinor, units)
   return [
     { quantity: units, leftMinor, spent: run.spent },
     { quantity: run.quantity - units, leftMinor: run.leftMinor - leftMinor, spent: run.spent },
@@ -73,16 +78,19 @@ export function cartAfter(cart: Cart, effect: Effect, funds: Funds | undefined):
   const runs = cart.runs.slice()
   for (let i = 0; i < left.length; i++) {
     const pieces = effect.pieces[i]
-    if (pieces) runs[i] = pieces.map(runAfter)
+    if (pieces) runs[i] = runsAfter(pieces)
   }
   return { sheet: cart.sheet, left, runs, funds, turns }
 }
 
-const runAfter = ({ quantity, leftMinor, offMinor, spent }: Piece): Run => ({
-  quantity,
-  leftMinor: leftMinor - offMinor,
-  spent,
-})
+function runsAfter(pieces: readonly Piece[]): Run[] {
+  const runs = new Array<Run>(pieces.length)
+  for (let i = 0; i < pieces.length; i++) {
+    const { quantity, leftMinor, offMinor, spent } = pieces[i]!
+    runs[i] = { quantity, leftMinor: leftMinor - offMinor, spent }
+  }
+  return runs
+}
 
 /** A sum over places. */
 export function sumAt(amounts: readonly number[], places: readonly number[]): number {

@@ -3,12 +3,12 @@
 // What must stay true: `from` is inclusive and the highest tier reached holds alone; tiers stand in rising order.
 
 import { Type, type Static } from "typebox"
-import { runsOf, splitRun, sumAt } from "../cart.ts"
+import { firstOf, runsOf, sumAt } from "../cart.ts"
 import { kind } from "../kind.ts"
 import { chosenField, chosenUnits, offRun, takeAcross, takePercent, takePieces } from "../field.ts"
 import { mulDiv } from "../money.ts"
 import type { Policy } from "../policy.ts"
-import type { Choice, Effect, Piece, Run, Scene } from "../types.ts"
+import type { Choice, Effect, Piece, Scene } from "../types.ts"
 import { AmountOrZero, Per, PercentBp, Pick, Units } from "./terms.ts"
 
 /** The most tiers of one campaign. */
@@ -118,20 +118,19 @@ function unitByUnit(scene: Scene, tiers: readonly Tier[], per: Policy["percent_p
     // Units are counted from 1, so a tier from 0 or 1 is there from the first.
     let counted = 0
     let reached = NO_TIER
-    for (const whole of runsOf(cart, targets[k]!)) {
-      let run: Run | undefined = whole
-      while (run) {
+    for (const run of runsOf(cart, targets[k]!)) {
+      // In numbers, not in runs that are split: a line of 600 units is cut in two, one of a single unit is not.
+      let { quantity: rest, leftMinor: restMinor } = run
+      while (rest > 0) {
         while (reached + 1 < tiers.length && tiers[reached + 1]!.from <= counted + 1) reached += 1
-        const turn = counted < units ? reached : NO_TIER
-        const end = counted >= units ? Infinity : Math.min(units, reached + 1 < tiers.length ? tiers[reached + 1]!.from - 1 : Infinity)
-        const until: number = Math.min(run.quantity, end - counted)
-        let taken: Run = run
-        let rest: Run | undefined
-        if (until < run.quantity) [taken, rest] = splitRun(run, until)
-        const offMinor = turn === NO_TIER ? 0 : offTier(tiers[turn]!, taken, floor, per, policy.rounding)
-        cut.push({ quantity: taken.quantity, leftMinor: taken.leftMinor, spent: taken.spent, offMinor })
-        counted += until
-        run = rest
+        const end = reached + 1 < tiers.length ? Math.min(units, tiers[reached + 1]!.from - 1) : units
+        const quantity = counted < units ? Math.min(rest, end - counted) : rest
+        const leftMinor = quantity < rest ? firstOf(rest, restMinor, quantity) : restMinor
+        const offMinor = reached === NO_TIER || counted >= units ? 0 : offTier(tiers[reached]!, quantity, leftMinor, floor, per, policy.rounding)
+        cut.push({ quantity, leftMinor, spent: run.spent, offMinor })
+        counted += quantity
+        rest -= quantity
+        restMinor -= leftMinor
       }
     }
     cuts.push(cut)
@@ -142,7 +141,7 @@ function unitByUnit(scene: Scene, tiers: readonly Tier[], per: Policy["percent_p
 const NO_TIER = -1
 
 /** What a run of units of one tier gives. */
-function offTier({ amount_minor, percent_bp = 0 }: Tier, { quantity, leftMinor }: Run, floor: number, per: Policy["percent_per"], rounding: Policy["rounding"]): number {
+function offTier({ amount_minor, percent_bp = 0 }: Tier, quantity: number, leftMinor: number, floor: number, per: Policy["percent_per"], rounding: Policy["rounding"]): number {
   if (amount_minor !== undefined) return offRun(quantity, leftMinor, floor, () => amount_minor)
   if (per === "unit") return offRun(quantity, leftMinor, floor, (unit) => mulDiv(unit, percent_bp, 10000, rounding))
   return Math.min(mulDiv(leftMinor, percent_bp, 10000, rounding), Math.max(0, leftMinor - floor * quantity))
