@@ -9,6 +9,7 @@
 
 import type { Candidate } from "./candidate.ts"
 import { roomOf } from "./cart.ts"
+import { claimsOn } from "./bounds/claims.ts"
 import { ladderOn, type Ladder } from "./ladder.ts"
 import { mulDivHalfUp } from "./money.ts"
 import { fewestOn, reachOn } from "./reach.ts"
@@ -95,7 +96,6 @@ function search(
   const sketch = sketchOf(sheet, open)
   const { forms, classes, classOf } = sketch
   const count = forms.length
-  const reachFrom = reachOn(sketch)
   const fewestFrom = fewestOn(sketch)
   let steps = count <= EXACT_COUPONS_MAX && sheet.all.length <= EXACT_LINES_MAX ? Math.max(stepsMax, STEPS_EXACT_MAX) : stepsMax
   let givenUp = 0
@@ -119,6 +119,12 @@ function search(
 
   const room = new Float64Array(sketch.cliques)
   for (const { candidate, clique } of forms) room[clique] = Math.max(room[clique]!, mostTogether(candidate))
+  const claims = claimsOn(sheet, forms, sketch.cliques, room)
+  const reachFrom = reachOn(sketch, claims?.holds)
+  // By depth and turn: the most that all claims from there on give together.
+  const claimed = new Float64Array(claims ? (count + 1) * (count + 1) : 0).fill(Infinity)
+  const sums = new Float64Array(count + 1)
+  const isOpen = new Uint8Array(count)
   const mixes = forms.map(({ candidate, clique }, i) => candidate.terms.withGroups !== undefined || forms.some((other, j) => j !== i && (other.clique === clique || other.candidate.terms.withGroups !== undefined || other.candidate.terms.campaign_id === candidate.terms.campaign_id)))
 
   const finance = forms.flatMap(({ rate }, i) => (rate === undefined ? [] : [i]))
@@ -144,6 +150,7 @@ function search(
     return outline || rate || candidate.terms.kind.takes_nothing || (loose && candidate.terms.rises) ? [] : [i]
   })
 
+  const stepsOfClaims = sheet.all.length * 4
   const path: Form[] = []
   const beside: Candidate[] = []
   const exact: Exact[] = []
@@ -179,14 +186,28 @@ function search(
   }
   const given = (depth: number): number => whole - keptAt(depth) + benefits[depth]!
 
+  /** Does what is left still reach a coupon's threshold? */
+  const mayStand = (i: number, depth: number): boolean => {
+    const { thresholdMinor, counts } = forms[i]!
+    return thresholdMinor === 0 || sumAt(left, depth * classes, counts) + errors[depth]! >= thresholdMinor
+  }
+
   /** Looks again what the coupons to come can give on the cart that is left, where it is known exactly. False: it is not. */
   const lookAgain = (turn: number): boolean => {
     const depth = path.length
-    if (depth === 0 || exact.length < depth || path[depth - 1]!.outline) return false
-    const { cart } = exact[depth - 1]!
+    if ((depth === 0 && !claims) || exact.length < depth || (depth > 0 && path[depth - 1]!.outline)) return false
+    const cart = exact[depth - 1]?.cart ?? untouched
+    if (claims) {
+      steps -= stepsOfClaims
+      sums.fill(0)
+      for (let i = turn; i < count; i++) isOpen[i] = mayStand(i, depth) ? 1 : 0
+      claims.together(cart, turn, room, isOpen, sums)
+      // Units that are gone may push others on to dearer ones, so what was known before does not hold any more.
+      claimed.set(sums, depth * (count + 1))
+    }
     for (const i of opaque) {
       const { candidate, clique } = forms[i]!
-      if (i < turn || room[clique]! <= 0) continue
+      if (i < turn || room[clique]! <= 0 || depth === 0 || claims?.holds[i] === 1) continue
       // To bound a turn takes a third to a fifth of the turn.
       steps -= stepsOf(sheet, candidate) / 4
       mosts[depth * count + i] = Math.min(mosts[depth * count + i]!, mostOn(candidate, cart))
@@ -242,6 +263,7 @@ function search(
     }
     path.push(form)
     mosts.copyWithin((depth + 1) * count, depth * count, (depth + 1) * count)
+    claimed.copyWithin((depth + 1) * (count + 1), depth * (count + 1), (depth + 1) * (count + 1))
     if (isClear) {
       const there = sumAt(left, from, form.targets)
       const gain = there > error ? gainOf(form, there, form.reaches ? sumAt(left, from, form.reaches) : form.reachedMinor, error) : undefined
@@ -276,6 +298,7 @@ function search(
       if (!mayWin(has + more + financedBy(turn, depth, more), depth + 1)) return
       more = Math.min(more, reachFrom(turn, standing))
       if (turn === first && mayWin(has + more + financedBy(turn, depth, more), depth + 1) && lookAgain(turn)) more = Math.min(more, reachFrom(turn, standing))
+      if (claims && mayWin(has + more + financedBy(turn, depth, more), depth + 1)) more = Math.min(more, reachFrom(turn, standing, claimed[depth * (count + 1) + turn]!))
       const reach = has + more + financedBy(turn, depth, more)
       if (!mayWin(reach, depth + 1)) return
       // Where nothing can give more, only fewer coupons can be better, so what is missing must come from few.

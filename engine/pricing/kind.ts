@@ -5,7 +5,7 @@
 
 import type { Static, TSchema } from "typebox"
 import type { Policy } from "./policy.ts"
-import type { Act, Lacks, Most, Outline, Rate } from "./types.ts"
+import type { Act, Claim, Lacks, Most, Outline, Rate } from "./types.ts"
 
 /** What is wrong with terms, by field. */
 export type TermsFault = { readonly field: string; readonly says: string }
@@ -41,10 +41,12 @@ type Definition<Schema extends TSchema> = {
   readonly rate?: (terms: Static<Schema>) => Rate
   /** It may give something on a cart that is worth less, even where it gives nothing alone. */
   readonly rises?: (terms: Static<Schema>) => boolean
+  /** It chooses among units: which, and what it gives of them. */
+  readonly claim?: (terms: Static<Schema>) => Claim | undefined
 }
 
 /** A kind as the house lists it: its schema's type is closed in, so that all kinds fit one list. */
-export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "lacks" | "outline" | "most" | "rate" | "rises"> & {
+export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "lacks" | "outline" | "most" | "rate" | "rises" | "claim"> & {
   readonly faults: (terms: unknown) => TermsFault[]
   readonly boundMinor: (terms: unknown) => number | undefined
   readonly act: (terms: unknown) => Act
@@ -53,6 +55,7 @@ export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "
   readonly most: (terms: unknown) => Most | undefined
   readonly rate: (terms: unknown) => Rate | undefined
   readonly rises: (terms: unknown) => boolean
+  readonly claim: (terms: unknown) => Claim | undefined
 }
 
 const NO_LACKS: Lacks = () => undefined
@@ -69,5 +72,6 @@ export function kind<Schema extends TSchema>(definition: Definition<Schema>): Ki
     most: (terms) => definition.most?.(terms as Static<Schema>),
     rate: (terms) => definition.rate?.(terms as Static<Schema>),
     rises: (terms) => definition.rises?.(terms as Static<Schema>) ?? false,
+    claim: (terms) => definition.claim?.(terms as Static<Schema>),
   }
 }

@@ -28,7 +28,7 @@ export type Standing = {
 }
 
 /** A function that bounds what coupons from `turn` on can add. It keeps its arrays, so it is made once for each search. */
-export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, standing: Standing) => number {
+export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Array): (turn: number, standing: Standing, claimedMinor?: number) => number {
   const low = new Float64Array(classes)
   const strongest = new Float64Array(cliques * classes)
   const second = new Float64Array(cliques * classes)
@@ -42,7 +42,8 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
   const countsTargets = forms.map(({ counts, targets }) => areSame(counts, targets))
   const reachesTargets = forms.map(({ reaches, targets }) => reaches !== undefined && areSame(reaches, targets))
 
-  return (turn, { left, at, error, room, mosts, mostsAt }) => {
+  return (turn, { left, at, error, room, mosts, mostsAt }, claimedMinor) => {
+    const isKnown = claimedMinor !== undefined
     let all = 0
     for (let c = 0; c < classes; c++) all += low[c] = left[at + c]!
     strongest.fill(0)
@@ -57,7 +58,7 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
       const form = forms[i]!
       const free = room[form.clique]!
       // What finance coupons give is known when all discounts are.
-      if (free <= 0 || form.rate !== undefined) continue
+      if (free <= 0 || form.rate !== undefined || (isKnown && claimed![i] === 1)) continue
       const { targets, counts, thresholdMinor } = form
       const shape = form.outline ?? form.loose
       let before = off + opaque
@@ -95,7 +96,7 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
         reached = error
         for (let k = 0; k < form.reaches.length; k++) reached += left[at + form.reaches[k]!]!
         // No more than what can be off by then can be missing from it.
-        fallen = reached - 2 * error - before
+        fallen = reached - 2 * error - before - (claimedMinor ?? 0)
       }
       const { tiers, capMinor, repeat } = shape
       let part = 0
@@ -162,7 +163,7 @@ export function reachOn({ forms, classes, cliques }: Sketch): (turn: number, sta
       off = Math.max(off, after)
       if (off > all - kept + elsewhere) off = all - kept + elsewhere
     }
-    return off + opaque + given + error + slackFrom[turn]!
+    return off + opaque + given + (claimedMinor ?? 0) + error + slackFrom[turn]!
   }
 }
 

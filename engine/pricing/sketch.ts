@@ -131,7 +131,7 @@ function sum(amounts: readonly number[], places: readonly number[]): number {
   return all
 }
 
-/** The lines that a coupon takes from, and whether it means all their units. */
+/** The lines that a coupon takes from, and whether it chooses none of their units: what does, is a claim on units (bounds/claims.ts). */
 type Taking = { readonly places: readonly number[]; readonly areWhole: boolean }
 
 /** Which units are chosen goes by their prices, so it is the same on every cart. */
@@ -139,7 +139,7 @@ function takenFrom({ terms, targets, policy }: Candidate, sheet: Sheet): Taking 
   const choice = terms.outline?.(policy)?.choice
   const units = choice && chosenUnits(sheet.untouched, targets, choice, "cheapest")
   if (!units) return { places: targets, areWhole: true }
-  return { places: targets.filter((_, k) => units[k]! > 0), areWhole: targets.every((place, k) => units[k] === 0 || units[k] === sheet.quantities[place]) }
+  return { places: targets.filter((_, k) => units[k]! > 0), areWhole: targets.every((place, k) => units[k] === sheet.quantities[place]) }
 }
 
 /** An outline that is only a bound, held to what the coupon gives alone where less is never more. */

@@ -126,6 +126,8 @@ export type Terms = {
   /** Of a finance kind: the most that it gives of what is left at the end. */
   readonly rate: Rate | undefined
   readonly rises: boolean
+  /** Undefined: it chooses no units, or nothing is known of which. */
+  readonly claim: Claim | undefined
   readonly target: Target
   readonly maxMinor: number
   readonly thresholdMinor: number
@@ -308,6 +310,18 @@ export type Outline = {
   /** What a fraction is rounded for. */
   readonly per: "order" | "line" | "unit"
 }
+
+/** Which units a kind that chooses among them takes, and what of them it gives: for the search of the best set. */
+export type Claim =
+  /** Of the n-th unit of a line the fraction of the last step up to n; across a line the discount falls on its units alike, unless each step gives for itself. */
+  | { readonly takes: "share"; readonly choice: Choice; readonly steps: readonly { readonly from: number; readonly fraction: number }[]; readonly falls: "alike" | "by_step" }
+  /** Rounds of units bought, the dearest first, and units got. */
+  | { readonly takes: "rounds"; readonly buy: Portion; readonly get: Portion; readonly times: number; readonly pick: "cheapest" | "dearest"; readonly fraction: number }
+  /** Sets of units; each gives what it is worth above its price, or an amount, or a fraction. */
+  | { readonly takes: "sets"; readonly portions: readonly Portion[]; readonly times: number; readonly pick: "cheapest" | "dearest"; readonly gives: "above_price" | "amount" | "fraction"; readonly of: number }
+
+/** So many units of the lines that pass a test; without one, of all. */
+export type Portion = { readonly quantity: number; readonly test: LineTest | undefined }
 
 /** Why terms were not met, in the order in which the reasons are looked at. */
 export const REASONS = [

@@ -91,12 +91,12 @@ test("best: a gift that is worth more than the order leaves finance rights all t
 })
 
 test("best: proves what a shop's coupons come to on 200 lines, and says its gap where it does not", () => {
-  const mixes: readonly Mix[] = ["prices", "prices, gifts and cash back", "fixed prices"]
+  const mixes: readonly Mix[] = ["prices", "prices, gifts and cash back", "fixed prices", "unit by unit", "buy x get y"]
   for (const mix of mixes) for (const stand of STANDS) {
     const { order: large, coupons } = mixOf(mix, stand, 0)
     expect([mix, stand, quote(large, coupons, "best").proved]).toEqual([mix, stand, true])
   }
-  const { order: large, coupons } = mixOf("bundles", "free", 0)
+  const { order: large, coupons } = mixOf("every sort", "groups", 0, 40)
   const answered = quote(large, coupons, "best")
   expect([answered.proved, answered.gap_minor > 0]).toEqual([false, true])
 })

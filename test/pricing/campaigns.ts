@@ -148,6 +148,25 @@ export const arbitraryCoupons = (most: number): fc.Arbitrary<HeldCoupon[]> => fc
     ends_at_ms: NOON + ends,
     terms: compileTerms({ ...body, ...clean(fields), stacking: clean(rules) as object, campaign_id: `campaign${campaign}`, funding: budget ? [{ budget_id: budget, share_bp: 10_000 }] : [] }),
   })))
+/** Coupons that choose among the units of few lines, so that they contend for them, with some beside them that do not. */
+export const arbitraryRivals = (most: number): fc.Arbitrary<{ order: Order; coupons: HeldCoupon[] }> => {
+  const [, each, chosen, fixed, tiered, , buys, bundles] = ARBITRARY_KINDS as readonly [fc.Arbitrary<KindAndTerms>, ...fc.Arbitrary<KindAndTerms>[]]
+  const byUnit = tiered!.map(({ kind, terms }) => ({ kind, terms: { ...terms as object, by: "unit" } }))
+  const rival = fc.record({
+    promise: fc.oneof(chosen!, byUnit, buys!, buys!, bundles!, bundles!, fc.oneof(each!, fixed!, of("percent_off", fc.record({ percent_bp: percentBp })), of("amount_off", fc.record({ amount_minor: amountMinor })))),
+    applies_to: fc.constantFrom(undefined, undefined, { categories: ["x"] }, { not_skus: ["s1"] }),
+    threshold_minor: fc.constantFrom(undefined, undefined, undefined, 1500),
+    max_minor: fc.constantFrom(undefined, undefined, undefined, 700),
+    stacking: fc.record({ level: fc.constantFrom("line", "shop"), priority: fc.integer({ min: 0, max: 3 }), group: fc.constantFrom(undefined, undefined, "g", "h"), group_max: fc.constant(2) }),
+  })
+  const rivalLine = fc.record({ unit_price_minor: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(500, 900, 1000, 1500, 4000)), quantity: fc.integer({ min: 1, max: 6 }), category: fc.constantFrom("x", "y"), floor_minor: fc.constantFrom(undefined, undefined, undefined, undefined, 400) })
+  return fc.record({ lines: fc.array(rivalLine, { minLength: 1, maxLength: 6 }), rivals: fc.array(rival, { minLength: 2, maxLength: most }) }).map(({ lines, rivals }) => ({
+    order: { currency: "EUR", shipping_minor: 0, lines: lines.map((one, i) => ({ line_id: `l${i}`, sku: `s${i + 1}`, ...one })) },
+    coupons: rivals.map(({ promise, stacking: rules, ...fields }, i): HeldCoupon =>
+      ({ coupon_id: `c${i}`, ends_at_ms: NOON + i, terms: compileTerms({ ...promise, ...(clean(fields) as object), stacking: clean(rules) as object, campaign_id: `campaign${i}`, funding: [] }) })),
+  }))
+}
+
 /** Any policy, with money enough or short. */
 export const arbitrarySetting: fc.Arbitrary<Setting> = fc.record({
   profile: fc.constantFrom<Setting["profile"]>(undefined, undefined, "sylius", "saleor", "solidus", "shopify", "commercetools", { rounding: "down", budget_short: "partial" }, { kind_order: "percent_first", threshold_sees: "original" }),

@@ -58,6 +58,11 @@ export const bundle = kind({
     const tests = terms.sets.map(({ applies_to }) => lineTest(applies_to))
     return (scene) => mostOf(scene, terms, tests, setsThatFit(scene, terms, tests))
   },
+  claim: ({ sets, price_minor, amount_minor, percent_bp = 0, times = Infinity, pick = "dearest" }) => ({
+    takes: "sets", times, pick,
+    portions: sets.map(({ quantity, applies_to }) => ({ quantity, test: lineTest(applies_to) })),
+    ...(price_minor !== undefined ? { gives: "above_price", of: price_minor } : amount_minor !== undefined ? { gives: "amount", of: amount_minor } : { gives: "fraction", of: percent_bp / 10000 }),
+  }),
   act: (terms) => {
     const tests = terms.sets.map(({ applies_to }) => lineTest(applies_to))
     return (scene) => {

@@ -69,6 +69,11 @@ export const buyXGetY = kind({
       return (worth * percent_bp) / 10000 + rounds * get.quantity
     }
   },
+  claim: (terms) => {
+    const { buy, get, times = Infinity, pick = "cheapest", percent_bp = 10000 } = terms
+    const tests = testsOf(terms)
+    return { takes: "rounds", buy: { quantity: buy.quantity, test: tests.buy }, get: { quantity: get.quantity, test: tests.get }, times, pick, fraction: percent_bp / 10000 }
+  },
   act: (terms) => {
     const tests = testsOf(terms)
     const { buy, get, percent_bp = 10000 } = terms

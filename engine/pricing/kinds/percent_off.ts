@@ -26,6 +26,7 @@ export const percentOff = kind({
     choice,
     per: per ?? percent_per,
   }),
+  claim: ({ percent_bp, max_minor: _, per: __, ...choice }) => ({ takes: "share", choice, steps: [{ from: 0, fraction: percent_bp / 10000 }], falls: "alike" }),
   act:
     ({ percent_bp, max_minor = Infinity, per, ...choice }) =>
     (scene) => {

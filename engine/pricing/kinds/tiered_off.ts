@@ -79,6 +79,10 @@ export const tieredOff = kind({
     const steps = tiers.map(({ from, amount_minor = 0, percent_bp = 0 }) => ({ from, fraction: percent_bp / 10000, amountMinor: amount_minor }))
     return ({ percent_per }) => ({ by, tiers: steps, repeat, capMinor: Infinity, per: per ?? percent_per })
   },
+  claim: ({ by, tiers, max_units, pick }) =>
+    by !== "unit" || tiers.some(({ percent_bp }) => percent_bp === undefined)
+      ? undefined
+      : { takes: "share", choice: { max_units, pick }, steps: tiers.map(({ from, percent_bp = 0 }) => ({ from, fraction: percent_bp / 10000 })), falls: "by_step" },
   act: ({ by = "amount", tiers, repeat = false, per, ...choice }) => {
     if (by === "unit") return (scene) => unitByUnit(scene, tiers, per ?? scene.policy.percent_per, choice)
     return (scene) => {

@@ -1,0 +1,71 @@
+// Pools: the lines that a portion of a claim may take from, in the order in which it takes them, and what their units are worth.
+//
+// What must stay true: what the first so many units of a pool are said to be worth is never less than what so many of them
+// are worth that a coupon finds there, whichever others took before it.
+
+import { runsOf } from "../cart.ts"
+import { byPrice } from "../field.ts"
+import type { Candidate } from "../candidate.ts"
+import type { Cart, Portion, Run, Sheet } from "../types.ts"
+
+export type Pool = {
+  /** In the order in which their units are taken. */
+  readonly places: readonly number[]
+  /** By place: 1 inside. */
+  readonly inside: Uint8Array
+  /** Units of the untouched order. */
+  readonly units: number
+}
+
+/** The lines of a portion: those that its coupon speaks of and its test passes. */
+export function poolOf(sheet: Sheet, { lines }: Candidate, { test }: Portion, pick: "cheapest" | "dearest"): Pool {
+  const places = byPrice(sheet.untouched, lines, pick).map((k) => lines[k]!).filter((place) => !test || test(sheet.order.lines[place]!))
+  const inside = new Uint8Array(sheet.shipping + 1)
+  let units = 0
+  for (const place of places) {
+    inside[place] = 1
+    units += sheet.quantities[place]!
+  }
+  return { places, inside, units }
+}
+
+export const overlap = (a: Pool, b: Pool): boolean => a.places.some((place) => b.inside[place] === 1)
+
+/** Is each line of the second one of the first's too? */
+export const covers = (a: Pool, b: Pool): boolean => b.places.every((place) => a.inside[place] === 1)
+
+/**
+ * Sums of what the first free units of a pool are worth, at most so many, into `sums`; answers how many there are.
+ * `from`: each unit as dear as the dearest from it on, for what is taken first. `up_to`: as the dearest up to it, for what
+ * is pushed on; there all units of a line are as dear as its dearest, since those that take the last line take its first units.
+ */
+export function worthsOf(cart: Cart, { places }: Pool, most: number, as: "up_to" | "from", sums: Float64Array): number {
+  let units = 0
+  let beyond = 0
+  for (const place of places) {
+    const runs = runsOf(cart, place)
+    let dearest = 0
+    if (as === "up_to") for (const run of runs) if (!run.spent) dearest = Math.max(dearest, worthOf(run))
+    for (const run of runs) {
+      if (run.spent) continue
+      const worth = Math.max(dearest, worthOf(run))
+      const until = Math.min(most, units + run.quantity)
+      while (units < until) sums[++units] = worth
+      if (units === most) beyond = Math.max(beyond, worth)
+    }
+    if (units === most && as === "up_to") break
+  }
+  sums[0] = 0
+  if (as === "up_to") {
+    let dearest = 0
+    for (let u = 1; u <= units; u++) sums[u] = sums[u - 1]! + (dearest = Math.max(dearest, sums[u]!))
+    return units
+  }
+  // Backwards each unit becomes as dear as the dearest from it on, then they are summed.
+  for (let u = units; u > 0; u--) sums[u] = beyond = Math.max(beyond, sums[u]!)
+  for (let u = 1; u <= units; u++) sums[u]! += sums[u - 1]!
+  return units
+}
+
+/** What a unit of a run is worth; the first ones carry what does not divide evenly. */
+const worthOf = ({ quantity, leftMinor }: Run): number => Math.ceil(leftMinor / quantity)

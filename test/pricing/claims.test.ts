@@ -1,0 +1,71 @@
+// What coupons give that contend for units: the bound on them holds for every set, from every cart on the way to it, and a
+// proof that rests on it is one. `SCRIP_BRUTE_ORDERS` makes it longer, `SCRIP_BRUTE_SEED` repeats a run.
+
+import { expect, test } from "bun:test"
+import fc from "fast-check"
+import { claimsOn } from "../../engine/pricing/bounds/claims.ts"
+import { candidatesOf } from "../../engine/pricing/candidate.ts"
+import { cartAfter, sheetOf } from "../../engine/pricing/cart.ts"
+import { firstLack } from "../../engine/pricing/conditions.ts"
+import { kindOrderOf } from "../../engine/pricing/policy.ts"
+import { price } from "../../engine/pricing/price.ts"
+import { sketchOf } from "../../engine/pricing/sketch.ts"
+import { inOrder } from "../../engine/pricing/stacking.ts"
+import { walk } from "../../engine/pricing/walk.ts"
+import { arbitraryRivals, arbitrarySetting, holdsForAll } from "./campaigns.ts"
+import { NOON } from "./shop.ts"
+
+const ORDERS = Number(process.env["SCRIP_BRUTE_ORDERS"] ?? 10_000) / 20
+const RUN_MS_MAX = 60_000 + ORDERS * 600
+const COUPONS_MAX = 5
+const SEED = Number(process.env["SCRIP_BRUTE_SEED"] ?? 20_261_122)
+
+test(`claims: no set of ${ORDERS} orders gives more than the bound, from any cart on its way, and best is the best of them`, () => {
+  const counts: Record<string, number> = { carts: 0, share: 0, rounds: 0, sets: 0 }
+  const count = (name: string): void => void (counts[name] = counts[name]! + 1)
+  holdsForAll(
+    fc.property(arbitraryRivals(COUPONS_MAX), arbitrarySetting, ({ order, coupons }, { profile }) => {
+      const setting = { now_ms: NOON, profile }
+      const sheet = sheetOf(order, NOON, undefined, "again")
+      const open = inOrder(candidatesOf(sheet, coupons, profile).filter((one) => !firstLack(one, sheet, sheet.untouched)), kindOrderOf(profile))
+      if (open.length === 0) return
+      const { forms, cliques } = sketchOf(sheet, open)
+      const room = new Float64Array(cliques)
+      for (const { candidate: { terms }, clique } of forms) room[clique] = Math.max(room[clique]!, terms.group === undefined ? terms.perOrder : terms.groupMax)
+      const claims = claimsOn(sheet, forms, cliques, room)
+      const isOpen = new Uint8Array(open.length).fill(1)
+      const sums = new Float64Array(open.length + 1)
+      let most = 0
+      for (let set = 0; set < 2 ** open.length; set++) {
+        const asked = open.filter((_, i) => set & (1 << i))
+        const { taken } = walk(sheet, asked)
+        if (taken.length < asked.length) continue
+        most = Math.max(most, taken.reduce((sum, { effect }) => sum + effect.totalMinor, 0))
+        if (!claims) continue
+        let cart = sheet.untouched
+        const free = room.slice()
+        for (let t = 0; t <= taken.length; t++) {
+          const first = t === 0 ? 0 : open.indexOf(taken[t - 1]!.candidate) + 1
+          sums.fill(0)
+          claims.together(cart, first, free, isOpen, sums)
+          count("carts")
+          // From this cart on, and from each later turn on if those between are left: what is taken lies behind them.
+          for (let turn = first; turn <= (taken[t] ? open.indexOf(taken[t]!.candidate) : open.length); turn++) {
+            let given = 0
+            for (const { candidate, effect } of taken.slice(t)) if (claims.holds[open.indexOf(candidate)] === 1) given += effect.totalMinor
+            if (sums[turn]! < given - 1e-6) expect([set, t, turn, sums[turn]]).toEqual([set, t, turn, given])
+          }
+          if (!taken[t]) break
+          free[forms[open.indexOf(taken[t]!.candidate)]!.clique]! -= 1
+          cart = cartAfter(cart, taken[t]!.effect, undefined)
+        }
+      }
+      for (const one of open) if (one.terms.claim && claims?.holds[open.indexOf(one)] === 1) count(one.terms.claim.takes)
+      const best = price(order, coupons, "best", setting)
+      expect([best.discount_minor, best.proved, best.gap_minor]).toEqual([most, true, 0])
+    }),
+    { numRuns: ORDERS, seed: SEED, endOnFailure: false },
+  )
+  console.log(`claims: seed ${SEED}, ${ORDERS} orders; ${Object.entries(counts).map(([name, n]) => `${name} ${n}`).join(", ")}`)
+  expect(Math.min(counts["share"]!, counts["rounds"]!, counts["sets"]!)).toBeGreaterThan(ORDERS / 4)
+}, RUN_MS_MAX)
