@@ -72,13 +72,13 @@ export const KIND_WORDS: Readonly<Record<string, KindWords>> = {
       "tiers.from": "inclusive; may be 0",
       "tiers.amount_minor": "an amount off (for `unit`: off each unit of the tier); this or `percent_bp`",
       "tiers.percent_bp": "a share off; this or `amount_minor`",
-      repeat: "the amount once for each full `from`; needs exactly one tier, with an amount; default false",
+      repeat: "the amount once for each full `from`; default false",
       per: "as in percent_off",
       max_units: "how many units in all the discount falls on; the tier still counts all of them",
       pick: CHOICE.pick,
     },
     example: { says: "every 200.00 less 30.00", order: cart([{ price: 25_000, quantity: 2 }]), campaign: { kind: "tiered_off", terms: { by: "amount", tiers: [{ from: 20_000, amount_minor: 3_000 }], repeat: true } }, lines: [6_000], discount_minor: 6_000, total_minor: 44_000 },
-    edges: ["What is reached sees what earlier coupons have left, unless `threshold_sees` is `original`.", "A higher tier may give less than a lower one; it holds all the same.", NOT_RAISED],
+    edges: ["`repeat` needs exactly one tier, with `amount_minor` and a `from` above 0, by `amount` or `quantity`; anything else is refused, naming `terms.repeat`. By `unit` there is nothing to repeat: every unit of a line has its own tier.", "What is reached sees what earlier coupons have left, unless `threshold_sees` is `original`.", "A higher tier may give less than a lower one; it holds all the same.", NOT_RAISED],
   },
   buy_x_get_y: {
     promise: "Who buys so many of these gets so many of those free, or cheaper by a share.",
@@ -134,6 +134,6 @@ export const KIND_WORDS: Readonly<Record<string, KindWords>> = {
     promise: "Savings of the order's size earn a higher rate for some days; what that is worth is what it costs.",
     terms: { rate_bp: "how much higher the year's rate is, in basis points", principal_cap_minor: "what counts at most", days: "for how many days" },
     example: { says: "1 % more for 30 days on 5000.00", order: cart([{ price: 500_000 }]), campaign: { kind: "rate_uplift", terms: { rate_bp: 100, principal_cap_minor: 1_000_000, days: 30 } }, lines: [0], discount_minor: 0, benefit_minor: 411, total_minor: 500_000 },
-    edges: ["half_up(min(principal, cap) × rate_bp × days / (10000 × 365)): a year has 365 days."],
+    edges: ["half_up(min(principal, cap) × rate_bp × days / (10000 × 365)): a year has 365 days.", "`rate_bp` times `days` is at most 3650000, a year at 100 %. An uplift that would earn more than the amount itself is refused, naming `terms.days`, because what is given must be countable for every amount."],
   },
 }

@@ -49,6 +49,10 @@ A coupon that would change nothing is \`terms_not_met\` with \`nothing_to_discou
 (\`per\`, \`threshold_sees\`), else the request's profile, else the campaign's, else \`scrip\`; \`kind_order\` concerns the whole order, so there the
 request's profile holds, else \`scrip\`. The full policy is kept with the redemption.
 
+An object without \`extends\` settles the axes that it names and no other: the rest are the next one's in that order, so \`{"rounding": "down"}\` on a request
+leaves a campaign's \`remainder\` as it is. With \`extends\` an object settles every axis, as a name does. A field that is no axis, a value that the axis
+does not have and a name that is no profile are refused, naming the field.
+
 | axis | what it decides |
 | --- | --- |
 | \`remainder\` | who gets the odd units of an amount shared over lines. \`largest\`: all are floored, one more by the largest fraction, ties to the earlier line. \`first\`: floored, one more from the first line on. \`first_rounded\`: rounded half down, one more or less from the first. \`last\`: rounded half up, the last takes the rest |

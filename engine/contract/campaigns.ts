@@ -3,7 +3,7 @@
  *
  * The fields that decide prices come from pricing and the terms from the kind, so that a kind is declared in one place.
  */
-import { Type, type Static } from "typebox"
+import { Type, type Static, type TSchema } from "typebox"
 import { boundMinor, PRICING_FIELDS, termsFaults } from "../pricing/compile.ts"
 import { KINDS } from "../pricing/kinds/index.ts"
 import {
@@ -48,8 +48,11 @@ const fundingFault = (funding: CampaignBody["funding"]): RequestFault | undefine
   return sum === 10_000 ? undefined : fault("funding", `must have shares that sum to 10000, not ${sum}`)
 }
 
+/** The schema of each kind's terms, by the kind's name. */
+export const KIND_TERMS: ReadonlyMap<string, TSchema> = new Map(KINDS.map(({ name, terms }) => [name, terms]))
+
 /** The terms of each kind, checked as `terms.…`. */
-const TERMS: ReadonlyMap<string, Check> = new Map(KINDS.map((each) => [each.name, check(Type.Object({ terms: each.terms }))]))
+const TERMS: ReadonlyMap<string, Check> = new Map([...KIND_TERMS].map(([name, terms]) => [name, check(Type.Object({ terms }))]))
 
 /** What is wrong with the fields that decide prices. */
 const pricingFault = (body: Pick<CampaignBody, "kind" | "terms">): RequestFault | undefined => {

@@ -82,8 +82,10 @@ const tellingError = (errors: readonly SchemaError[]): SchemaError | undefined =
   if (!first) return undefined
   const choice = errors.find(({ keyword }) => keyword === "anyOf")
   if (!choice || !first.schemaPath.startsWith(`${choice.schemaPath}/anyOf/`)) return first
-  const inside = errors.filter(({ schemaPath, instancePath }) => schemaPath.startsWith(`${choice.schemaPath}/`) && instancePath.length > choice.instancePath.length)
-  return inside[0] ?? choice
+  const branches = errors.filter(({ schemaPath }) => schemaPath.startsWith(`${choice.schemaPath}/`))
+  const inside = branches.filter(({ instancePath }) => instancePath.length > choice.instancePath.length)
+  // A field too many says that its object was meant.
+  return inside[0] ?? branches.find(({ keyword }) => keyword === "additionalProperties") ?? choice
 }
 
 const faultOf = (schema: TSchema, value: unknown, all: readonly SchemaError[]): RequestFault => {

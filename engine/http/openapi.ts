@@ -4,6 +4,7 @@
 import { Type, type TSchema } from "typebox"
 import { ANSWERS, type Outcome } from "../answers.ts"
 import { ALWAYS, ALWAYS_WRITES, type Operation } from "../contract/operation.ts"
+import { KIND_TERMS } from "../contract/campaigns.ts"
 import { OPERATIONS } from "../contract/operations.ts"
 import { issueCoupon, issueCoupons } from "../contract/coupons.ts"
 
@@ -138,7 +139,7 @@ export const openapi = (): OpenApi => {
     info: { title: "Scrip", version: "0.1.0", description: ABOUT },
     tags: [...new Set(OPERATIONS.map(({ family }) => family)), "house"].map((name) => ({ name })),
     paths: { ...paths, ...HOUSE },
-    components: { securitySchemes: { key: { type: "http", scheme: "bearer" } }, schemas: { Problem: ProblemSchema } },
+    components: { securitySchemes: { key: { type: "http", scheme: "bearer" } }, schemas: { Problem: ProblemSchema, ...Object.fromEntries([...KIND_TERMS].map(([kind, terms]) => [`terms_${kind}`, terms])) } },
   }
   return JSON.parse(JSON.stringify(document)) as OpenApi
 }

@@ -64,7 +64,7 @@ export const ProfileSchema = Type.Union([
       threshold_sees: Type.Optional(Type.Enum(["running", "original"])),
       budget_short: Type.Optional(Type.Enum(["refuse", "partial"])),
     },
-    { additionalProperties: false },
+    { additionalProperties: false, description: "with extends it settles every axis, without it those that it names" },
   ),
 ])
 export type Profile = Static<typeof ProfileSchema>

@@ -5,6 +5,7 @@ import { describe, expect, test } from "bun:test"
 import { Compile } from "typebox/compile"
 import { ANSWERS, type Outcome } from "../../engine/answers.ts"
 import { OPERATIONS } from "../../engine/contract/operations.ts"
+import { KINDS } from "../../engine/pricing/kinds/index.ts"
 import { docsPage } from "../../engine/http/docs.ts"
 import { type Described, openapi, outcomesOf } from "../../engine/http/openapi.ts"
 import { honoPath } from "../../engine/http/serve.ts"
@@ -67,6 +68,14 @@ describe("the document", () => {
       expect(documented.Check(body)).toBe(isGood)
       expect((await ask("POST", "/v1/redemptions", body)).status).toBe(isGood ? 200 : 400)
     }
+  })
+
+  test("has the terms of every kind, with the limits that no schema checks in words", () => {
+    const schemas = document.components["schemas"] as Record<string, { properties: Record<string, { description?: string }> }>
+    expect(Object.keys(schemas).filter((name) => name.startsWith("terms_")).sort()).toEqual(KINDS.map(({ name }) => `terms_${name}`).sort())
+    for (const { name } of KINDS) Compile(schemas[`terms_${name}`]!)
+    expect(schemas["terms_rate_uplift"]!.properties["days"]!.description).toContain("3650000")
+    expect(schemas["terms_tiered_off"]!.properties["repeat"]!.description).toContain("exactly one tier")
   })
 
   test("names each path parameter, requires them, and says who may call", () => {

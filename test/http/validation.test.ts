@@ -65,6 +65,16 @@ describe("request_invalid: a campaign", () => {
   }
 })
 
+describe("request_invalid: a money policy", () => {
+  const cases: [string, unknown][] = [
+    ["profile", "magento"], ["profile", 5], ["profile", null], ["profile.extends", { extends: "magento" }], ["profile.rounding", { rounding: "up" }], ["profile.colour", { colour: "red" }],
+    ["profile.colour", { extends: "sylius", colour: "red" }],
+  ]
+  for (const [field, profile] of cases) {
+    test(`${field}: ${JSON.stringify(profile)}`, async () => expect(await refused("POST", "/v1/redemptions", { ...threeLines(), profile })).toBe(field))
+  }
+})
+
 describe("request_invalid: the rest", () => {
   const cases: [string, string, string, unknown?][] = [
     ["month", "PUT", "/v1/budgets/b", { ...budget(), month: "2026-13" }], ["month", "PUT", "/v1/budgets/b", { ...budget(), month: "1970-12" }], ["limit_minor", "PUT", "/v1/budgets/b", { ...budget(), limit_minor: -1 }],

@@ -32,6 +32,20 @@ test("termsFaults: names the field", () => {
   expect(fields({ ...body, hours: { time_zone: "UTC", from: "9:00", to: "10:00" } })).toEqual(["hours.from"])
 })
 
+test("termsFaults: what no schema says of a kind's terms has its field too", () => {
+  const repeat = (terms: object) => fields({ kind: "tiered_off", terms: { repeat: true, ...terms } })
+  const every = [{ from: 200, amount_minor: 30 }]
+  expect(repeat({ tiers: every })).toEqual([])
+  expect(repeat({ tiers: every, by: "quantity" })).toEqual([])
+  for (const terms of [{ tiers: every, by: "unit" }, { tiers: [{ from: 0, amount_minor: 30 }] }, { tiers: [{ from: 200, percent_bp: 30 }] }, { tiers: [...every, { from: 300, amount_minor: 50 }] }])
+    expect(repeat(terms)).toEqual(["terms.repeat"])
+  const uplift = (rate_bp: number, days: number) => fields({ kind: "rate_uplift", terms: { rate_bp, days, principal_cap_minor: 1 } })
+  expect([uplift(10000, 365), uplift(1000, 3650), uplift(10000, 366), uplift(1001, 3650), uplift(1, 3651)]).toEqual([[], [], ["terms.days"], ["terms.days"], ["terms.days"]])
+  expect(fields({ kind: "tiered_off", terms: { tiers: [{ from: 5, amount_minor: 1 }, { from: 5, amount_minor: 2 }] } })).toEqual(["terms.tiers.1.from"])
+  expect(fields({ kind: "tiered_off", terms: { tiers: [{ from: 5, amount_minor: 1, percent_bp: 2 }] } })).toEqual(["terms.tiers.0"])
+  expect(fields({ kind: "bundle", terms: { sets: [{ quantity: 1 }], price_minor: 1, percent_bp: 2 } })).toEqual(["terms.price_minor"])
+})
+
 test("compileTerms: refuses what has a fault", () => {
   expect(() => compileTerms({ campaign_id: "a", kind: "amount_off", terms: {} })).toThrow("terms.amount_minor")
 })

@@ -251,3 +251,10 @@ test("nothing_to_discount: a kind that counts says what more would help", () => 
   expect(needs("gift", { sku: "m", unit_price_minor: 1, quantity: 1, for_each: { quantity: 5 } })).toEqual({ quantity_more: 2 })
   expect(needs("interest_free", { periods: 3, rate_bp: 50 })).toBeUndefined()
 })
+
+test("interest_free: interest that cannot be counted is not borne", () => {
+  const twice = coupon("a", "interest_free", { periods: 2, rate_bp: 10000 })
+  expect(rejected(quote(order([Number.MAX_SAFE_INTEGER], { instalments: 2 }), [twice]), "a")).toMatchObject({ reason: "nothing_to_discount" })
+  const half = Math.floor(Number.MAX_SAFE_INTEGER / 2)
+  expect(quote(order([half], { instalments: 2 }), [twice]).benefit_minor).toBe(2 * half)
+})

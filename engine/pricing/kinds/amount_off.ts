@@ -13,7 +13,7 @@ export const amountOff = kind({
   terms: Type.Object(
     {
       amount_minor: Amount,
-      spread: Type.Optional(Type.Enum(["across", "each_line", "each_unit"])),
+      spread: Type.Optional(Type.Enum(["across", "each_line", "each_unit"], { description: "default across, which cannot stand with max_units" })),
       ...CHOICE,
     },
     { additionalProperties: false },

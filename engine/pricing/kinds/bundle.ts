@@ -24,7 +24,7 @@ const Terms = Type.Object(
       Type.Object({ quantity: Units, applies_to: Type.Optional(AppliesToSchema) }, { additionalProperties: false }),
       { minItems: 1, maxItems: SETS_MAX },
     ),
-    price_minor: Type.Optional(AmountOrZero),
+    price_minor: Type.Optional(Type.Integer({ ...AmountOrZero, description: "exactly one of price_minor, amount_minor and percent_bp" })),
     amount_minor: Type.Optional(Amount),
     percent_bp: Type.Optional(PercentBp),
     times: Type.Optional(Units),

@@ -7,7 +7,7 @@ import { Type } from "typebox"
 import { benefit } from "../benefit.ts"
 import { sumAt } from "../cart.ts"
 import { kind } from "../kind.ts"
-import { mulDivHalfUp } from "../money.ts"
+import { MONEY_MAX, mulDivHalfUp } from "../money.ts"
 import type { Instalment } from "../types.ts"
 import { PercentBp } from "./terms.ts"
 
@@ -48,6 +48,7 @@ export const interestFree = kind({
         balance -= principal_minor
         borne += interest_minor
       }
-      return benefit(cart, borne, { schedule })
+      // More than money can be counted in is not borne.
+      return borne > MONEY_MAX ? undefined : benefit(cart, borne, { schedule })
     },
 })

@@ -16,7 +16,11 @@ export const rateUplift = kind({
   items_only: true,
   takes_nothing: true,
   terms: Type.Object(
-    { rate_bp: PercentBp, days: Days, principal_cap_minor: Amount },
+    {
+      rate_bp: PercentBp,
+      days: Type.Integer({ ...Days, description: "1 to 3650; rate_bp times days is at most 3650000, a year at 100 %: no uplift earns more than the amount itself" }),
+      principal_cap_minor: Amount,
+    },
     { additionalProperties: false },
   ),
   faults: ({ rate_bp, days }) => (rate_bp * days > YEAR_BP ? [{ field: "days", says: "at this rate earn more than the amount itself" }] : []),

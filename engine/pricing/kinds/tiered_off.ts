@@ -27,8 +27,8 @@ export const tieredOff = kind({
   terms: Type.Object(
     {
       by: Type.Optional(Type.Enum(["amount", "quantity", "unit"])),
-      tiers: Type.Array(Tier, { minItems: 1, maxItems: TIERS_MAX }),
-      repeat: Type.Optional(Type.Boolean()),
+      tiers: Type.Array(Tier, { minItems: 1, maxItems: TIERS_MAX, description: "in rising order of from, each with one of amount_minor and percent_bp" }),
+      repeat: Type.Optional(Type.Boolean({ description: "the amount once for each full from: exactly one tier, with amount_minor and a from above 0, by amount or quantity" })),
       per: Type.Optional(Per),
       max_units: Type.Optional(Units),
       pick: Type.Optional(Pick),
