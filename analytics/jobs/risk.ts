@@ -75,7 +75,7 @@ export const risk: PortableJob = {
     for (let from = 0; from < users.length; from += TOP_MAX) {
       const numbers = users.slice(from, from + TOP_MAX).map(({ user_no }) => user_no)
       const rows = await sql<{ key: string; name: string | null }[]>`select user_no::text as key, user_id as name from users where user_no = any(${numbers}::integer[])`
-      await duck.run(`insert into names values ${rows.map(({ key, name }) => `(${quoted(key)}, ${name === null ? "null" : quoted(name)})`).join(", ")}`)
+      if (rows.length > 0) await duck.run(`insert into names values ${rows.map(({ key, name }) => `(${quoted(key)}, ${name === null ? "null" : quoted(name)})`).join(", ")}`)
     }
     const ranks = Object.entries(MEASURES).map(([measure, value]) => `row_number() over (partition by r.dimension order by ${value} desc, coalesce(names.name, r.key)) as ${measure}_place`)
     const packed = (what: string) => `to_json({${Object.keys(MEASURES).map((measure) => `${measure}: ${what}_${measure}${what === "z" ? "_e4" : ""}`).join(", ")}})::varchar`

@@ -1,29 +1,40 @@
-// A run that is killed at random points, with one thread and with two, comes to the same bytes in the end. SCRIP_JOB_KILLS makes it longer,
-// SCRIP_SEED says which points.
+// Runs that are killed at random points, with one thread and with two, come to the same bytes in the end as one that nobody disturbed.
+// SCRIP_JOB_KILLS makes it longer (50: some three minutes a job); the seed is printed, and SCRIP_JOB_SEED repeats a run.
 
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { writeFileSync } from "node:fs"
+import { readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { importCommand } from "../../analytics/import_command.ts"
 import { scratchFolder } from "../support/scratch.ts"
-import { SEED } from "../support/seed.ts"
 import { openHouse, type TestHouse } from "./house.ts"
+import { FLAG, INTEGER, MONEY, putRules, wealth } from "./scores.ts"
 
-const KILLS = Number(process.env["SCRIP_JOB_KILLS"] ?? 10)
+const KILLS = Number(process.env["SCRIP_JOB_KILLS"] ?? 3)
+const SEED = Number(process.env["SCRIP_JOB_SEED"] ?? Date.now() % 1_000_000)
 const ORDERS = 20_000
-/** As long as a whole run takes on a slow machine: a kill may come before, within or after it. */
+const USERS = 20_000
+const EVENTS = 9_000, EVENT_DAYS = 3, EVENTS_OPEN_MS = Date.UTC(2026, 9, 1)
+/** What a kill may come before, within or after: as long as a whole run takes where nobody has measured one yet. */
 const RUN_MS = 1_500
 
 let house: TestHouse
-beforeAll(async () => { house = await openHouse() })
+let seed = SEED
+const chance = (most: number): number => { seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31; return seed % most }
+beforeAll(async () => {
+  console.log(`SCRIP_JOB_SEED=${SEED}`)
+  house = await openHouse()
+})
 afterAll(() => house.close())
 
+interface Asked { readonly job: string; readonly period: string; readonly set?: string; readonly flags?: readonly string[] }
+interface Answer { readonly state: string; readonly outputs: readonly { readonly name: string; readonly sha256: string }[] }
+
 /** A run as the command begins it, in a process of its own; killed after so many milliseconds, or left to end. */
-const attempt = async (set: string, threads: number, kill_ms?: number): Promise<{ state: string; outputs: { name: string; sha256: string }[] } | undefined> => {
+const attempt = async ({ job, period, set, flags = [] }: Asked, threads: number, kill_ms?: number): Promise<Answer | undefined> => {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, "../../analytics/command.ts")], { stdin: "pipe", stdout: "pipe", stderr: "inherit" })
   child.stdin.write(`${JSON.stringify({
     database_url: house.database_url, time_zone: "UTC", lake_dir: house.lake.root, memory_mb: 256, threads: 2,
-    words: ["job", "reconciliation", "--period", "2026-10", "--set", set, "--threads", String(threads)],
+    words: ["job", job, "--period", period, ...(set === undefined ? [] : ["--set", set]), ...flags, "--threads", String(threads)],
   })}\n`)
   await child.stdin.flush()
   if (kill_ms !== undefined) {
@@ -31,37 +42,94 @@ const attempt = async (set: string, threads: number, kill_ms?: number): Promise<
     await child.exited
     clearTimeout(timer)
     // A lease outlives whoever held it by half a minute, which nobody waits for here.
-    await house.sql`update run_periods set lease_until_ms = 1 where set_name = ${set} and lease_owner is not null`
+    await house.sql`update run_periods set lease_until_ms = 1 where job = ${job} and lease_owner is not null`
     return undefined
   }
   const text = await new Response(child.stdout).text()
-  expect(await child.exited).toBe(0)
+  if (await child.exited !== 0) throw new Error(text)
   return JSON.parse(text.trimEnd().split("\n").at(-1)!)
 }
 
-test(`${KILLS} kills: the outputs are those of a run that nobody disturbed`, async () => {
-  console.log(`SCRIP_SEED=${SEED}`)
-  let seed = SEED
-  const chance = (most: number): number => { seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31; return seed % most }
+const hashes = (run: Answer | undefined) => run?.outputs.map(({ name, sha256 }) => [name, sha256])
+
+/** One that came to its end before the kill is forgotten, so that the next one has everything to do, and so is what the job keeps in the lake. */
+const forget = async ({ job, set = "" }: Asked, datasets: readonly string[]): Promise<void> => {
+  await house.sql`delete from run_periods where job = ${job} and set_name = ${set} and run_id is not null`
+  await house.sql`delete from runs where job = ${job} and set_name = ${set} and state = 'published'`
+  for (const dataset of datasets) rmSync(join(house.lake.root, dataset), { recursive: true, force: true })
+  rmSync(join(house.lake.root, "outputs", job), { recursive: true, force: true })
+}
+
+/** Disturb a run so many times; what it comes to at last, where the last kill has left it. `made` are the datasets that the job makes of others. */
+const disturbed = async (asked: Asked, made: readonly string[], run_ms: number): Promise<Answer | undefined> => {
+  for (let i = 0; i < KILLS; i += 1) {
+    await forget(asked, made)
+    await attempt(asked, 1 + (i % 2), chance(run_ms))
+  }
+  await house.sql`delete from run_periods where job = ${asked.job} and set_name = ${asked.set ?? ""} and run_id is not null`
+  await house.sql`delete from runs where job = ${asked.job} and set_name = ${asked.set ?? ""} and state = 'published'`
+  return attempt(asked, 1)
+}
+
+const TEST_MS_MAX = 60_000 + KILLS * 10_000
+
+test(`reconciliation, ${KILLS} kills: the outputs are those of a run that nobody disturbed`, async () => {
   const books = join(scratchFolder(), "books.csv")
   writeFileSync(books, ["source,entry_id,order_id,coupon_id,budget_id,amount_minor,at", ...Array.from({ length: ORDERS * 3 }, (_, i) =>
     `${["budget", "redemption", "order"][i % 3]},e${i},o${chance(ORDERS)},c${i % 7},b${i % 3},${chance(900) - 100},2026-10-${String(1 + chance(31)).padStart(2, "0")}T12:00:00Z`)].join("\n"))
   for (const set of ["quiet", "disturbed"]) expect(await importCommand(["books", books, "--set", set], "/", house, { say: () => {}, progress: () => {} })).toBe(0)
-  const hashes = (run: Awaited<ReturnType<typeof attempt>>) => run?.outputs.map(({ name, sha256 }) => [name, sha256])
-
-  const quiet = await attempt("quiet", 2)
+  const of = (set: string): Asked => ({ job: "reconciliation", period: "2026-10", set })
+  const quiet = await attempt(of("quiet"), 2)
   expect(quiet?.state).toBe("published")
-  for (let i = 0; i < KILLS; i += 1) {
-    await attempt("disturbed", 1 + (i % 2), chance(RUN_MS))
-    // One that came to its end before the kill is forgotten, so that the next one has everything to do.
-    await house.sql`delete from run_periods where set_name = 'disturbed' and run_id is not null`
-    await house.sql`delete from runs where set_name = 'disturbed' and state = 'published'`
-  }
-  const last = await attempt("disturbed", 1)
+  const last = await disturbed(of("disturbed"), [], RUN_MS)
   expect(last?.state).toBe("published")
   expect(hashes(last)).toEqual(hashes(quiet))
-  const [{ keys }] = await house.sql<[{ keys: number }]>`select count(*) as keys from reconciliation_keys where run_id = (select run_id from run_periods where set_name = 'disturbed')`
-  const [{ wanted }] = await house.sql<[{ wanted: number }]>`select count(*) as wanted from reconciliation_keys where run_id = (select run_id from run_periods where set_name = 'quiet')`
-  expect(keys).toBe(wanted)
-  expect(wanted).toBeGreaterThan(ORDERS / 2)
-}, 60_000 + KILLS * 10_000)
+  const keysOf = async (set: string): Promise<number> => (await house.sql<[{ keys: number }]>`select count(*) as keys from reconciliation_keys where run_id = (select run_id from run_periods where set_name = ${set})`)[0].keys
+  expect(await keysOf("disturbed")).toBe(await keysOf("quiet"))
+  expect(await keysOf("quiet")).toBeGreaterThan(ORDERS / 2)
+}, TEST_MS_MAX)
+
+test(`badges, ${KILLS} kills: the same, with the levels that are packed for the engine`, async () => {
+  await putRules(house.sql, "wealth", wealth())
+  await putRules(house.sql, "savings", wealth({ line: "savings", downgrade: "one_level", fields: { savings: MONEY, is_new: FLAG, visits: INTEGER }, levels: [
+    { level: 1, name: "One", when: { field: "savings", op: ">=", value: "100" } }, { level: 2, name: "Two", when: { all: [{ field: "visits", op: ">", value: "10" }, { badge: "wealth", op: ">=", level: 1 }] } },
+  ] }))
+  const scores = join(scratchFolder(), "scores.ndjson")
+  writeFileSync(scores, Array.from({ length: USERS }, (_, i) => JSON.stringify({
+    user_pin: `u${chance(USERS)}`, dt: `2026-10-${String(1 + chance(31)).padStart(2, "0")}`, lc_score: String(chance(700)), gdlc_jy_flag: String(i % 2), hold_amt: `${chance(9_000)}.50`,
+    savings: i % 9 === 0 ? "1e3" : String(chance(300)), visits: String(chance(20)), is_new: "",
+  })).join("\n"))
+  expect(await importCommand(["scores", scores], "/", house, { say: () => {}, progress: () => {} })).toBe(0)
+  const asked: Asked = { job: "badges", period: "2026-10", flags: ["--first"] }
+  const blocksOf = () => house.sql`select block, users, body from level_blocks where generation = (select max(generation) from level_generations) order by block`
+  const began = performance.now()
+  const quiet = await attempt(asked, 2), blocks = await blocksOf()
+  const last = await disturbed(asked, [], performance.now() - began)
+  expect([quiet?.state, last?.state]).toEqual(["published", "published"])
+  expect(quiet!.outputs.map(({ name }) => name)).toEqual(expect.arrayContaining(["levels", "events", "explanations"]))
+  expect(hashes(last)).toEqual(hashes(quiet))
+  expect([...await blocksOf()]).toEqual([...blocks])
+}, TEST_MS_MAX)
+
+test(`risk, ${KILLS} kills: the same, from the journal to every kept day`, async () => {
+  const { sql, lake } = house
+  // A redemption is an entry of its reserve and, four entries later, one of its confirm; one in ten is refunded.
+  await sql.unsafe(`insert into events (cell, epoch, n, act, at_ms, user_no, moves, payload, ref)
+    select i % 2, 1, i / 2, case i / 4 % 3 when 0 then 'reserved' when 1 then 'confirmed' else case when i % 10 = 0 then 'refunded' else 'tick' end end, ${EVENTS_OPEN_MS} + i * ${Math.floor((EVENT_DAYS * 86_400_000) / EVENTS)}::bigint, i / 12 * 7 % 400, null,
+      (case i / 4 % 3 when 0 then '{"order":{"region":"r' || i % 5 || '","lines":[{"line_id":"1","sku":"s' || i / 12 * 13 % 90 || '","merchant_id":"m' || i % 7 || '","unit_price_minor":3000,"quantity":2}]},"applied":[{"campaign_id":"c' || i % 4 || '","lines":[{"line_id":"1","discount_minor":' || 1 + i % 900 || '}]}]}'
+        when 2 then '{"lines":[{"line_id":"1"}]}' else '{}' end)::json, 'redemption-' || i / 12 || '-' || i % 4
+    from generate_series(0, ${EVENTS - 1}) i`)
+  await sql`insert into cells (cell, epoch, n, at_ms) select cell, 1, max(n), max(at_ms) from events group by cell on conflict (cell) do update set epoch = excluded.epoch, n = excluded.n, at_ms = excluded.at_ms`
+  const made = ["events", "risk_orders", "risk_lines", "risk_firsts", "risk_days"]
+  const filesOf = () => made.flatMap((dataset) => lake.parts(dataset).map(({ part, files }) => [dataset, part, files.map(({ sha256 }) => sha256)]))
+  const asked: Asked = { job: "risk", period: "2026-10-03" }
+  const began = performance.now()
+  const quiet = await attempt(asked, 2), files = filesOf()
+  const last = await disturbed(asked, made, performance.now() - began)
+  expect([quiet?.state, last?.state]).toEqual(["published", "published"])
+  expect(hashes(last)).toEqual(hashes(quiet))
+  expect(filesOf()).toEqual(files)
+  const [scored] = await sql<[{ rows: number }]>`select count(*) as rows from risk_rows where run_id = (select run_id from run_periods where job = 'risk')`
+  expect(scored.rows).toBeGreaterThan(100)
+  expect(readdirSync(join(lake.root, "risk_days")).length).toBe(EVENT_DAYS)
+}, TEST_MS_MAX)
