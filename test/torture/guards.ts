@@ -7,6 +7,7 @@
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { scratchFolder } from "../support/scratch.ts"
+import type { Step } from "./leases/protocol.ts"
 
 export interface Guard {
   readonly name: string
@@ -78,8 +79,16 @@ export const GUARDS: readonly Guard[] = [
   },
 ]
 
+/**
+ * A guard of the leases. What is wrong without one that has steps needs more losses one after the other than a run meets: of those the search
+ * over all states of the protocol says how it goes wrong without the step, and the tests of the Lua that it takes the step.
+ */
+export interface LeaseGuard extends Guard { readonly steps?: readonly Step[] }
+/** The tests that hold the Lua to the steps of the protocol. */
+export const STEPS_OF_LUA = "test/lua/leases.test.ts"
+
 /** The guards of the leases, which `npm run torture:leases -- --break` takes out. */
-export const LEASE_GUARDS: readonly Guard[] = [
+export const LEASE_GUARDS: readonly LeaseGuard[] = [
   {
     name: "absolute_grant", says: "a grant that comes late takes nothing away from a cell",
     file: "lua/take_grant.lua", find: "math.max(record.granted, granted_total)", without: "granted_total",
@@ -94,15 +103,15 @@ export const LEASE_GUARDS: readonly Guard[] = [
   },
   {
     name: "older_grant", says: "a cell refuses what a bank sent before it was restored",
-    file: "lua/take_grant.lua", find: "if epoch < epoch_now then return { OLDER_EPOCH, epoch_now } end", without: "",
+    file: "lua/take_grant.lua", find: "if epoch < epoch_now then return { OLDER_EPOCH, epoch_now } end", without: "", steps: ["refuse_older_grants"],
   },
   {
     name: "returns_all", says: "a cell opens with no more than it uses",
-    file: "lua/take_leases.lua", find: "record.returned = math.max(record.returned, record.granted - used)", without: "",
+    file: "lua/take_leases.lua", find: "record.returned = math.max(record.returned, record.granted - used)", without: "", steps: ["rebuilt_returns_all", "opened_returns_all"],
   },
   {
     name: "granted_what_it_uses", says: "a cell that opens was granted what it uses, whatever its bank remembers",
-    file: "lua/take_leases.lua", find: "record.granted = math.max(record.granted, record.returned + used)", without: "",
+    file: "lua/take_leases.lua", find: "record.granted = math.max(record.granted, record.returned + used)", without: "", steps: ["granted_what_it_uses"],
   },
 ]
 

@@ -2,7 +2,7 @@
  * Lease runs: 64 cells, processes that crash, messages that get lost.
  *
  *   npm run torture:leases -- --runs 100 --seed 1     run n has seed + n; a run that fails prints the line that does it again
- *   npm run torture:leases -- --break all             takes one guard after the other out of a copy, and must see each within the runs
+ *   npm run torture:leases -- --break all             takes one guard after the other out of a copy, and must see each: within the runs, or by the search
  */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -12,10 +12,12 @@ import { connectRedis, redisReady } from "../../../engine/store/redis.ts"
 import { quietLog } from "../../../engine/log.ts"
 import { startPrivate } from "../../../engine/store/private.ts"
 import { removeScratch } from "../../support/scratch.ts"
-import { LEASE_GUARDS, withoutGuard } from "../guards.ts"
+import { LEASE_GUARDS, type LeaseGuard, STEPS_OF_LUA, withoutGuard } from "../guards.ts"
+import { searchWithout, type Step } from "./protocol.ts"
 import { lineOf, playRun } from "./run.ts"
 
 const READY_MS_MAX = 10_000
+const TEST_MS_MAX = 120_000
 const TREE = resolve(import.meta.dir, "..", "..", "..")
 
 /** Play runs until all are done, or until the first that fails where that is enough; how many have failed. */
@@ -46,13 +48,28 @@ const play = async (runs: number, seed: number, isFirstEnough: boolean): Promise
   return failed
 }
 
-/** Play the same without each of these guards, and say which of them were not missed. */
-const blindTo = (guards: typeof LEASE_GUARDS, runs: number, seed: number): string[] => guards.flatMap((guard) => {
+interface Missed { readonly isSeen: boolean; readonly says: string }
+
+/** What runs find without a guard. */
+const byRuns = (guard: LeaseGuard, runs: number, seed: number): Missed => {
   const { exitCode, stdout } = Bun.spawnSync([process.execPath, "test/torture/leases/main.ts", "--runs", String(runs), "--seed", String(seed), "--until-red"], { cwd: withoutGuard(TREE, guard), stderr: "inherit" })
   const lines = stdout.toString().trim().split("\n")
   const found = lines.findIndex((line) => line.startsWith("  again"))
-  console.log(`${exitCode === 1 ? "seen " : "BLIND"}  without ${guard.name} (${guard.says}): ${found > 0 ? lines.slice(found - 2, found).join(" ").slice(0, 300) : lines.at(-1)}`)
-  return exitCode === 1 ? [] : [guard.name]
+  return { isSeen: exitCode === 1, says: found > 0 ? lines.slice(found - 2, found).join(" ").slice(0, 300) : lines.at(-1)! }
+}
+
+/** What the search finds without the steps of a guard, and that the Lua without the guard is found not to take them. */
+const bySearch = (guard: LeaseGuard, steps: readonly Step[]): Missed => {
+  const wrong = steps.map((step) => searchWithout(step).violation?.wrong)
+  const { exitCode } = Bun.spawnSync([process.execPath, "test", "--timeout", String(TEST_MS_MAX), STEPS_OF_LUA], { cwd: withoutGuard(TREE, guard), stderr: "ignore" })
+  return { isSeen: wrong.every((one) => one !== undefined) && exitCode === 1, says: `by the search, not by runs: ${wrong.join("; ")}; ${STEPS_OF_LUA} ends with ${exitCode}` }
+}
+
+/** Play the same without each of these guards, and say which of them were not missed. */
+const blindTo = (guards: readonly LeaseGuard[], runs: number, seed: number): string[] => guards.flatMap((guard) => {
+  const { isSeen, says } = guard.steps ? bySearch(guard, guard.steps) : byRuns(guard, runs, seed)
+  console.log(`${isSeen ? "seen " : "BLIND"}  without ${guard.name} (${guard.says}): ${says}`)
+  return isSeen ? [] : [guard.name]
 })
 
 const { values } = parseArgs({

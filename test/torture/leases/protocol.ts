@@ -30,6 +30,9 @@ export interface Bounds {
   readonly rolled_back: number
 }
 
+/** A world in which nothing happens but messages. */
+export const CALM: Bounds = { total: 1, counter_max: 2, restarts: 0, banks_lost: 0, cells_lost: 0, reopened: 0, rolled_back: 0 }
+
 export interface State {
   /** The bank: granted and taken back by cell, its epoch, and which cells have told it what they have (a bit each). */
   readonly lent: readonly number[]; readonly back: readonly number[]; readonly epoch: number; readonly told: number
@@ -212,3 +215,13 @@ export const searchAll = (bounds: Bounds, without?: Step): Searched => {
   }
   return { states: seen.size, violation: undefined }
 }
+
+/** The world in which each step is needed. */
+const NEEDED: Readonly<Record<Step, Partial<Bounds>>> = {
+  giver_first: {}, absolute_grants: {}, absolute_returns: {}, all_told_first: { banks_lost: 1 }, refuse_older_grants: { banks_lost: 1 },
+  refuse_other_returns: { rolled_back: 1 }, refuse_other_tellings: { banks_lost: 2 }, refuse_before_telling: { banks_lost: 1 },
+  rebuilt_returns_all: { cells_lost: 1 }, opened_returns_all: { rolled_back: 1 }, granted_what_it_uses: { rolled_back: 1 },
+}
+
+/** Look at every state of that world without the step, until one is wrong. */
+export const searchWithout = (step: Step): Searched => searchAll({ ...CALM, ...NEEDED[step] }, step)
