@@ -48,9 +48,11 @@ const ordinary = async (options: Options, again: string): Promise<boolean> => {
   return isGood
 }
 
-/** What a run without a guard has found; nothing when it was blind. */
-const foundBy = (result: RunResult): string | undefined =>
-  result.checked.find(({ faults }) => faults.length > 0)?.name ?? result.findings[0]?.slice(0, 80)
+/** Which checks have found something in a run without a guard, or what was found while it ran; nothing when it was blind. */
+const foundBy = ({ checked, findings }: RunResult): string | undefined => {
+  const red = checked.filter(({ faults }) => faults.length > 0).map(({ name }) => name)
+  return red.length > 0 ? red.join("; ") : findings[0]?.slice(0, 80)
+}
 
 /** Take out each guard, and be content only with a harness that sees it. */
 const broken = async (options: Options): Promise<boolean> => {
