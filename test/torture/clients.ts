@@ -160,8 +160,9 @@ export const rival = async (scene: Scene, chance: Chance, name: string): Promise
     const redemption = await act("reserve", "/v1/redemptions", reserveBody(user_id, [coupon_id], LONG_HOLD_S), asked)
     if (!redemption) continue
     const path = `/v1/redemptions/${redemption["redemption_id"]}`
-    arena.begun[of] += 1
-    if (chance.happens(0.5)) { await act("cancel", `${path}/cancel`, {}, asked); continue }
+    if (chance.happens(0.5)) { arena.begun[of] += 1; await act("cancel", `${path}/cancel`, {}, asked); continue }
+    // A budget's model knows what is available, which a confirm does not change.
+    if (of === "coupon") arena.begun.coupon += 1
     const confirmed = await act("confirm", `${path}/confirm`, {}, asked)
     arena.begun[of] += 1
     if (confirmed) await act("refund", `${path}/refunds`, { refund_id: "all", lines: "all" }, asked)
