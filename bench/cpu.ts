@@ -5,7 +5,7 @@
  * that has ended counts in its process, a child that has ended in its parent. The kernel tells that in ticks of 10 ms, good enough for laps
  * of tenths of a second; of a server whose threads never end it can be told in nanoseconds.
  */
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 
 /** What /proc/<pid>/stat counts in, as `getconf CLK_TCK` says on every Linux there is. */
 const TICKS_PER_S = 100
@@ -44,6 +44,11 @@ export const cpuOfFamily = (pid: number): number => {
   }
   return sum_us
 }
+
+/** Forget the most memory that this process has had. */
+export const forgetPeak = (): void => writeFileSync("/proc/self/clear_refs", "5")
+/** The most memory that this process has had since then, or since it began, in MB. */
+export const peakMb = (): number => Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) / 1_024
 
 /** The middle of a series; the mean of the two middle ones of an even one. */
 export const median = (values: readonly number[]): number => {

@@ -19,7 +19,7 @@ import { periodSpan } from "../../analytics/periods.ts"
 import { openTables } from "../../analytics/tables.ts"
 import { showInputs } from "../../analytics/runner.ts"
 import { temporaryFolder } from "../bare.ts"
-import { cpuOfFamily } from "../cpu.ts"
+import { cpuOfFamily, forgetPeak, peakMb } from "../cpu.ts"
 import type { Figure, Proof, Result } from "../result.ts"
 
 const MEMORY_MB = 2_048
@@ -28,13 +28,14 @@ const THREADS = 2
 const PAYLOAD_CHARS = 300
 const PAGE = 10_000
 
-/** Wall time, and processor time of this process and of a server beside it. */
-const timed = async <T>(work: () => Promise<T>, server_pid?: number): Promise<{ value: T; seconds: number; cpu_s: number }> => {
+/** Wall time, processor time of this process and of a server beside it, and the most memory of this process meanwhile. */
+const timed = async <T>(work: () => Promise<T>, server_pid?: number): Promise<{ value: T; seconds: number; cpu_s: number; peak_mb: number }> => {
   const server = (): number => server_pid === undefined ? 0 : cpuOfFamily(server_pid)
+  forgetPeak()
   const began = performance.now(), before = process.cpuUsage(), server_before = server()
   const value = await work()
   const cpu = process.cpuUsage(before)
-  return { value, seconds: (performance.now() - began) / 1_000, cpu_s: (cpu.user + cpu.system + server() - server_before) / 1_000_000 }
+  return { value, seconds: (performance.now() - began) / 1_000, cpu_s: (cpu.user + cpu.system + server() - server_before) / 1_000_000, peak_mb: peakMb() }
 }
 
 const signal = new AbortController().signal
@@ -88,6 +89,7 @@ const playExtraction = async (lake: Lake, folder: string, rows: number): Promise
         { name: "extraction against select and append", value: theirs.seconds / ours.seconds, unit: "×", wanted: { at: "least", value: 4 } },
         { name: "processor time of the extraction with Postgres', a million events", value: (ours.cpu_s / rows) * 1_000_000, unit: "s" },
         { name: "processor time of select and append with Postgres', a million events", value: (theirs.cpu_s / rows) * 1_000_000, unit: "s" },
+        { name: "most memory of the process while it extracts", value: ours.peak_mb, unit: "MB" },
       ],
       proofs: [
         { name: "events in the lake", wanted: rows, found: lake.parts(EVENTS).reduce((sum, part) => sum + part.rows, 0) },
@@ -125,6 +127,7 @@ const playBooks = async (lake: Lake, keys: number): Promise<{ figures: Figure[];
       figures: [
         { name: `books of ${keys.toLocaleString("en")} keys in three sources`, value: ran.seconds, unit: "s", wanted: { at: "most", value: 20 * keys / 5_000_000 } },
         { name: "processor time of these books", value: ran.cpu_s, unit: "s" },
+        { name: "most memory of the process while it makes them", value: ran.peak_mb, unit: "MB" },
       ],
       proofs: [
         { name: "keys that are broken", wanted: Math.ceil(keys / 100) + Math.ceil((keys - 50) / 200), found: totals.breaks },

@@ -11,6 +11,7 @@ import { dayFigures } from "../../analytics/risk/day.ts"
 import { PAST_DAYS, scoreDay } from "../../analytics/risk/score.ts"
 import { periodBefore } from "../../analytics/periods.ts"
 import { temporaryFolder } from "../bare.ts"
+import { forgetPeak, peakMb } from "../cpu.ts"
 import type { Result } from "../result.ts"
 
 const LAST = "2026-10-31"
@@ -47,23 +48,29 @@ export const playRisk = async (redemptions: number, say: (text: string) => void)
     const score = (days_of: string): Promise<void> => scoreDay(duck, LAST, days.at(-29)!, days_of)
     const kept = `read_parquet(${quoted(join(folder, "*.day.parquet"))})`
     say("from the lines of all days")
+    forgetPeak()
     const raw_began = performance.now()
     for (const day of days) await makeDay(day)
     await score(kept)
     const raw_s = (performance.now() - raw_began) / 1_000
+    const raw_mb = peakMb()
     const { rows } = await duck.one<{ rows: number }>("select count(*) as rows from risk")
     await duck.run("create table before as select * from risk")
     say("from the days that are kept")
+    forgetPeak()
     const kept_began = performance.now()
     await makeDay(LAST)
     await score(kept)
     const kept_s = (performance.now() - kept_began) / 1_000
+    const kept_mb = peakMb()
     const { others } = await duck.one<{ others: number }>("select (select count(*) from (select * from before except select * from risk)) + (select count(*) from (select * from risk except select * from before)) as others")
     return {
       scenario: "risk", rows: [],
       figures: [
         { name: `risk over ${redemptions} redemptions of ${days.length} days, 5 dimensions, from lines`, value: raw_s, unit: "s", wanted: { at: "most", value: RAW_S_MOST } },
         { name: "the same with the days' figures kept", value: kept_s, unit: "s", wanted: { at: "most", value: KEPT_S_MOST } },
+        { name: "most memory of the process, from lines", value: raw_mb, unit: "MB" },
+        { name: "and with the figures kept", value: kept_mb, unit: "MB" },
         { name: "keys that were scored", value: rows, unit: "keys" },
       ],
       proofs: [{ name: "rows that differ between the two ways", wanted: 0, found: others }],

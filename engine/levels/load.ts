@@ -65,15 +65,20 @@ const load = async (parts: Parts, { generation, users, blocks }: Generation, lac
   }
   let block = Math.min(...loading.map(([then, count]) => then === name ? Number(count) : 0))
   await Promise.all(lacking.map((cell) => ask(redis, levelsKey(cell), (node) => node.hset(levelsKey(cell), "loading", name, "loaded_blocks", block))))
+  const readBlocks = (from: number) => answeringPostgres(() => postgres.sql<{ body: Buffer; users: number }[]>`
+    select body, users from level_blocks where generation = ${generation} and block >= ${from} and block < ${from + BATCH_BLOCKS} order by block`)
   let loaded = 0
-  for (; block < blocks; block++) {
-    const [row] = await answeringPostgres(() => postgres.sql<{ body: Buffer; users: number }[]>`
-      select body, users from level_blocks where generation = ${generation} and block = ${block}`)
-    if (row) {
-      await loadBlock(parts, generation, buckets, row.body)
-      loaded += row.users
-    }
-    await Promise.all(lacking.map((cell) => ask(redis, levelsKey(cell), (node) => node.hset(levelsKey(cell), "loaded_blocks", block + 1))))
+  let rows = block < blocks ? await readBlocks(block) : []
+  for (; block < blocks; block += BATCH_BLOCKS) {
+    const after = block + BATCH_BLOCKS
+    const sent = rows
+    // Postgres and Redis work at once.
+    ;[rows] = await Promise.all([
+      after < blocks ? readBlocks(after) : [],
+      (async () => { for (const { body } of sent) await loadBlock(parts, generation, buckets, body) })(),
+    ])
+    loaded += sent.reduce((sum, { users }) => sum + users, 0)
+    await Promise.all(lacking.map((cell) => ask(redis, levelsKey(cell), (node) => node.hset(levelsKey(cell), "loaded_blocks", Math.min(after, blocks)))))
   }
   for (const cell of lacking) {
     const { pointer } = await readCell(redis, cell)

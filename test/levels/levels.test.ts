@@ -1,6 +1,7 @@
 // Badges through the API: rules are written and activated, levels come from Redis and survive its loss, and rights are claimed once.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { cellOf, levelsKey, userHash } from "../../lua/keys.ts"
+import { cellOf, hashBytes, levelBucketKey, levelsKey, userHash } from "../../lua/keys.ts"
+import { rangeOf } from "../../engine/badges/packed.ts"
 import { readLevels } from "../../engine/levels/read.ts"
 import { mastersOf } from "../../engine/store/redis.ts"
 import { openShop, type Shop } from "../support/shop.ts"
@@ -156,7 +157,7 @@ test("levels: the month before leaves Redis when nobody reads it any more, and n
   for (const [user_id, [level]] of Object.entries(users).slice(0, 100)) expect((await readLevels(shop.parts, userHash(user_id)))[0]).toMatchObject({ level, period: "2026-06" })
 })
 
-test("levels: a user with four of them takes at most 40 bytes of Redis", async () => {
+test("levels: a user with four of them takes at most 40 bytes of Redis, and a load that was cut short goes on where it was", async () => {
   const badges = await Promise.all([1, 2, 3, 4].map(() => activated()))
   const users = 40_000
   const four = badges.map((_, badge) => ({ badge, level: 2, age: 7 }))
@@ -167,7 +168,19 @@ test("levels: a user with four of them takes at most 40 bytes of Redis", async (
   const before = await used()
   await levelsLoaded(own.parts, own.clock.now_ms())
   const bytes = (await used() - before) / users
-  expect((await readLevels(own.parts, userHash("user-7"))).map(({ badge_id }) => badge_id)).toEqual(badges)
+  const levelsOf = async (user: number) => (await readLevels(own.parts, userHash(`user-${user}`))).map(({ badge_id }) => badge_id)
+  expect(await levelsOf(7)).toEqual(badges)
+  // As a process leaves it that dies when three of five blocks are there: what they hold is not written again, and the rest is.
+  const redis = mastersOf(own.parts.redis)[0]!, { generation, blocks } = (await own.parts.generations.latest())!
+  const [buckets, at_block] = [Number(await redis.hget(levelsKey(0), "buckets")), 3]
+  for (let bucket = 0; bucket < buckets; bucket += 1) await redis.del(levelBucketKey(0, generation, bucket))
+  await redis.hset(levelsKey(0), "loading", `${generation}.${buckets}.1`, "loaded_blocks", at_block)
+  await redis.hdel(levelsKey(0), "generation")
+  await levelsLoaded(own.parts, own.clock.now_ms())
+  expect(blocks).toBe(5)
+  for (const user of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) {
+    expect([user, await levelsOf(user)]).toEqual([user, rangeOf(hashBytes(userHash(`user-${user}`)), blocks) < at_block ? [] : badges])
+  }
   await own.close()
   expect(bytes).toBeGreaterThan(12)
   expect(bytes).toBeLessThan(40)
