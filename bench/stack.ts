@@ -18,8 +18,12 @@ const ROOT = join(import.meta.dir, "..")
 const START_MS_MAX = 60_000
 const STOP_MS_MAX = 12_000
 const POLL_MS = 20
+/** Looking at many cells is work for the Redis that is measured: one of them each 2 ms at most. */
+const POLL_MS_PER_CELL = 2
 /** A backlog is given up after this long: then the flusher does not flush. */
 const FLUSH_MS_MAX = 300_000
+/** A server that was killed is back within this, and is asked so often. */
+const BACK_MS_MAX = 60_000, BACK_POLL_MS = 5
 
 /** Processor time so far, in microseconds. */
 export interface Cpu { readonly api: number; readonly redis: number; readonly postgres: number }
@@ -98,7 +102,7 @@ export const startStack = async (name: string, program: string, cells = 1, datab
       const began = performance.now()
       while (await lag() > 0) {
         if (performance.now() - began > FLUSH_MS_MAX) throw new Error(`${name}: the journal is not flushed after ${FLUSH_MS_MAX} ms`)
-        await Bun.sleep(POLL_MS)
+        await Bun.sleep(Math.max(POLL_MS, cells * POLL_MS_PER_CELL))
       }
       return performance.now() - began
     },
@@ -118,6 +122,30 @@ export const startStack = async (name: string, program: string, cells = 1, datab
   }
   running.add(stack)
   return stack
+}
+
+/** Wait until something is there; how many seconds that took. */
+export const secondsUntil = async (isThere: () => Promise<boolean>): Promise<number> => {
+  const began = performance.now()
+  while (!(await isThere().catch(() => false))) {
+    if (performance.now() - began > BACK_MS_MAX) throw new Error(`not back within ${BACK_MS_MAX} ms`)
+    await Bun.sleep(BACK_POLL_MS)
+  }
+  return (performance.now() - began) / 1_000
+}
+
+/**
+ * Kill the private Redis of a stack; how many seconds pass until a coupon of the bench's campaign is issued. What the stack says of Redis's
+ * processor time is of the dead one from then on.
+ */
+export const killRedis = async (stack: Stack, campaign_id: string): Promise<number> => {
+  const identity = readIdentity(join(stack.folder, "data", "redis.pid"))!
+  let tries = 0
+  process.kill(identity.pid, "SIGKILL")
+  return secondsUntil(async () => {
+    tries += 1
+    return (await stack.call("POST", "/v1/coupons", { request_id: `${tries}`, campaign_id, user_id: `after ${identity.pid}, ${tries}` })).status === 201
+  })
 }
 
 /** A call that must succeed. */

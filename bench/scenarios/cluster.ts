@@ -17,11 +17,12 @@ import { connectServers, redisReady } from "../../engine/store/redis.ts"
 import { openParts, usesOf } from "../../engine/wire.ts"
 import { openCells } from "../../engine/worker.ts"
 import { temporaryFolder } from "../bare.ts"
-import { CAMPAIGN_ID, makeBudget, makeCampaign } from "../contestants.ts"
-import { exactCpuOf, median } from "../cpu.ts"
+import { CAMPAIGN_ID, issueRequest, makeBudget, makeCampaign } from "../contestants.ts"
+import { exactCpuOf, median, percentile } from "../cpu.ts"
+import { isYes, offer, type Asked, type Sample } from "../open_loop.ts"
 import type { Proof, Result } from "../result.ts"
-import { budgetBody, campaignBody, monthOf, orderOf } from "../shop.ts"
-import { startStack } from "../stack.ts"
+import { budgetBody, campaignBody, monthOf, orderOf, shopper } from "../shop.ts"
+import { killRedis, secondsUntil, startStack, type Stack } from "../stack.ts"
 
 const CELLS = 64
 /** Lives of a coupon (issue, reserve, confirm) for each master and second, each begun at its instant. */
@@ -29,11 +30,12 @@ const LIVES_PER_S = 60
 const MOST = 1.15
 const READY_MS_MAX = 60_000
 const CONNECTIONS_MAX = 8
-const ROOT_POLL_MS = 5
 /** What may pass until an API that was started again is ready, and from a killed Redis to the first yes. */
 const API_READY_S_MOST = 2, REDIS_BACK_S_MOST = 4
 const BULK_LINES = 100_000, WALLET = 10
-const BACK_MS_MAX = 60_000
+/** While the log is rewritten, and as long before, so many acts come each second. */
+const BESIDE_PER_S = 1_000, BESIDE_S = 8
+const REWRITE_POLL_MS = 10
 
 /** An engine without HTTP and worker over one server or a cluster. */
 const open = async (topology: Topology) => {
@@ -91,31 +93,38 @@ const open = async (topology: Topology) => {
   }
 }
 
-/** Wait for something; how many seconds it took. */
-const secondsUntil = async (isThere: () => Promise<boolean>): Promise<number> => {
-  const began = performance.now()
-  while (!(await isThere().catch(() => false))) {
-    if (performance.now() - began > BACK_MS_MAX) throw new Error(`not back within ${BACK_MS_MAX} ms`)
-    await Bun.sleep(ROOT_POLL_MS)
+/** What acts of an open loop take while nothing else goes on, and while the log of Redis is rewritten; and how long that lasts. */
+const playRewrite = async (stack: Stack, campaign_no: number) => {
+  let number = 0
+  const next = (): Asked => ({ bytes: issueRequest(stack, shopper("beside", number++, campaign_no)), is_give: false })
+  const p99 = (samples: readonly Sample[]): number => percentile(samples.filter(isYes).map(({ latency_ms }) => latency_ms), 0.99)
+  const arriving = offer(stack.url, BESIDE_PER_S, 2 * BESIDE_S, next), began = performance.now()
+  await Bun.sleep(BESIDE_S * 1_000)
+  const from_ms = performance.now() - began
+  await stack.redis.bgrewriteaof()
+  while (!/aof_rewrite_in_progress:0[\s\S]*aof_rewrite_scheduled:0/.test(await stack.redis.info("persistence"))) await Bun.sleep(REWRITE_POLL_MS)
+  const to_ms = performance.now() - began, { samples } = await arriving
+  return {
+    before_ms: p99(samples.filter(({ at_ms }) => at_ms < from_ms)), during_ms: p99(samples.filter(({ at_ms }) => at_ms >= from_ms && at_ms < to_ms)),
+    lasted_s: (to_ms - from_ms) / 1_000,
   }
-  return (performance.now() - began) / 1_000
 }
 
-/** Kill the Redis of an engine that holds so many coupons, and start the same engine again. */
-const playDeaths = async (coupons: number, say: (text: string) => void): Promise<{ redis_s: number; api_s: number }> => {
+/** Kill the Redis of an engine that holds so many coupons, start an API again beside it, have its log rewritten, and kill it once more. */
+const playDeaths = async (coupons: number, say: (text: string) => void) => {
   const stack = await startStack("deaths", "engine/main.ts")
   await makeBudget(stack)
-  await makeCampaign(stack, CAMPAIGN_ID, { stock: coupons + 1_000, per_user: WALLET })
+  const campaign_no = await makeCampaign(stack, CAMPAIGN_ID, { stock: coupons + 100_000, per_user: WALLET })
   for (let from = 0; from < coupons; from += BULK_LINES) {
     say(`coupons before a death: ${from} of ${coupons}`)
     const lines = Array.from({ length: Math.min(BULK_LINES, coupons - from) }, (_, i) => JSON.stringify({ request_id: `gift-${(from + i) % WALLET}`, campaign_id: CAMPAIGN_ID, user_id: `holder-${Math.floor((from + i) / WALLET)}` }))
     await (await fetch(`${stack.url}/v1/coupons/bulk`, { method: "POST", headers: { authorization: `Bearer ${stack.key}`, "content-type": "application/x-ndjson" }, body: `${lines.join("\n")}\n` })).text()
   }
   await stack.flushed()
-  const issue = (n: string) => stack.call("POST", "/v1/coupons", { request_id: n, campaign_id: CAMPAIGN_ID, user_id: `after-${n}` })
-  process.kill(JSON.parse(await Bun.file(join(stack.folder, "data", "redis.pid")).text()).pid as number, "SIGKILL")
-  let tries = 0
-  const redis_s = await secondsUntil(async () => (await issue(`${tries++}`)).status === 201)
+  const persistence = await stack.redis.info("persistence"), sizeOf = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(persistence)?.[1])
+  const base_mb = sizeOf("aof_base_size") / 1e6, tail_mb = (sizeOf("aof_current_size") - sizeOf("aof_base_size")) / 1e6
+  const redis_s = await killRedis(stack, CAMPAIGN_ID)
+  say(`Redis is back after ${redis_s.toFixed(2)} s`)
   const { redisUrl, databaseUrl } = rememberedServers(join(stack.folder, "data"))!
   // A second API over the same servers, as one that is started again finds them.
   const began = performance.now()
@@ -134,8 +143,11 @@ const playDeaths = async (coupons: number, say: (text: string) => void): Promise
   const api_s = (performance.now() - began) / 1_000
   child.kill("SIGTERM")
   await child.exited
+  say("the log is rewritten beside acts")
+  const rewrite = await playRewrite(stack, campaign_no)
+  const rewritten_s = await killRedis(stack, CAMPAIGN_ID)
   await stack.stop()
-  return { redis_s, api_s }
+  return { redis_s, base_mb, tail_mb, rewritten_s, api_s, rewrite }
 }
 
 /** Play it: so many rounds of so many seconds for each, and the deaths with so many coupons. */
@@ -158,7 +170,7 @@ export const playCluster = async (rounds: number, seconds: number, coupons: numb
     await one.stop()
     await cluster.stop()
   }
-  const { redis_s, api_s } = await playDeaths(coupons, say)
+  const { redis_s, base_mb, tail_mb, rewritten_s, api_s, rewrite } = await playDeaths(coupons, say)
   return {
     scenario: "cluster", rows: [], proofs,
     figures: [
@@ -166,6 +178,12 @@ export const playCluster = async (rounds: number, seconds: number, coupons: numb
       { name: "Redis CPU of an act, masters of a cluster at the same load each", value: median(costs.cluster), unit: "µs" },
       { name: "a cluster's act against one Redis's", value: median(costs.cluster.map((us, i) => us / costs.one[i]!)), unit: "×", wanted: { at: "most", value: MOST } },
       { name: `from a killed Redis with ${coupons} coupons to the first yes`, value: redis_s, unit: "s", wanted: { at: "most", value: REDIS_BACK_S_MOST } },
+      { name: "its log then: the snapshot", value: base_mb, unit: "MB" },
+      { name: "and what was written since", value: tail_mb, unit: "MB" },
+      { name: "the same just after its log was rewritten", value: rewritten_s, unit: "s", wanted: { at: "most", value: REDIS_BACK_S_MOST } },
+      { name: `p99 of acts at ${BESIDE_PER_S} a second with that many coupons`, value: rewrite.before_ms, unit: "ms" },
+      { name: "the same while the log is rewritten", value: rewrite.during_ms, unit: "ms" },
+      { name: "a rewrite lasts", value: rewrite.lasted_s, unit: "s" },
       { name: "from the start of an API to ready", value: api_s, unit: "s", wanted: { at: "most", value: API_READY_S_MOST } },
     ],
   }

@@ -8,9 +8,10 @@
 import { CAMPAIGN_ID, confirmRequest, DISCOUNT_MINOR, issueRequest, makeBudget, makeCampaign, reserveRequest } from "../contestants.ts"
 import { median } from "../cpu.ts"
 import { allWere, drive, type Lap } from "../drive.ts"
+import { offer } from "../open_loop.ts"
 import type { Result } from "../result.ts"
 import { campaignBody, monthOf, shopper } from "../shop.ts"
-import { must, startStack, type Stack } from "../stack.ts"
+import { killRedis, must, startStack, type Stack } from "../stack.ts"
 
 const CELLS = 64
 const STOCK = 100_000_000
@@ -20,6 +21,9 @@ const CONNECTIONS = 16
 const IDLE_MS = 5_000
 const COST_MOST = 1.15
 const WAITED_MOST = 0.01
+/** After a restart of Redis so many acts a second come for so long. */
+const AFTER_PER_S = 500, AFTER_S = 10
+const LOOK_MS = 100
 
 export interface LeaseSizes { readonly rounds: number; readonly acts: number; readonly budget_acts: number }
 
@@ -57,6 +61,26 @@ const spend = async (stack: Stack, budget_acts: number): Promise<{ share: number
   return { share: waited / shoppers.length, available_minor }
 }
 
+/**
+ * Kill Redis under 64 cells. Each opens with no more than it uses, so the first act of a cell waits for a grant: how long Redis was away, how
+ * many acts waited after that, and when the last of them did.
+ */
+const playRestart = async (stack: Stack, campaign_no: number): Promise<{ back_s: number; waited: number; last_s: number }> => {
+  const shoppers = Array.from({ length: AFTER_PER_S * AFTER_S }, (_, i) => shopper("after", i, campaign_no))
+  allWere(await drive({ stack, connections: CONNECTIONS }, shoppers.map((each) => issueRequest(stack, each))), 201, "issue")
+  const back_s = await killRedis(stack, CAMPAIGN_ID), before = await counterOf(stack, "scrip_lease_acts_waited_total")
+  let next = 0, waited = 0, last_s = 0
+  const began = performance.now()
+  const arriving = offer(stack.url, AFTER_PER_S, AFTER_S, () => ({ bytes: reserveRequest(stack, "", shoppers[next++]!), is_give: false }))
+  while (performance.now() - began < AFTER_S * 1_000) {
+    const now = await counterOf(stack, "scrip_lease_acts_waited_total") - before
+    if (now > waited) { waited = now; last_s = (performance.now() - began) / 1_000 }
+    await Bun.sleep(LOOK_MS)
+  }
+  await arriving
+  return { back_s, waited, last_s }
+}
+
 /** Redis' work while nobody asks for anything, in microseconds a second: flusher, sweeper and keeper look at every cell. */
 const idleOf = async (stack: Stack): Promise<number> => {
   const before = stack.cpu().redis, began = performance.now()
@@ -90,6 +114,8 @@ export const playLeases = async ({ rounds, acts, budget_acts }: LeaseSizes, say:
   }
   say(`a budget for ${budget_acts} acts is spent to ${SPENT_SHARE * 100} %`)
   const { share, available_minor } = await spend(many, budget_acts)
+  say("the Redis of the many cells is killed")
+  const { back_s, waited, last_s } = await playRestart(many, stacks[1]!.campaign_no)
   await Promise.all([one.stop(), many.stop()])
   return {
     scenario: "leases", rows: [],
@@ -101,6 +127,9 @@ export const playLeases = async ({ rounds, acts, budget_acts }: LeaseSizes, say:
       { name: `Redis while nobody asks, ${CELLS} cells`, value: idle[1]! / 10_000, unit: "% of a core" },
       { name: `${CELLS} cells against 1, without what runs while nobody asks`, value: median(net[1]!.map((us, i) => us / net[0]![i]!)), unit: "×" },
       { name: `acts that waited for a grant, of ${Math.floor(budget_acts * SPENT_SHARE)} that spent a budget to ${SPENT_SHARE * 100} %, ${CELLS} cells`, value: share * 100, unit: "%", wanted: { at: "most", value: WAITED_MOST * 100 } },
+      { name: `from a killed Redis of ${CELLS} cells to the first yes`, value: back_s, unit: "s" },
+      { name: `acts that then waited for a grant, of ${AFTER_PER_S * AFTER_S} at ${AFTER_PER_S} a second`, value: waited, unit: "acts" },
+      { name: "the last of them after", value: last_s, unit: "s" },
     ],
     proofs: [{ name: "leases: what is left of the budget, minor units", wanted: (budget_acts - Math.floor(budget_acts * SPENT_SHARE)) * DISCOUNT_MINOR, found: available_minor }],
   }
