@@ -32,7 +32,7 @@ const REBUILD_WAIT_MS = 30_000
 /** So many cells are opened at once. */
 const OPENINGS_MAX = 8
 
-/** Compare a shut cell with Postgres and open it, rebuilding it first where Postgres knows more. */
+/** Compare a shut cell with Postgres and open it, rebuilding it first where Postgres knows more. Its banks grant once every cell has told them. */
 const openOne = async (parts: Parts, banks: ReturnType<typeof bankReader>, cell: number, clock: Clock, log: Log): Promise<void> => {
   const { redis, cells, postgres: { sql } } = parts
   const now_ms = clock.now_ms()
@@ -47,8 +47,31 @@ const openOne = async (parts: Parts, banks: ReturnType<typeof bankReader>, cell:
   // What was pushed after the last flush is gone with what was rebuilt over: every campaign is pushed anew, and most are there already.
   if (outcome === "rebuilt") await sql`update campaigns set pushed_version = 0 where state <> 'draft'`
   if (outcome !== "open") log.info("a cell is open", { cell, epoch, outcome })
-  // Its banks grant once every cell has told them; one that is shut now will be asked by whoever needs a grant.
-  if (cells > 1 && outcome !== "open") await greet(parts, cell, now_ms)
+}
+
+/** Have the banks of some cells told by every cell. Where one is shut now, they are told when somebody needs a grant. */
+const greetAll = async (parts: Parts, homes: readonly number[], now_ms: number): Promise<void> => {
+  if (parts.cells > 1) await Promise.all(homes.map((home) => greet(parts, home, now_ms)))
+}
+
+/** Opens cells that are found shut, and has the banks of all of them told once the last is open: a cell that is shut tells nothing. */
+const makeOpener = (parts: Parts, banks: ReturnType<typeof bankReader>, clock: Clock, log: Log) => {
+  const opened = new Set<number>()
+  let opening = 0
+  return async (cell: number): Promise<void> => {
+    opening += 1
+    try {
+      await openOne(parts, banks, cell, clock, log)
+      opened.add(cell)
+    } finally {
+      opening -= 1
+      if (opening === 0) {
+        const homes = [...opened]
+        opened.clear()
+        await greetAll(parts, homes, clock.now_ms())
+      }
+    }
+  }
 }
 
 /** Open every cell. */
@@ -57,8 +80,7 @@ export const openCells = async (parts: Parts, clock: Clock, log: Log): Promise<v
   for (let i = 0; i < cells.length; i += OPENINGS_MAX) {
     await Promise.all(cells.slice(i, i + OPENINGS_MAX).map((cell) => openOne(parts, banks, cell, clock, log)))
   }
-  // What was opened first could not be told by cells that were not open yet.
-  if (cells.length > 1) await Promise.all(cells.map((cell) => greet(parts, cell, clock.now_ms())))
+  await greetAll(parts, cells, clock.now_ms())
 }
 
 /** The worker's loops, in the order in which they start: the flusher first, because it stops last. */
@@ -66,7 +88,7 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log, pace: Pace = P
   const { redis, cells, postgres: { sql } } = parts
   const flushes = cellsOf(parts).map(newCellFlush)
   const sweeps = cellsOf(parts).map(newCellSweep)
-  const banks = bankReader(parts)
+  const open = makeOpener(parts, bankReader(parts), clock, log)
   const keeper = cells > 1 ? makeKeeper(parts, log, clock.now_ms) : undefined
   return [
     startForever("flusher", (signal) => flushForever({
@@ -75,7 +97,7 @@ export const startWorker = (parts: Parts, clock: Clock, log: Log, pace: Pace = P
     startForever("sweeper", (signal) => sweepForever({
       states: sweeps, signal, log,
       partsOf: (cell) => ({ redis, sql, log, cells, ages: agesOf(parts, clock.now_ms()), flushed_ms: flushes[cell]!.at_ms, journal_bytes_max: JOURNAL_BYTES_MAX }),
-      onShut: (cell) => openOne(parts, banks, cell, clock, log),
+      onShut: open,
     })),
     ...(keeper ? [startEvery("keeper", LEASES_EVERY_MS, log, keeper.look)] : []),
     startEvery("closer", CLOSE_EVERY_MS, log, async () => {

@@ -110,53 +110,83 @@ export const weighBank = async ({ redis, cells }: QuotaParts, name: string, now_
   return weighed.outcome === "weighed" ? { bank: unpack("bank", weighed.bank), free: weighed.free, epoch: weighed.epoch } : undefined
 }
 
-/** What a cell was granted and has returned of every quota that is at home in another. */
-const tellingsOf = async ({ redis, cells }: QuotaParts, cell: number, home: number): Promise<[name: string, granted: number, returned: number][]> => {
+type Telling = [name: string, granted: number, returned: number]
+
+/** What a cell was granted and has returned of every quota, by the quota's home. */
+const tellingsOf = async ({ redis, cells }: QuotaParts, cell: number): Promise<Map<number, Telling[]>> => {
   const fields = await ask(redis, quotaKey(cell), (node) => node.hgetallBuffer(quotaKey(cell)))
-  return Object.entries(fields).filter(([name]) => /^[bk]\d/.test(name) && homeOf(name, cells) === home).map(([name, bytes]) => {
+  return Map.groupBy(Object.entries(fields).filter(([name]) => /^[bk]\d/.test(name)).map(([name, bytes]): Telling => {
     const { granted, returned } = sideOf(name, bytes)
     return [name, granted, returned]
-  })
+  }), ([name]) => homeOf(name, cells))
 }
 
-const greetNow = async (parts: QuotaParts, home: number, now_ms: number): Promise<boolean> => {
-  const { redis } = parts
-  const quota = quotaKey(home)
-  const { epoch_open: epoch } = await run(redis, gate_state, { keys: { quota, journal: journalKey(home) }, args: {} })
-  if (epoch === 0) return false
+/** Tell the banks of one home all that one cell has of them; false where they are not open in this epoch. */
+const tellHome = async ({ redis }: QuotaParts, { home, epoch, cell, leases }: { home: number; epoch: number; cell: number; leases: readonly Telling[] }, now_ms: number): Promise<boolean> => {
+  let heard = ""
   try {
-    const told = await Promise.all(cellsOf(parts).map(async (cell) => {
-      // First the cell refuses what the bank sent before, so that what it tells then is all there is.
-      const meeting = () => act(redis, meet, { keys: { quota: quotaKey(cell) }, args: { now_ms, homes: [[home, epoch]] } })
-      await meeting()
-      const leases = await tellingsOf(parts, cell, home)
-      // And what it tells has been made as durable as it was promised before the bank hears it: an act is answered only then.
-      await meeting()
-      let heard = ""
-      for (let i = 0; i === 0 || i < leases.length; i += TOLD_MAX) {
-        const reply = await act(redis, hear, {
-          keys: { quota }, args: { now_ms, epoch, cell, leases: leases.slice(i, i + TOLD_MAX), is_all: i + TOLD_MAX >= leases.length ? 1 : 0 },
-        })
-        heard = reply.outcome
-      }
-      return heard === "heard"
-    }))
-    return told.every((each) => each)
+    for (let i = 0; i === 0 || i < leases.length; i += TOLD_MAX) {
+      const reply = await act(redis, hear, {
+        keys: { quota: quotaKey(home) }, args: { now_ms, epoch, cell, leases: leases.slice(i, i + TOLD_MAX), is_all: i + TOLD_MAX >= leases.length ? 1 : 0 },
+      })
+      heard = reply.outcome
+    }
   } catch (fault) {
-    if (isAway(fault)) return false
+    if (!isAway(fault)) throw fault
+    return false
+  }
+  return heard === "heard"
+}
+
+/** Have every cell tell the banks of some homes; which of the homes every cell has told. */
+const greetNow = async (parts: QuotaParts, asked: readonly number[], now_ms: number): Promise<ReadonlySet<number>> => {
+  const { redis } = parts
+  try {
+    const homes = (await Promise.all(asked.map(async (home): Promise<[home: number, epoch: number]> =>
+      [home, (await run(redis, gate_state, { keys: { quota: quotaKey(home), journal: journalKey(home) }, args: {} })).epoch_open]))).filter(([, epoch]) => epoch > 0)
+    const greeted = new Set(homes.map(([home]) => home))
+    await Promise.all(cellsOf(parts).map(async (cell) => {
+      // First the cell refuses what the banks sent before, so that what it tells then is all there is.
+      const meeting = () => act(redis, meet, { keys: { quota: quotaKey(cell) }, args: { now_ms, homes } })
+      await meeting()
+      const tellings = await tellingsOf(parts, cell)
+      // And what it tells has been made as durable as it was promised before a bank hears it: an act is answered only then.
+      await meeting()
+      await Promise.all(homes.map(async ([home, epoch]) => {
+        if (!await tellHome(parts, { home, epoch, cell, leases: tellings.get(home) ?? [] }, now_ms)) greeted.delete(home)
+      }))
+    }))
+    return greeted
+  } catch (fault) {
+    if (isAway(fault)) return new Set()
     throw fault
   }
 }
 
-const greetings = new WeakMap<QuotaParts, Map<number, Promise<boolean>>>()
+interface Greeting { readonly homes: Set<number>; readonly greeted: Promise<ReadonlySet<number>> }
+const greetings = new WeakMap<QuotaParts, { running: Greeting | undefined; next: Greeting | undefined }>()
 
-/** Have every cell tell the banks of a home cell, opened anew, what they were granted. True: those banks grant again. One at a time. */
-export const greet = (parts: QuotaParts, home: number, now_ms: number): Promise<boolean> => {
-  let ours = greetings.get(parts)
-  if (!ours) greetings.set(parts, ours = new Map())
-  const before = ours.get(home)
-  if (before) return before
-  const done = greetNow(parts, home, now_ms).finally(() => ours.delete(home))
-  ours.set(home, done)
-  return done
+/**
+ * Have every cell tell the banks of a home cell, opened anew, what they were granted. True: those banks grant again. One greeting at a time:
+ * homes that are asked for while one is under way are greeted together in the next, because after a restart they are all, and what a cell
+ * says of one home it says of 64 in the same breath.
+ */
+export const greet = async (parts: QuotaParts, home: number, now_ms: number): Promise<boolean> => {
+  const ours = greetings.get(parts) ?? { running: undefined, next: undefined }
+  greetings.set(parts, ours)
+  const begin = (homes: Set<number>, before: Promise<unknown>): Greeting => {
+    const greeting: Greeting = {
+      homes,
+      greeted: before.then(() => {
+        ours.running = greeting
+        ours.next = undefined
+        return greetNow(parts, [...homes], now_ms)
+      }).finally(() => { ours.running = undefined }),
+    }
+    return greeting
+  }
+  if (ours.running?.homes.has(home)) return (await ours.running.greeted).has(home)
+  ours.next ??= begin(new Set(), ours.running?.greeted.catch(() => undefined) ?? Promise.resolve())
+  ours.next.homes.add(home)
+  return (await ours.next.greeted).has(home)
 }
