@@ -7,11 +7,12 @@
  */
 import { rmSync } from "node:fs"
 import { join } from "node:path"
+import { readIdentity } from "../../engine/child.ts"
 import { quietLog } from "../../engine/log.ts"
 import { startPrivate } from "../../engine/store/private.ts"
 import { temporaryFolder } from "../bare.ts"
 import { CAMPAIGN_ID, confirmRequest, issueRequest, makeBudget, makeCampaign, reserveRequest } from "../contestants.ts"
-import { percentile } from "../cpu.ts"
+import { cpuOf, cpuOfFamily, exactCpuOf, percentile } from "../cpu.ts"
 import { type Asked, isYes, offer } from "../open_loop.ts"
 import type { Result } from "../result.ts"
 import { shopper } from "../shop.ts"
@@ -56,10 +57,16 @@ export const playAway = async (minutes: number, say: (text: string) => void): Pr
     say("Postgres is started again")
     postgres = await start()
     const cursor = async (): Promise<number> => Number((await scrip.sql<{ n: string }[]>`select sum(n) as n from cells`)[0]!.n)
-    const back_ms = performance.now(), first = await cursor(), backlog = await scrip.lag()
+    const redis_pid = readIdentity(join(scrip.folder, "data", "redis.pid"))!.pid, postgres_pid = postgres.pids()["postgres"]!
+    /** Microseconds so far of each process that shares the machine. */
+    const cpu = (): [name: string, us: number][] => {
+      const { user, system } = process.cpuUsage()
+      return [["the engine", cpuOf(scrip.pid)], ["Redis", exactCpuOf(redis_pid)], ["Postgres", cpuOfFamily(postgres_pid)], ["the driver", user + system]]
+    }
+    const back_ms = performance.now(), first = await cursor(), backlog = await scrip.lag(), before = cpu()
     say(`${backlog} entries wait`)
     while (await scrip.lag() > LAG_CAUGHT_UP && performance.now() - back_ms < CATCH_UP_S_MAX * 1_000) await Bun.sleep(POLL_MS)
-    const caught_s = (performance.now() - back_ms) / 1_000, flushed = await cursor() - first
+    const caught_s = (performance.now() - back_ms) / 1_000, flushed = await cursor() - first, after = cpu()
     isOver = true
     const { samples, unsent } = await arriving
     await scrip.flushed()
@@ -76,6 +83,7 @@ export const playAway = async (minutes: number, say: (text: string) => void): Pr
         { name: "caught up, while as many arrived, after", value: caught_s, unit: "s" },
         { name: "flusher, entries per second until then", value: rate, unit: "/s" },
         { name: "the same against the arrival", value: rate / (arrived / lasted_s), unit: "×", wanted: { at: "least", value: CATCH_UP_LEAST } },
+        ...after.map(([name, us], i) => ({ name: `processors until then: ${name}`, value: (us - before[i]![1]) / 1e6 / caught_s, unit: "" })),
       ],
       proofs: [{ name: "away: entries that Postgres does not have in the end", wanted: 0, found: await scrip.lag() }, { name: "away: minutes without Postgres at least", wanted: "yes", found: back_ms - away_ms >= minutes * 60_000 ? "yes" : "no" }],
     }
