@@ -43,7 +43,7 @@ export const clickhouse: Dialect = {
     ratio_rounded: `case when whole > 0 then cast(case when part < 0 then -intDiv(-cast(part as ${WIDE}) * 2 + whole, cast(whole as ${WIDE}) * 2) else intDiv(cast(part as ${WIDE}) * 2 + whole, cast(whole as ${WIDE}) * 2) end as ${WHOLE}) end`,
     sorted_values: "arraySort(groupArray(x))",
     nth_of: `cast(arrayElement(l, n) as ${WHOLE})`,
-    nth_deviation: `cast(arrayElement(arraySort(arrayConcat(arrayMap(each -> toInt64(abs(each - assumeNotNull(m))), l), arrayWithConstant(toUInt64(assumeNotNull(more)), toInt64(assumeNotNull(m))))), n) as ${WHOLE})`,
+    deviations: "arraySort(arrayMap(each -> toInt64(abs(each - assumeNotNull(m))), l))",
     text_of: "toString(x)",
     no_whole: `cast(null as ${WHOLE})`,
     no_text: "cast(null as Nullable(String))",

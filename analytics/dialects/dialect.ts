@@ -23,7 +23,7 @@ export const MACROS = {
   ratio_rounded: { args: ["part", "whole"], says: "a quotient of whole numbers, rounded half away from zero, so that a mirror image has the mirrored value; null where the whole is 0" },
   sorted_values: { args: ["x"], says: "of a group, its values in their order, as a list" },
   nth_of: { args: ["l", "n"], says: "the nth value of a list, from 1" },
-  nth_deviation: { args: ["l", "m", "more", "n"], says: "how far from m values are, those of a list and so many more that are 0: the nth of these distances in their order" },
+  deviations: { args: ["l", "m"], says: "how far the values of a list are from m, in their order, as a list" },
   text_of: { args: ["x"], says: "a whole number as text" },
   no_whole: { args: [], says: "a whole number that is none" },
   no_text: { args: [], says: "a text that is none" },

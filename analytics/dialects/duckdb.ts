@@ -22,7 +22,7 @@ export const duckdb: Dialect = {
     ratio_rounded: "case when whole > 0 then cast(case when part < 0 then -((-cast(part as hugeint) * 2 + whole) // (cast(whole as hugeint) * 2)) else (cast(part as hugeint) * 2 + whole) // (cast(whole as hugeint) * 2) end as bigint) end",
     sorted_values: "list_sort(list(x))",
     nth_of: "list_extract(l, n)",
-    nth_deviation: "list_extract(list_sort(list_concat(list_transform(l, lambda each: abs(each - m)), list_resize(cast([] as bigint[]), more, m))), n)",
+    deviations: "list_sort(list_transform(l, lambda each: abs(each - m)))",
     text_of: "cast(x as varchar)",
     no_whole: "cast(null as bigint)",
     no_text: "cast(null as varchar)",
