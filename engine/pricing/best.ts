@@ -13,7 +13,8 @@ import { claimsOn } from "./bounds/claims.ts"
 import { ladderOn, type Ladder } from "./ladder.ts"
 import { mulDivHalfUp } from "./money.ts"
 import { fewestOn, reachOn } from "./reach.ts"
-import { mostOn, sketchOf, type Form } from "./sketch.ts"
+import { leadOn } from "./lead.ts"
+import { gainOf, mostOn, sketchOf, type Form } from "./sketch.ts"
 import { conflictOf, stretchOf } from "./stacking.ts"
 import { aloneOf, isTurn, takeTurn } from "./turn.ts"
 import type { Cart, Effect, Sheet } from "./types.ts"
@@ -248,6 +249,9 @@ function search(
     return spare !== undefined || coupons <= chosen.length
   }
 
+  const lead = leadOn(sketch, left.subarray(0, classes), new Set(best().chosen))
+  if (lead) offer(foundOf(walk(sheet, lead).taken, spare))
+
   const isTie = (reach: number): boolean => spare === undefined && Math.floor(Math.min(reach, ceiling) + 1e-6) === best().gives
 
   /** Takes a coupon, on the sketch where that is clear enough. False: it does not stand. */
@@ -367,24 +371,6 @@ function sumAt(left: Float64Array, from: number, classes: readonly number[]): nu
   let all = 0
   for (let k = 0; k < classes.length; k++) all += left[from + classes[k]!]!
   return all
-}
-
-/** What a coupon takes off on the sketch; undefined where the sketch cannot tell which tier holds. */
-function gainOf({ outline, reaches }: Form, there: number, reached: number, error: number): number | undefined {
-  const { tiers, repeat, capMinor } = outline!
-  const unsure = reaches ? error : 0
-  let tier: (typeof tiers)[number] | undefined
-  for (let t = 0; t < tiers.length; t++) {
-    const { from } = tiers[t]!
-    if (unsure > 0 && Math.abs(from - reached) <= unsure) return undefined
-    if (from <= reached) tier = tiers[t]
-  }
-  if (!tier) return 0
-  if (tier.fraction > 0) return Math.min(capMinor, tier.fraction * there)
-  if (!repeat) return Math.min(capMinor, tier.amountMinor, there)
-  const times = Math.floor((reached + unsure) / tier.from)
-  if (times !== Math.floor((reached - unsure) / tier.from)) return undefined
-  return Math.min(capMinor, tier.amountMinor * times, there)
 }
 
 function foundOf(

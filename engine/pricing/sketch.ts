@@ -205,3 +205,21 @@ function cliqueOf({ terms }: Candidate, cliques: Map<string, number>): number {
   cliques.set(name, number)
   return number
 }
+
+/** What a coupon takes off on the sketch; undefined where the sketch cannot tell which tier holds. */
+export function gainOf({ outline, reaches }: Form, there: number, reached: number, error: number): number | undefined {
+  const { tiers, repeat, capMinor } = outline!
+  const unsure = reaches ? error : 0
+  let tier: (typeof tiers)[number] | undefined
+  for (let t = 0; t < tiers.length; t++) {
+    const { from } = tiers[t]!
+    if (unsure > 0 && Math.abs(from - reached) <= unsure) return undefined
+    if (from <= reached) tier = tiers[t]
+  }
+  if (!tier) return 0
+  if (tier.fraction > 0) return Math.min(capMinor, tier.fraction * there)
+  if (!repeat) return Math.min(capMinor, tier.amountMinor, there)
+  const times = Math.floor((reached + unsure) / tier.from)
+  if (times !== Math.floor((reached - unsure) / tier.from)) return undefined
+  return Math.min(capMinor, tier.amountMinor * times, there)
+}
