@@ -40,6 +40,9 @@ export const STEPS_EXACT_MAX = 250 * STEPS_PER_MS
 const LOOKS_BEFORE_LADDER = 1_000
 const LADDER_STEPS = 4_000
 
+/** So many claims with thresholds in each other's way are looked at one by one; each costs a look at all claims. */
+const BARRED_MAX = 6
+
 export type Best = {
   readonly chosen: readonly Candidate[]
   readonly proved: boolean
@@ -126,6 +129,7 @@ function search(
   const claimed = new Float64Array(claims ? (count + 1) * (count + 1) : 0).fill(Infinity)
   const sums = new Float64Array(count + 1)
   const isOpen = new Uint8Array(count)
+  const countsAll = forms.map(({ thresholdMinor, counts }) => thresholdMinor > 0 && forms.every(({ targets }, i) => claims?.holds[i] !== 1 || targets.every((c) => counts.includes(c))))
   const mixes = forms.map(({ candidate, clique }, i) => candidate.terms.withGroups !== undefined || forms.some((other, j) => j !== i && (other.clique === clique || other.candidate.terms.withGroups !== undefined || other.candidate.terms.campaign_id === candidate.terms.campaign_id)))
 
   const finance = forms.flatMap(({ rate }, i) => (rate === undefined ? [] : [i]))
@@ -216,6 +220,37 @@ function search(
     return true
   }
 
+  /**
+   * Looks at the claims again where a threshold would fall by what they give: of those that it bars, the last one taken finds
+   * at most what it allows before it, and the later ones are left. False: there is none.
+   */
+  const lookAtThresholds = (turn: number): boolean => {
+    const at = path.length * (count + 1)
+    const most = claimed[at + turn]!
+    const barred: { readonly turn: number; readonly before: number }[] = []
+    for (let i = turn; i < count; i++) {
+      if (isOpen[i] === 0 || claims!.holds[i] === 0 || !countsAll[i]) continue
+      const before = sumAt(left, path.length * classes, forms[i]!.counts) + errors[path.length]! - forms[i]!.thresholdMinor
+      if (before < most) barred.push({ turn: i, before })
+    }
+    if (barred.length === 0) return false
+    // More of them than that are looked at as if they asked for nothing.
+    const looked = barred.toSorted((a, b) => a.before - b.before).slice(0, BARRED_MAX).toSorted((a, b) => a.turn - b.turn)
+    const { cart } = exact[path.length - 1] ?? { cart: untouched }
+    const highest = new Float64Array(count + 1)
+    for (const one of looked) isOpen[one.turn] = 0
+    for (let k = -1; k < looked.length; k++) {
+      const last = looked[k]
+      if (last) isOpen[last.turn] = 1
+      steps -= stepsOfClaims
+      sums.fill(0)
+      claims!.together(cart, turn, room, isOpen, sums)
+      for (let t = turn; t <= (last ? last.turn : count); t++) highest[t] = Math.max(highest[t]!, last ? Math.min(sums[t]!, last.before + sums[last.turn]!) : sums[t]!)
+    }
+    for (let t = turn; t <= count; t++) claimed[at + t] = Math.min(claimed[at + t]!, highest[t]!)
+    return true
+  }
+
   /** The most that finance coupons give, those taken and those to come, once the others from `turn` on have given so much more. */
   const financedBy = (turn: number, depth: number, moreMinor: number): number => {
     if (finance.length === 0) return 0
@@ -287,34 +322,49 @@ function search(
     return false
   }
 
+  /** Can no coupon from `turn` on make what is taken the best? Where there are no steps left to tell, it is given up. */
+  const isHopeless = (turn: number, isFresh: boolean): boolean => {
+    const depth = path.length
+    const standing = { left, at: depth * classes, error: errors[depth]!, room, mosts, mostsAt: depth * count }
+    const kept = keptAt(depth)
+    const has = whole - kept + benefits[depth]!
+    looks += 1
+    if (looks === LOOKS_BEFORE_LADDER && areBarred && whole > 0) {
+      ladder = ladderOn(sketch, left.subarray(0, classes), errors[0]!)
+      steps -= LADDER_STEPS
+    }
+    let more = ladder ? ladder(turn, kept, errors[depth]!) : Infinity
+    const isOut = (): boolean => !mayWin(has + more + financedBy(turn, depth, more), depth + 1)
+    if (isOut()) return true
+    more = Math.min(more, reachFrom(turn, standing))
+    if (isOut()) return true
+    const isKnown = isFresh && lookAgain(turn)
+    if (isKnown) more = Math.min(more, reachFrom(turn, standing))
+    if (claims) {
+      if (isOut()) return true
+      const at = depth * (count + 1) + turn
+      more = Math.min(more, reachFrom(turn, standing, claimed[at]!))
+      if (isKnown && !isOut() && lookAtThresholds(turn)) more = Math.min(more, reachFrom(turn, standing, claimed[at]!))
+    }
+    const reach = has + more + financedBy(turn, depth, more)
+    if (!mayWin(reach, depth + 1)) return true
+    // Where nothing can give more, only fewer coupons can be better, so what is missing must come from few.
+    if (isTie(reach) && depth + fewestFrom(turn, standing, best().gives - has - financedBy(count, depth, 0)) > best().chosen.length) return true
+    steps -= lookSteps[turn]!
+    if (steps > 0) return false
+    givenUp = Math.max(givenUp, Math.floor(Math.min(reach, ceiling)))
+    return true
+  }
+
   const visit = (first: number): void => {
+    let isAsBefore = false
     for (let turn = first; turn < count; turn++) {
-      const depth = path.length
-      const standing = { left, at: depth * classes, error: errors[depth]!, room, mosts, mostsAt: depth * count }
-      const kept = keptAt(depth)
-      const has = whole - kept + benefits[depth]!
-      looks += 1
-      if (looks === LOOKS_BEFORE_LADDER && areBarred && whole > 0) {
-        ladder = ladderOn(sketch, left.subarray(0, classes), errors[0]!)
-        steps -= LADDER_STEPS
-      }
-      let more = ladder ? ladder(turn, kept, errors[depth]!) : Infinity
-      if (!mayWin(has + more + financedBy(turn, depth, more), depth + 1)) return
-      more = Math.min(more, reachFrom(turn, standing))
-      if (turn === first && mayWin(has + more + financedBy(turn, depth, more), depth + 1) && lookAgain(turn)) more = Math.min(more, reachFrom(turn, standing))
-      if (claims && mayWin(has + more + financedBy(turn, depth, more), depth + 1)) more = Math.min(more, reachFrom(turn, standing, claimed[depth * (count + 1) + turn]!))
-      const reach = has + more + financedBy(turn, depth, more)
-      if (!mayWin(reach, depth + 1)) return
-      // Where nothing can give more, only fewer coupons can be better, so what is missing must come from few.
-      if (isTie(reach) && depth + fewestFrom(turn, standing, best().gives - has - financedBy(count, depth, 0)) > best().chosen.length) return
-      if (steps <= 0) {
-        givenUp = Math.max(givenUp, Math.floor(Math.min(reach, ceiling)))
-        return
-      }
-      steps -= lookSteps[turn]!
+      if (!isAsBefore && isHopeless(turn, turn === first)) return
       const form = forms[turn]!
       const { candidate, clique } = form
-      if (mixes[turn] && conflictOf(candidate, beside)) continue
+      // No bound counts a coupon whose group is full, so to leave it changes none.
+      isAsBefore = room[clique]! <= 0
+      if (isAsBefore || (mixes[turn] && conflictOf(candidate, beside))) continue
       if (!step(form)) continue
       isTaken[turn] = 1
       if (!mayWin(given(path.length) + errors[path.length]! + financedBy(count, path.length, 0), path.length) || tryPath()) {

@@ -12,63 +12,86 @@ const ROUNDS = 3
 
 /** A set that seems better than the given one; undefined where none does. */
 export function leadOn({ forms, classes, cliques }: Sketch, whole: Float64Array, from: ReadonlySet<Candidate>): Candidate[] | undefined {
+  const count = forms.length
   const isIn = Uint8Array.from(forms, ({ candidate }) => (from.has(candidate) ? 1 : 0))
+  const most = forms.map(({ candidate: { terms } }) => (terms.group !== undefined ? terms.groupMax : terms.perOrder))
+  const members = new Int32Array(cliques)
+  for (let i = 0; i < count; i++) members[forms[i]!.clique]! += isIn[i]!
+  // By turn: what is left before it, and what was given, of the set in hand; a change is told from its first turn on.
+  const before = new Float64Array((count + 1) * classes)
+  before.set(whole)
+  const given = new Float64Array(count + 1)
   const left = new Float64Array(classes)
-  const members = new Float64Array(cliques)
 
-  /** What the set gives on the sketch; -1 where it does not stand. */
-  const gives = (): number => {
-    left.set(whole)
-    members.fill(0)
-    let given = 0
-    for (let i = 0; i < forms.length; i++) {
+  /** What the set gives on the sketch, told anew from a turn on; -1 where it does not stand. */
+  const tell = (first: number, until = count): number => {
+    for (let c = 0; c < classes; c++) left[c] = before[first * classes + c]!
+    let all = given[first]!
+    for (let i = first; i < until; i++) {
       if (isIn[i] === 0) continue
       const form = forms[i]!
-      const { candidate: { terms }, clique, targets, counts, thresholdMinor, outline, mostMinor, loose } = form
-      if (++members[clique]! > (terms.group !== undefined ? terms.groupMax : terms.perOrder)) return -1
-      if (form.rate !== undefined || terms.kind.takes_nothing) {
-        given += mostMinor
+      const { targets, thresholdMinor, outline, mostMinor, loose } = form
+      if (members[form.clique]! > most[i]!) return -1
+      if (form.rate !== undefined || form.candidate.terms.kind.takes_nothing) {
+        all += mostMinor
         continue
       }
-      if (thresholdMinor > 0 && sumAt(left, counts) < thresholdMinor) return -1
+      if (thresholdMinor > 0 && sumAt(left, form.counts) < thresholdMinor) return -1
       const there = sumAt(left, targets)
       const gain = outline ? gainOf(form, there, form.reaches ? sumAt(left, form.reaches) : form.reachedMinor, 0) ?? 0 : Math.min(there, loose ? loose.capMinor : mostMinor)
       if (gain <= 0) return -1
       const stays = 1 - gain / there
       for (let k = 0; k < targets.length; k++) left[targets[k]!]! *= stays
-      given += gain
+      all += gain
     }
-    return given
+    return all
+  }
+  /** Writes the set in hand down, from a turn on. */
+  const settle = (first: number): void => {
+    for (let i = first; i < count; i++) {
+      given[i + 1] = tell(i, i + 1)
+      before.set(left, (i + 1) * classes)
+    }
+  }
+  const turnOver = (i: number): void => {
+    isIn[i] = 1 - isIn[i]!
+    members[forms[i]!.clique]! += isIn[i] === 1 ? 1 : -1
   }
 
-  let most = gives()
+  let best = tell(0)
+  settle(0)
   let isBetter = false
-  const keepsIf = (undo: () => void): boolean => {
-    const now = gives()
-    if (now <= most) {
-      undo()
-      return false
+  /** Keeps what was turned over if that gives more; else turns it back. */
+  const keeps = (i: number, j: number): boolean => {
+    const now = tell(Math.min(i, j))
+    if (now > best) {
+      best = now
+      settle(Math.min(i, j))
+      return (isBetter = true)
     }
-    most = now
-    return (isBetter = true)
+    turnOver(i)
+    if (j !== i) turnOver(j)
+    return false
   }
   for (let round = 0, moved = true; moved && round < ROUNDS; round++) {
     moved = false
-    for (let i = 0; i < forms.length; i++) {
-      isIn[i] = 1 - isIn[i]!
-      if (keepsIf(() => (isIn[i] = 1 - isIn[i]!))) {
-        moved = true
-        continue
+    for (let i = 0; i < count; i++) {
+      const { clique } = forms[i]!
+      // Into a full group it only comes in another's place.
+      const isFull = isIn[i] === 0 && members[clique]! >= most[i]!
+      if (!isFull) {
+        turnOver(i)
+        if (keeps(i, i)) {
+          moved = true
+          continue
+        }
       }
-      for (let j = 0; j < forms.length; j++) {
-        if (isIn[j] === isIn[i]) continue
-        isIn[i] = 1 - isIn[i]!
-        isIn[j] = 1 - isIn[j]!
-        const isKept = keepsIf(() => {
-          isIn[i] = 1 - isIn[i]!
-          isIn[j] = 1 - isIn[j]!
-        })
-        if (!isKept) continue
+      if (isIn[i] === 1) continue
+      for (let j = 0; j < count; j++) {
+        if (isIn[j] === 0 || (isFull && forms[j]!.clique !== clique)) continue
+        turnOver(i)
+        turnOver(j)
+        if (!keeps(i, j)) continue
         moved = true
         break
       }
