@@ -28,7 +28,7 @@ export function sheetOf(order: Order, nowMs: number, funds?: Funds, turns: "once
   quantities[count] = 1
   floors[count] = 0
   const sorted = { cheapest: new Map(), dearest: new Map() }
-  const sheet = { order, nowMs, funds, shipping: count, all, prices, quantities, floors, amounts, sorted } as Omit<Sheet, "untouched"> as { -readonly [Key in keyof Sheet]: Sheet[Key] }
+  const sheet = { order, nowMs, funds, shipping: count, all, prices, quantities, floors, amounts, sorted, passing: new Map() } as Omit<Sheet, "untouched"> as { -readonly [Key in keyof Sheet]: Sheet[Key] }
   sheet.untouched = { sheet, left: amounts, runs: NO_RUNS, funds, turns: turns === "again" ? new Map() : undefined }
   return sheet
 }

@@ -8,7 +8,7 @@
 
 import { roomOf, roomOfRun, runsOf, splitRun } from "./cart.ts"
 import { mulDiv, share } from "./money.ts"
-import type { Cart, Choice, Effect, Piece, Run, Scene } from "./types.ts"
+import type { Cart, Choice, Effect, LineTest, Piece, Run, Scene } from "./types.ts"
 
 /** Units in a row that a choice has or has not taken. */
 export type Slice = Run & { readonly chosen: boolean }
@@ -91,6 +91,27 @@ export function byPrice({ sheet }: Cart, places: readonly number[], pick: "cheap
     .map((_, k) => k)
     .sort((a, b) => sign * (prices[places[a]!]! - prices[places[b]!]!) || a - b)
   sheet.sorted[pick].set(places, sorted)
+  return sorted
+}
+
+/** Which of some lines pass a test; undefined where there is none, so that all do. */
+export function passing({ sheet }: Cart, places: readonly number[], test: LineTest | undefined): readonly boolean[] | undefined {
+  if (!test) return undefined
+  let byPlaces = sheet.passing.get(test)
+  if (!byPlaces) sheet.passing.set(test, (byPlaces = new Map()))
+  let passes = byPlaces.get(places)
+  if (!passes) byPlaces.set(places, (passes = places.map((place) => test(sheet.order.lines[place]!))))
+  return passes
+}
+
+/** Positions in `places` of the lines that pass a test, by unit price. */
+export function byPriceOf(cart: Cart, places: readonly number[], pick: "cheapest" | "dearest", test: LineTest | undefined): readonly number[] {
+  const passes = passing(cart, places, test)
+  if (!passes) return byPrice(cart, places, pick)
+  const known = cart.sheet.sorted[pick].get(passes)
+  if (known) return known
+  const sorted = byPrice(cart, places, pick).filter((k) => passes[k])
+  cart.sheet.sorted[pick].set(passes, sorted)
   return sorted
 }
 

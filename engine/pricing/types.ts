@@ -218,7 +218,9 @@ export type Sheet = {
   readonly floors: readonly number[]
   readonly amounts: readonly number[]
   /** Lists of places by unit price, found once for each list: positions in it, the cheapest first and the dearest first. */
-  readonly sorted: Readonly<Record<"cheapest" | "dearest", Map<readonly number[], readonly number[]>>>
+  readonly sorted: Readonly<Record<"cheapest" | "dearest", Map<readonly unknown[], readonly number[]>>>
+  /** Which places of a list pass a test, found once for each test and list. */
+  readonly passing: Map<LineTest, Map<readonly number[], readonly boolean[]>>
   /** The cart before any coupon. */
   readonly untouched: Cart
 }

@@ -9,11 +9,18 @@ import type { Slice } from "./field.ts"
 
 /** How many units of each line no such kind has taken yet, by position in `places`. */
 export function freeUnits(cart: Cart, places: readonly number[]): number[] {
-  return places.map((place) => {
-    const runs = cart.runs[place]
-    if (!runs) return cart.sheet.quantities[place]!
-    return runs.reduce((sum, run) => sum + (run.spent ? 0 : run.quantity), 0)
-  })
+  const free = new Array<number>(places.length)
+  for (let k = 0; k < places.length; k++) free[k] = freeAt(cart, places[k]!)
+  return free
+}
+
+/** The same of one line. */
+export function freeAt(cart: Cart, place: number): number {
+  const runs = cart.runs[place]
+  if (!runs) return cart.sheet.quantities[place]!
+  let units = 0
+  for (let r = 0; r < runs.length; r++) if (!runs[r]!.spent) units += runs[r]!.quantity
+  return units
 }
 
 /** Takes units from lines in the given order, as many as each has left; writes what is taken off `free`. */

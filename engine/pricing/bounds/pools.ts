@@ -3,7 +3,6 @@
 // What must stay true: what the first so many units of a pool are said to be worth is never less than what so many of them
 // are worth that a coupon finds there, whichever others took before it.
 
-import { runsOf } from "../cart.ts"
 import { byPrice } from "../field.ts"
 import type { Candidate } from "../candidate.ts"
 import type { Cart, Portion, Run, Sheet } from "../types.ts"
@@ -42,8 +41,18 @@ export const covers = (a: Pool, b: Pool): boolean => b.places.every((place) => a
 export function worthsOf(cart: Cart, { places }: Pool, most: number, as: "up_to" | "from", sums: Float64Array): number {
   let units = 0
   let beyond = 0
+  const { quantities } = cart.sheet
   for (const place of places) {
-    const runs = runsOf(cart, place)
+    const runs = cart.runs[place]
+    if (!runs) {
+      const quantity = quantities[place]!
+      const worth = Math.ceil(cart.left[place]! / quantity)
+      const until = Math.min(most, units + quantity)
+      while (units < until) sums[++units] = worth
+      if (units === most && worth > beyond) beyond = worth
+      if (units === most && as === "up_to") break
+      continue
+    }
     let dearest = 0
     if (as === "up_to") for (const run of runs) if (!run.spent) dearest = Math.max(dearest, worthOf(run))
     for (const run of runs) {

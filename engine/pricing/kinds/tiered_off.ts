@@ -22,8 +22,8 @@ type Tier = Static<typeof Tier>
 
 export const tieredOff = kind({
   name: "tiered_off",
-  // Unit by unit: 6 times on 200 lines (2026-11-22).
-  weight: 6,
+  // Unit by unit: 2 to 3 times on 200 lines (2026-11-22).
+  weight: 3,
   terms: Type.Object(
     {
       by: Type.Optional(Type.Enum(["amount", "quantity", "unit"])),
