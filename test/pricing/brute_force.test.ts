@@ -4,6 +4,7 @@
 import { expect, test } from "bun:test"
 import fc from "fast-check"
 import { FAMILIES, instanceOf, type Family } from "../../bench/families.ts"
+import { MIXES, mixOf, STANDS, type Mix } from "../../bench/mixes.ts"
 import { termsFaults } from "../../engine/pricing/compile.ts"
 import { KINDS } from "../../engine/pricing/kinds/index.ts"
 import { price } from "../../engine/pricing/price.ts"
@@ -69,6 +70,19 @@ test("best: agrees with every set of orders as large as shops have, where the se
     expect([family, i, givesOf(quote), quote.applied.map(({ coupon_id }) => coupon_id), quote.proved]).toEqual([family, i, wanted.gives, wanted.ids, true])
   }
 })
+
+test("best: agrees with every set of orders of each mix, where coupons contend for the units of twelve lines", () => {
+  const profiles: Setting["profile"][] = [undefined, "sylius", "saleor", "shopify", "commercetools"]
+  let turn = SEED
+  for (const mix of Object.keys(MIXES) as Mix[]) for (const stand of STANDS) for (let i = 0; i < Math.ceil(ORDERS / 5_000); i++) {
+    const profile = profiles[++turn % profiles.length]
+    const { order, coupons } = mixOf(mix, stand, turn, 6, 12)
+    const setting = { now_ms: NOON, profile }
+    const quote = price(order, coupons, "best", setting)
+    const wanted = bestByLooking(order, coupons, setting)
+    expect([mix, stand, turn, givesOf(quote), quote.applied.map(({ coupon_id }) => coupon_id), quote.proved]).toEqual([mix, stand, turn, wanted.gives, wanted.ids, true])
+  }
+}, RUN_MS_MAX)
 
 test("best: every body that the generator makes is one that an operator could send", () => {
   fc.assert(fc.property(arbitraryBody, (body) => expect(termsFaults(body)).toEqual([])), { numRuns: 300, seed: SEED })
