@@ -54,10 +54,11 @@ export function roomOf(cart: Cart, place: number): number {
 /** The same of a run. */
 export const roomOfRun = (run: Run, floor: number): number => Math.max(0, run.leftMinor - floor * run.quantity)
 
-/** What the first so many of units alike have left together; they carry what does not divide evenly. */
+/** What the first so many of units alike have left together: the first carry what of a discount does not divide, so the last have one minor unit more. */
 export function firstOf(quantity: number, leftMinor: number, units: number): number {
   const each = Math.floor(leftMinor / quantity)
-  return each * units + Math.min(units, leftMinor - each * quantity)
+  const dearer = leftMinor - each * quantity
+  return each * units + Math.max(0, units - (quantity - dearer))
 }
 
 /** Cuts a run behind its first units. */

@@ -176,7 +176,7 @@ export function takePerUnit(scene: Scene, field: Field, offUnit: (unitMinor: num
   return effectOf(field, held, held === offs ? cuts : undefined)
 }
 
-/** What a run gives when each of its units gives for itself: its first units may be one minor unit dearer. */
+/** What a run gives when each of its units gives for itself: its last units may be one minor unit dearer. */
 export function offRun(quantity: number, leftMinor: number, floor: number, offUnit: (unitMinor: number) => number): number {
   const each = Math.floor(leftMinor / quantity)
   const dearer = leftMinor - each * quantity

@@ -97,7 +97,8 @@ type Outcome = {
 }
 
 function answer({ sheet, setting, candidates, beside, comers, taken, refused, proved, gapMinor }: Outcome): Quote {
-  const applied = taken.map((one) => appliedCoupon(sheet, one))
+  const left = sheet.amounts.slice()
+  const applied = taken.map((one) => appliedCoupon(sheet, one, left))
   let discount_minor = 0
   let shipping_discount_minor = 0
   let benefit_minor = 0
@@ -161,7 +162,8 @@ function whyOf(refusal: Refusal): Pick<RejectedCoupon, "reason" | "rule" | "othe
   }
 }
 
-function appliedCoupon(sheet: Sheet, { candidate, effect }: Taken): AppliedCoupon {
+/** `left` is what is left of each line before the coupon, and after the call what is left behind it. */
+function appliedCoupon(sheet: Sheet, { candidate, effect }: Taken, left: number[]): AppliedCoupon {
   const lines: AppliedLine[] = []
   const { off, pieces: cuts } = effect
   for (let place = 0; place < sheet.shipping; place++) {
@@ -171,8 +173,9 @@ function appliedCoupon(sheet: Sheet, { candidate, effect }: Taken): AppliedCoupo
     lines.push({
       line_id: sheet.order.lines[place]!.line_id,
       discount_minor,
-      units: pieces ? unitsOfPieces(pieces) : evenUnits(sheet.quantities[place]!, discount_minor),
+      units: pieces ? unitsOfPieces(pieces) : unitsOf(sheet.quantities[place]!, left[place]!, discount_minor),
     })
+    left[place]! -= discount_minor
   }
   return {
     coupon_id: candidate.coupon.coupon_id,
@@ -189,32 +192,39 @@ function appliedCoupon(sheet: Sheet, { candidate, effect }: Taken): AppliedCoupo
 
 type Units = AppliedLine["units"][number]
 
-/** An amount on units alike, the first carrying what is left over. */
-export function evenUnits(quantity: number, discountMinor: number): Units[] {
+/** An amount on units that were not discounted before, the first carrying what is left over. */
+export const evenUnits = (quantity: number, discountMinor: number): Units[] => unitsOf(quantity, Math.ceil(discountMinor / quantity) * quantity, discountMinor)
+
+/** An amount on units alike. What is left over goes on where the coupons before it have ended, so no unit gives more than it has. */
+function unitsOf(quantity: number, leftMinor: number, discountMinor: number): Units[] {
+  const units: { quantity: number; discount_minor: number }[] = []
   if (quantity === 1) return [{ quantity, discount_minor: discountMinor }]
-  const each = Math.floor(discountMinor / quantity)
-  const first = discountMinor - each * quantity
-  if (first === 0) return [{ quantity, discount_minor: each }]
-  return [
-    { quantity: first, discount_minor: each + 1 },
-    { quantity: quantity - first, discount_minor: each },
-  ]
+  addPiece(units, quantity, leftMinor, discountMinor)
+  return units
 }
 
 function unitsOfPieces(pieces: readonly Piece[]): Units[] {
   const units: { quantity: number; discount_minor: number }[] = []
-  for (let i = 0; i < pieces.length; i++) {
-    const { quantity, offMinor } = pieces[i]!
-    const each = Math.floor(offMinor / quantity)
-    const first = offMinor - each * quantity
-    if (first > 0) addUnits(units, first, each + 1)
-    addUnits(units, quantity - first, each)
-  }
+  for (const { quantity, leftMinor, offMinor } of pieces) addPiece(units, quantity, leftMinor, offMinor)
   return units
+}
+
+/** Units alike before and after: each time the last of them have one minor unit more, so they fare alike in at most three stretches. */
+function addPiece(units: { quantity: number; discount_minor: number }[], quantity: number, leftMinor: number, offMinor: number): void {
+  const afterMinor = leftMinor - offMinor
+  const [before, after] = [Math.floor(leftMinor / quantity), Math.floor(afterMinor / quantity)]
+  const cheaper = quantity - (leftMinor - before * quantity)
+  const cheaperAfter = quantity - (afterMinor - after * quantity)
+  const [first, second] = cheaper < cheaperAfter ? [cheaper, cheaperAfter] : [cheaperAfter, cheaper]
+  const each = before - after
+  addUnits(units, first, each)
+  addUnits(units, second - first, cheaper < cheaperAfter ? each + 1 : each - 1)
+  addUnits(units, quantity - second, each)
 }
 
 /** Goes on with the last run where the discount is the same. */
 function addUnits(units: { quantity: number; discount_minor: number }[], quantity: number, discount_minor: number): void {
+  if (quantity === 0) return
   const last = units[units.length - 1]
   if (last && last.discount_minor === discount_minor) last.quantity += quantity
   else units.push({ quantity, discount_minor })

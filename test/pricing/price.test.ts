@@ -191,6 +191,15 @@ test("quote: a unit gives only what is left of it", () => {
   ])
 })
 
+test("quote: the odd units of several coupons lie on different units, so that none gives more than it has", () => {
+  const units = (...coupons: HeldCoupon[]) => quote(order([{ price: 1000, quantity: 3 }]), coupons).applied.map(({ lines }) => lines[0]!.units.map((run) => [run.quantity, run.discount_minor]))
+  const free = coupon("b", "percent_off", { percent_bp: 10000, max_units: 1 })
+  expect(units(amount("a", 100), free)).toEqual([[[1, 34], [2, 33]], [[1, 966], [2, 0]]])
+  expect(units(amount("a", 100), amount("b", 100), amount("c", 101))).toEqual([[[1, 34], [2, 33]], [[1, 33], [1, 34], [1, 33]], [[1, 34], [1, 33], [1, 34]]])
+  const cents = quote(order([{ price: 1, quantity: 3 }]), [amount("a", 1), amount("b", 1), amount("c", 1)])
+  expect(cents.applied.map(({ lines }) => lines[0]!.units.flatMap((run) => new Array(run.quantity).fill(run.discount_minor)))).toEqual([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+})
+
 test("quote: a line of the largest quantity costs no more time than a small one", () => {
   const asked = order([{ price: 1, quantity: MONEY_MAX - 10 }, 10])
   const answered = quote(asked, [percent("a", 3333), coupon("b", "amount_off", { amount_minor: 1, spread: "each_unit", max_units: 5 })])

@@ -40,6 +40,12 @@ function faultsOf(order: Order, answered: Quote): string[] {
   for (const { line_id, unit_price_minor, quantity, floor_minor = 0 } of order.lines) {
     const left = unit_price_minor * quantity - sum(applied.flatMap(({ lines }) => lines.filter((line) => line.line_id === line_id).map((line) => line.discount_minor)))
     found.push(...wrong(`${line_id} is below its floor`, left >= Math.min(floor_minor, unit_price_minor) * quantity))
+    const ofUnits = new Array<number>(quantity).fill(0)
+    for (const { lines } of applied) {
+      const runs = lines.filter((line) => line.line_id === line_id).flatMap((line) => line.units)
+      runs.flatMap((run) => new Array<number>(run.quantity).fill(run.discount_minor)).forEach((off, unit) => (ofUnits[unit]! += off))
+    }
+    found.push(...wrong(`a unit of ${line_id} gives more than it has: ${ofUnits.join(", ")}`, ofUnits.every((off) => off <= Math.max(0, unit_price_minor - floor_minor))))
   }
   return found
 }

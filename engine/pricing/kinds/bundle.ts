@@ -187,7 +187,7 @@ const shelfOf = (quantity: number, unit: number, floor: number): Shelf => ({
 
 function evenRuns(run: Run): Run[] {
   const dearer = run.leftMinor % run.quantity
-  return dearer === 0 ? [run] : splitRun(run, dearer)
+  return dearer === 0 ? [run] : splitRun(run, run.quantity - dearer)
 }
 
 /** Gives an entry its units, shelf by shelf. */
