@@ -29,7 +29,7 @@ const cart = (lines: readonly Words[], fields: Partial<Order> = {}): Order => ({
 })
 
 const CHOICE = {
-  max_units: "how many units in all are meant; without it all are",
+  max_units: "how many units in all are meant, the shipping not counted; without it all are",
   max_units_per_line: "how many units of each line are meant; without it all are",
   pick: "which units, by their unit price, ties to the earlier line; default `cheapest`",
 }

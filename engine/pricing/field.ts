@@ -57,14 +57,18 @@ export function chosenField(cart: Cart, places: readonly number[], choice: Choic
   )
 }
 
-/** How many units of each line a choice takes; undefined where it takes all. */
+/** How many units of each line a choice takes; undefined where it takes all. The shipping is no unit that is counted, and always taken. */
 export function chosenUnits(cart: Cart, places: readonly number[], choice: Choice, pick: "cheapest" | "dearest"): number[] | undefined {
   if (choice.max_units === undefined && choice.max_units_per_line === undefined) return undefined
-  const { quantities } = cart.sheet
+  const { quantities, shipping } = cart.sheet
   const perLine = choice.max_units_per_line ?? Infinity
   let left = choice.max_units ?? Infinity
   const units = new Array<number>(places.length).fill(0)
   for (const k of byPrice(cart, places, choice.pick ?? pick)) {
+    if (places[k] === shipping) {
+      units[k] = 1
+      continue
+    }
     units[k] = Math.min(left, perLine, quantities[places[k]!]!)
     left -= units[k]!
   }

@@ -178,6 +178,14 @@ test("quote: max_units means the cheapest units, or the dearest, and splits a li
   expect(byLine(asked, half({ max_units_per_line: 1 }))).toEqual([500, 150])
 })
 
+test("quote: the shipping is no unit that max_units counts, and a target with it is discounted beside them", () => {
+  const off = (shipping_minor: number, fields: object) => {
+    const answered = quote(order([{ price: 1000, quantity: 3 }], { shipping_minor }), [coupon("a", "percent_off", { percent_bp: 5000, ...fields }, { target: "everything" })])
+    return [answered.discount_minor, answered.shipping_discount_minor]
+  }
+  expect([off(0, { max_units: 2 }), off(400, { max_units: 2 }), off(400, { max_units_per_line: 1 }), off(400, { max_units: 2, pick: "dearest" })]).toEqual([[1000, 0], [1200, 200], [700, 200], [1200, 200]])
+})
+
 test("quote: a unit gives only what is left of it", () => {
   const asked = order([{ price: 1000, quantity: 2 }])
   const one = (id: string, amount_minor: number) =>
