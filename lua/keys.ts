@@ -78,19 +78,40 @@ export const readRedemptionId = (redemption_id: string): { user: string; redempt
 export const isHeldOut = (campaign_id: string, user_id: string, holdout_bp: number): boolean =>
   holdout_bp > 0 && sha256(`${campaign_id}\0${user_id}`).readUInt32BE(0) % 10_000 < holdout_bp
 
+const NAMES_BY_HAND_MAX = 16
+/** The names of an object in order. The few that an object of a request has are put in order by hand before `sort` begins. */
+const namesOf = (named: object): string[] => {
+  const names = Object.keys(named)
+  if (names.length > NAMES_BY_HAND_MAX) return names.sort()
+  for (let i = 1; i < names.length; i += 1) {
+    const name = names[i]!
+    let place = i
+    for (; place > 0 && names[place - 1]! > name; place -= 1) names[place] = names[place - 1]!
+    names[place] = name
+  }
+  return names
+}
+
 /** A value with the names of its objects in order, so that equal content has equal JSON. */
 const inOrder = (value: unknown): unknown => {
   if (typeof value !== "object" || value === null) return value
-  if (Array.isArray(value)) return value.map(inOrder)
+  if (Array.isArray(value)) {
+    const items: unknown[] = []
+    for (const item of value as unknown[]) items.push(inOrder(item))
+    return items
+  }
   const named = value as Record<string, unknown>
   const sorted: Record<string, unknown> = {}
-  for (const name of Object.keys(named).sort()) sorted[name] = inOrder(named[name])
+  for (const name of namesOf(named)) {
+    const its = named[name]
+    sorted[name] = typeof its === "object" ? inOrder(its) : its
+  }
   return sorted
 }
 
 /**
  * The fingerprint of a request as sent: 48 bits of the SHA-256 of its JSON with names in order. One stringify of a sorted copy
- * takes 6 µs for three lines, a stringify of each part 27.
+ * takes 6 µs for three lines, a stringify of each part 27; with the names put in order by `sort` it was half more.
  */
 export const fingerprintOf = (request: unknown): string => hashText(JSON.stringify(inOrder(request)), FINGERPRINT_CHARS)
 

@@ -122,10 +122,12 @@ const isEven = (units: Units, quantity: number, discount_minor: number): boolean
 
 /** What a quote has applied, as it is stored. */
 export const allocatedOf = (applied: Quote["applied"], lines: Order["lines"]): AllocatedCoupon[] => {
-  const placeOf = new Map(lines.map(({ line_id }, place) => [line_id, place]))
-  return applied.map(({ coupon_id, campaign_id, discount_minor, shipping_discount_minor, benefit_minor, gifts, schedule, ...coupon }) => ({
+  // Filled one by one, because to make a map of a list of pairs took 9 of a reserve's 290 µs (2026-11-22).
+  const placeOf = new Map<string, number>()
+  for (let place = 0; place < lines.length; place += 1) placeOf.set(lines[place]!.line_id, place)
+  return applied.map(({ coupon_id, campaign_id, discount_minor, shipping_discount_minor, benefit_minor, gifts, schedule, lines: its }) => ({
     coupon_id, campaign_id, discount_minor, shipping_discount_minor, benefit_minor, gifts, schedule,
-    lines: coupon.lines.map(({ line_id, discount_minor: off, units }) => {
+    lines: its.map(({ line_id, discount_minor: off, units }) => {
       const place = placeOf.get(line_id)!
       return { place, discount_minor: off, units: isEven(units, lines[place]!.quantity, off) ? undefined : units }
     }),

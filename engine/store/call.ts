@@ -52,41 +52,57 @@ export const callDirectly = (redis: Redis): Redis => {
 }
 
 /** What the client's connection is inside, as far as such a call is concerned. */
-interface Inside { readonly commandQueue: { push(item: { command: Sent; select: number; stream: undefined }): void } }
-/** What the client asks of a command that was sent: who hears its reply. */
-interface Sent { readonly name: string; readonly args: readonly []; readonly resolve: (reply: Buffer[]) => void; readonly reject: (fault: unknown) => void }
+interface Inside { readonly commandQueue: { push(item: { command: { name: string; args: readonly [] } & Heard; select: number; stream: undefined }): void } }
+/** Who hears of a reply. */
+interface Heard { readonly resolve: (reply: Buffer[]) => void; readonly reject: (fault: unknown) => void }
 
-/** The calls of one turn of the event loop wait for their replies together: one timer for all of them. */
-interface Turn { left: number; readonly rejects: ((fault: Error) => void)[]; readonly timer: Timer }
+/**
+ * The calls of one turn of the event loop leave in one write and share a timer. Measured 2026-11-22 with 64 callers: a fifth less processor
+ * time here and in Redis, which then reads them at once too; to let them leave 8, 16 or 32 at a time was slower, each write is a sync more.
+ */
+interface Turn { wire: string; readonly calls: Heard[]; left: number }
 const turns = new WeakMap<Redis, Turn>()
 
-const turnOf = (redis: Redis): Turn => {
-  let turn = turns.get(redis)
-  if (!turn) {
-    const rejects: Turn["rejects"] = []
-    const timer = setTimeout(() => { for (const reject of rejects) reject(new Error("Command timed out")) }, redis.options.commandTimeout)
-    turns.set(redis, turn = { left: 0, rejects, timer })
-    setImmediate(() => turns.delete(redis))
+/** What the client says of a command that was never sent, and of one whose reply is late. */
+export const NEVER_SENT = "Stream isn't writeable and enableOfflineQueue options is false"
+const TIMED_OUT = "Command timed out"
+
+const isOpen = ({ status, stream }: Redis): boolean => status === "ready" && stream.writable
+
+/** Write the calls that have gathered on a connection. Whoever sends something that must come behind them writes them first. */
+export const sendGathered = (redis: Redis): void => {
+  const turn = turns.get(redis)
+  if (!turn) return
+  turns.delete(redis)
+  const { wire, calls } = turn
+  const rejectAll = (says: string): void => { for (const { reject } of calls) reject(new Error(says)) }
+  if (!isOpen(redis)) return rejectAll(NEVER_SENT)
+  const timer = setTimeout(() => rejectAll(TIMED_OUT), redis.options.commandTimeout)
+  const answered = (): void => { if (--turn.left === 0) clearTimeout(timer) }
+  redis.stream.write(wire)
+  for (const { resolve, reject } of calls) {
+    (redis as unknown as Inside).commandQueue.push({
+      command: { name: "fcall", args: [], resolve: (reply) => { answered(); resolve(reply) }, reject: (fault) => { answered(); reject(fault) } },
+      select: 0, stream: undefined,
+    })
   }
-  return turn
 }
 
 /**
- * Put a call straight behind those that wait for a reply. The client's own way costs more than all else in sending: a timer for each command,
+ * Put a command straight behind those that wait for a reply. The client's own way costs more than all else in sending: a timer for each,
  * six looks into tables of flags, and, because Bun's tracing channels do not say that nobody listens, a trace with three promises. Measured
  * 2026-11-22, 64 in flight, best of 12 rounds: 6.3 µs of our processor time a call, where it took 9.2.
  */
 const sendDirectly = (redis: Redis, wire: string): Promise<Buffer[]> => {
-  const turn = turnOf(redis)
   const { promise, resolve, reject } = Promise.withResolvers<Buffer[]>()
-  const answered = (): void => { if (--turn.left === 0) clearTimeout(turn.timer) }
+  let turn = turns.get(redis)
+  if (!turn) {
+    turns.set(redis, turn = { wire: "", calls: [], left: 0 })
+    setImmediate(() => sendGathered(redis))
+  }
+  turn.wire += wire
+  turn.calls.push({ resolve, reject })
   turn.left += 1
-  turn.rejects.push(reject)
-  redis.stream.write(wire)
-  ;(redis as unknown as Inside).commandQueue.push({
-    command: { name: "fcall", args: [], resolve: (reply) => { answered(); resolve(reply) }, reject: (fault) => { answered(); reject(fault) } },
-    select: 0, stream: undefined,
-  })
   return promise
 }
 
@@ -96,7 +112,7 @@ export const callAct = (redis: Redis, script: Script, hash: string, call: { read
   // Nearly every call is ASCII, where characters are bytes: one look at the whole says so.
   const short = wireOf(plan, call, charsOf)
   const wire = Buffer.byteLength(short) === short.length ? short : wireOf(plan, call, Buffer.byteLength)
-  if (direct.has(redis) && redis.status === "ready" && redis.stream.writable) return sendDirectly(redis, wire)
+  if (direct.has(redis) && isOpen(redis)) return sendDirectly(redis, wire)
   const command = new Command(plan.verb, [], { replyEncoding: null })
   command.toWritable = () => wire
   return redis.sendCommand(command) as Promise<Buffer[]>

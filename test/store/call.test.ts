@@ -42,6 +42,7 @@ test("outcome_unknown: a call whose connection is lost; then one that cannot be 
   const id = await ours.client("ID")
   await other.call("CLIENT", "PAUSE", WAIT_MS / 2, "ALL")
   const waiting = [faultOf(ask(1)), faultOf(ask(2))]
+  await Bun.sleep(1) // they have left by then
   ours.stream.destroy()
   for (const fault of await Promise.all(waiting)) expect(fault).toBeInstanceOf(OutcomeUnknown)
   expect(await faultOf(ask(3))).toBeInstanceOf(NotExecuted)
