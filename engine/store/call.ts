@@ -79,7 +79,7 @@ export const sendGathered = (redis: Redis): void => {
   if (!isOpen(redis)) return rejectAll(NEVER_SENT)
   const timer = setTimeout(() => rejectAll(TIMED_OUT), redis.options.commandTimeout)
   const answered = (): void => { if (--turn.left === 0) clearTimeout(timer) }
-  redis.stream.write(wire)
+  redis.stream.write(Buffer.from(wire)) // of a long text Bun makes several writes, 8 µs more of Redis's time for a reserve
   for (const { resolve, reject } of calls) {
     (redis as unknown as Inside).commandQueue.push({
       command: { name: "fcall", args: [], resolve: (reply) => { answered(); resolve(reply) }, reject: (fault) => { answered(); reject(fault) } },
