@@ -29,7 +29,12 @@ export const EVENT_COLUMNS = {
 const RANGE_ROWS = 250_000
 /** An event as text: what a request may be, and as much again. DuckDB's buffers are 16 of these. */
 const EVENT_BYTES_MAX = 4 * 1024 * 1024
-/** Text of one day and cell that is held back before it goes to the disk, and how many such pieces there are at once. */
+/**
+ * Events that Postgres sends as one row. A message for each costs both sides 1 µs an event; and a text that Postgres puts together beyond 64 kB is
+ * memory that it asks the kernel for anew each time: with pages of 200 an event takes 5.3 µs of its time, with 100 it takes 2.8.
+ */
+const PAGE_ROWS = 100
+/** Text of one day, cell and epoch that is held back before it goes to the disk, and how many such pieces there are at once. */
 const HELD_BYTES = 64 * 1024, HELD_MAX = 1_024
 /** The lock under which one host extracts at a time: any number that nobody else takes. */
 const EXTRACT_LOCK = 7_370_198
@@ -43,11 +48,11 @@ interface Counted { readonly rows: number; readonly n: string; readonly at_ms: s
 
 const sides = (counted: Counted): string => `${counted.rows} rows, Σn ${counted.n}, Σat_ms ${counted.at_ms}, ${counted.bytes} bytes`
 
-/** One cell's part of a range: what follows `from`, up to `to`. */
-interface CellRange { readonly cell: number; readonly from: readonly [epoch: number, n: number]; readonly to: readonly [epoch: number, n: number] }
+/** One cell's part of a range: up to which entry it goes, and its entries of each epoch, from the least to the most. */
+interface CellRange { readonly cell: number; readonly to: readonly [epoch: number, n: number]; readonly stretches: readonly { readonly epoch: number; readonly least: number; readonly most: number; readonly entries: number }[] }
 
-/** A range's events of one business day as text: a file for each cell, in the cells' order; `is_sorted` where every file is in the order of epoch and n. */
-interface DayText { readonly day: string; readonly files: readonly string[]; readonly is_sorted: boolean }
+/** A range's events of one business day as text: a file for each cell and epoch, in their order, its events in that of n. */
+interface DayText { readonly day: string; readonly files: readonly string[] }
 
 /** A range as it came from Postgres, and what was counted there in the same snapshot. */
 interface Taken { readonly from: Cursors; readonly to: Cursors; readonly days: readonly DayText[]; readonly counted: Counted }
@@ -67,92 +72,127 @@ const nextRanges = async (tx: Sql, done: Cursors, range_rows: number): Promise<C
   const all = lags.reduce((sum, { lag }) => sum + lag, 0)
   return Promise.all(lags.map(async ({ cell, from, cursor, lag }) => {
     const rows = Math.ceil(range_rows * lag / Math.max(all, range_rows))
-    const [far] = await tx<{ epoch: number; n: number }[]>`
-      select epoch, n from events where cell = ${cell} and (epoch, n) > (${from[0]}, ${from[1]}) and (epoch, n) <= (${cursor[0]}, ${cursor[1]}) order by epoch, n offset ${rows - 1} limit 1`
-    return { cell, from, to: far ? [far.epoch, far.n] as const : cursor }
+    const stretches = await tx<CellRange["stretches"][number][]>`
+      select epoch, min(n) as least, max(n) as most, count(*)::integer as entries from (
+        select epoch, n from events where cell = ${cell} and (epoch, n) > (${from[0]}, ${from[1]}) and (epoch, n) <= (${cursor[0]}, ${cursor[1]}) order by epoch, n limit ${rows}
+      ) as next group by epoch order by epoch`
+    const last = stretches.at(-1), taken = stretches.reduce((sum, { entries }) => sum + entries, 0)
+    return { cell, to: last && taken === rows ? [last.epoch, last.most] as const : cursor, stretches }
   }))
 }
 
-const inRanges = (ranges: readonly CellRange[]): string =>
-  ranges.map(({ cell, from, to }) => `cell = ${cell} and (epoch, n) > (${from.join(", ")}) and (epoch, n) <= (${to.join(", ")})`).join(" or ")
-
-/** The sign between two values, and the one around a value that has such a sign in it: JSON text has neither, and ids hardly ever. */
-const BETWEEN = "\x1f", AROUND = "\x02"
-/** The columns as they are sent: what is read here comes first. */
-const READ_HERE = ["at_ms", "cell", "epoch", "n"] as const
-const SENT = [...READ_HERE, ...Object.keys(EVENT_COLUMNS).filter((name) => name !== "day" && !READ_HERE.some((each) => each === name))] as (keyof typeof EVENT_COLUMNS)[]
-const copyOf = (ranges: readonly CellRange[]): string =>
-  `copy (select ${SENT.join(", ")} from events where ${inRanges(ranges)}) to stdout (format csv, delimiter E'\\x1f', quote E'\\x02')`
-
-const ZERO = "0".charCodeAt(0), MINUS = "-".charCodeAt(0)
-/** The whole numbers that a row begins with, into `numbers`. */
-const readNumbers = (row: Buffer, numbers: number[]): void => {
-  for (let nth = 0, at = 0; nth < READ_HERE.length; nth++, at++) {
-    const is_below = row[at] === MINUS
-    if (is_below) at += 1
-    let number = 0
-    for (let digit = row[at]! - ZERO; digit >= 0 && digit <= 9; digit = row[++at]! - ZERO) number = number * 10 + digit
-    numbers[nth] = is_below ? -number : number
-  }
-}
-
-/** One cell's text of a day, what of it is not on the disk yet, and the entry that came last. */
-interface CellText { readonly file: string; held: Buffer | undefined; held_bytes: number; epoch: number; n: number }
-interface OpenDay { readonly day: string; readonly opens_ms: number; readonly closes_ms: number; readonly cells: Map<number, CellText>; is_sorted: boolean }
+/** The sign between two values. JSON text holds no control character and neither do ids: nothing has to be quoted, and no value is mistaken for two. Where one did, the two sides would not agree. */
+const BETWEEN = "\x1f"
+/** The columns as they are sent: the instant first, where its digits are found without looking. */
+const SENT = ["at_ms", ...Object.keys(EVENT_COLUMNS).filter((name) => name !== "day" && name !== "at_ms")] as (keyof typeof EVENT_COLUMNS)[]
 
 /**
- * Write a range's rows to a file for each day and cell, as they come.
+ * A range's events as one COPY: a row for each page of them, with its cell and epoch, what Postgres counted of it in the same pass, and its text.
  *
- * A table that is only added to has a cell's rows in their order, and then nobody has to sort them (DuckDB takes 1.1 µs an event for that).
- * The stream never has to hold the socket back: with Bun 1.4.5 a connection of postgres 3.4.9 that was paused once stays silent. So what is
- * held is written before the next row is taken. A row is copied at once: a million that are kept until they are written cost the collector as
- * much as all else.
+ * Cells lie mixed in the table, so their pages are taken in turn: what one has brought into memory the others find there.
  */
-const written = (from: Readable, folder: string, spanOf: (at_ms: number) => Period): Promise<DayText[]> => new Promise((done, broken) => {
+const copyPages = (ranges: readonly CellRange[]): string => {
+  const stretches = ranges.flatMap(({ cell, stretches }) => stretches.map(({ epoch, least, most }) => ({ cell, epoch, least, most, pages: Math.ceil((most - least + 1) / PAGE_ROWS) })))
+  return `copy (
+  select concat_ws(' ', stretch.cell, stretch.epoch, page.counted) as counted, page.body
+  from generate_series(0, ${Math.max(...stretches.map(({ pages }) => pages)) - 1}) as turn (nth)
+  cross join lateral (
+    select * from (values ${stretches.map(({ cell, epoch, least, most, pages }) => `(${cell}, ${epoch}, ${least}::bigint, ${most}::bigint, ${pages})`).join(", ")}) as each (cell, epoch, least, most, pages) where turn.nth < pages offset 0
+  ) as stretch
+  cross join lateral (
+    select count(*) as rows, concat_ws(' ', count(*), sum(n), sum(at_ms), coalesce(sum(octet_length(payload::text)), 0), min(at_ms), max(at_ms)) as counted,
+      string_agg(concat(${SENT.join(", E'\\x1f', ")}, E'\\n'), '') as body
+    from (
+      select * from events where cell = stretch.cell and epoch = stretch.epoch and n >= stretch.least + turn.nth * ${PAGE_ROWS} and n < stretch.least + (turn.nth + 1) * ${PAGE_ROWS} and n <= stretch.most order by n
+    ) as in_order
+  ) as page where page.rows > 0
+) to stdout (format binary)`
+}
+
+/** The head of Postgres' binary COPY, before the first row: signature, flags, and nothing more. */
+const COPY_HEAD_BYTES = 19
+const ZERO = "0".charCodeAt(0), MINUS = "-".charCodeAt(0), NEWLINE = "\n".charCodeAt(0)
+/** The whole number that stands at a place of a text. */
+const numberAt = (text: Buffer, place: number): number => {
+  const is_below = text[place] === MINUS
+  let number = 0, at = is_below ? place + 1 : place
+  for (let digit = text[at]! - ZERO; digit >= 0 && digit <= 9; digit = text[++at]! - ZERO) number = number * 10 + digit
+  return is_below ? -number : number
+}
+
+/** One cell's and epoch's text of a day, and what of it is not on the disk yet. */
+interface CellText { readonly cell: number; readonly epoch: number; readonly file: string; held: Buffer | undefined; held_bytes: number }
+interface OpenDay { readonly day: string; readonly opens_ms: number; readonly closes_ms: number; readonly texts: Map<string, CellText> }
+
+/**
+ * Write a range's pages to a file for each day, cell and epoch, as they come, and add up what was counted.
+ *
+ * An epoch's pages come in their order, so that nobody has to sort events (DuckDB takes 1.1 µs each for that). The stream never has to hold the
+ * socket back: with Bun 1.4.5 a connection of postgres 3.4.9 that was paused once stays silent. So what is held is written before the next
+ * page is taken.
+ */
+const written = (from: Readable, folder: string, spanOf: (at_ms: number) => Period): Promise<Pick<Taken, "days" | "counted">> => new Promise((done, broken) => {
   const days = new Map<string, OpenDay>()
-  const numbers = [0, 0, 0, 0]
   let today: OpenDay | undefined
+  let rows = 0, n = 0n, at_ms = 0n, bytes = 0n, is_first = true
   let held = 0
   const write = (text: CellText): void => {
     if (text.held && text.held_bytes > 0) appendFileSync(text.file, text.held.subarray(0, text.held_bytes))
     text.held_bytes = 0
   }
   const flush = (): void => {
-    for (const { cells } of days.values()) {
-      for (const text of cells.values()) {
+    for (const { texts } of days.values()) {
+      for (const text of texts.values()) {
         write(text)
         text.held = undefined
       }
     }
     held = 0
   }
-  const dayOf = (at_ms: number): OpenDay => {
-    const { period: day, opens_ms, closes_ms } = spanOf(at_ms)
-    const known = days.get(day) ?? { day, opens_ms, closes_ms, cells: new Map<number, CellText>(), is_sorted: true }
-    days.set(day, known)
-    return known
+  const dayOf = (instant_ms: number): OpenDay => {
+    if (today && instant_ms >= today.opens_ms && instant_ms < today.closes_ms) return today
+    const { period: day, opens_ms, closes_ms } = spanOf(instant_ms)
+    today = days.get(day) ?? { day, opens_ms, closes_ms, texts: new Map<string, CellText>() }
+    days.set(day, today)
+    return today
   }
-  const take = (row: Buffer): void => {
-    readNumbers(row, numbers)
-    const [at_ms, cell, epoch, n] = numbers as [number, number, number, number]
-    if (!today || at_ms < today.opens_ms || at_ms >= today.closes_ms) today = dayOf(at_ms)
-    let text = today.cells.get(cell)
+  const put = ({ day, texts }: OpenDay, cell: number, epoch: number, body: Buffer): void => {
+    const name = `${cell}.${epoch}`
+    let text = texts.get(name)
     if (!text) {
-      text = { file: join(folder, `${today.day}.${cell}`), held: undefined, held_bytes: 0, epoch, n: -1 }
-      today.cells.set(cell, text)
+      text = { cell, epoch, file: join(folder, `${day}.${name}`), held: undefined, held_bytes: 0 }
+      texts.set(name, text)
     }
-    if (epoch < text.epoch || epoch === text.epoch && n < text.n) today.is_sorted = false
-    text.epoch = epoch
-    text.n = n
-    if (text.held_bytes + row.length > HELD_BYTES) write(text)
-    if (row.length > HELD_BYTES) return appendFileSync(text.file, row)
+    if (text.held_bytes + body.length > HELD_BYTES) write(text)
+    if (body.length > HELD_BYTES) return appendFileSync(text.file, body)
     if (!text.held) {
       if (held === HELD_MAX) flush()
       held += 1
       text.held = Buffer.allocUnsafeSlow(HELD_BYTES)
     }
-    text.held.set(row, text.held_bytes)
-    text.held_bytes += row.length
+    text.held.set(body, text.held_bytes)
+    text.held_bytes += body.length
+  }
+  const take = (message: Buffer): void => {
+    let at = is_first ? COPY_HEAD_BYTES : 0
+    is_first = false
+    if (message.readInt16BE(at) === -1) return // the end
+    const counts_end = at + 6 + message.readInt32BE(at + 2)
+    const counts = message.toString("latin1", at + 6, counts_end).split(" ")
+    const body = message.subarray(counts_end + 4)
+    const [cell, epoch, least_ms, most_ms] = [Number(counts[0]), Number(counts[1]), Number(counts[6]), Number(counts[7])]
+    rows += Number(counts[2])
+    n += BigInt(counts[3]!)
+    at_ms += BigInt(counts[4]!)
+    bytes += BigInt(counts[5]!)
+    const day = dayOf(least_ms)
+    if (most_ms < day.closes_ms) return put(day, cell, epoch, body)
+    // Midnight is in this page.
+    for (let row = 0; row < body.length;) {
+      const end = body.indexOf(NEWLINE, row) + 1
+      put(dayOf(numberAt(body, row)), cell, epoch, body.subarray(row, end))
+      row = end
+    }
   }
   // What cannot be written (a disk that is full) is told at the end: a stream that nobody reads to its end holds the connection for ever.
   let broke: unknown
@@ -160,12 +200,17 @@ const written = (from: Readable, folder: string, spanOf: (at_ms: number) => Peri
     if (broke !== undefined) return
     try { work() } catch (fault) { broke = fault }
   }
-  from.on("data", (row: Buffer) => guarded(() => take(row)))
+  from.on("data", (message: Buffer) => guarded(() => take(message)))
   from.once("error", broken)
   from.once("end", () => {
     guarded(flush)
     if (broke !== undefined) broken(broke)
-    else done([...days.values()].sort((a, b) => a.day < b.day ? -1 : 1).map(({ day, cells, is_sorted }) => ({ day, is_sorted, files: [...cells].sort(([a], [b]) => a - b).map(([, { file }]) => file) })))
+    else {
+      done({
+        days: [...days.values()].sort((a, b) => a.day < b.day ? -1 : 1).map(({ day, texts }) => ({ day, files: [...texts.values()].sort((a, b) => a.cell - b.cell || a.epoch - b.epoch).map(({ file }) => file) })),
+        counted: { rows, n: String(n), at_ms: String(at_ms), bytes: String(bytes) },
+      })
+    }
   })
 })
 
@@ -179,13 +224,11 @@ const takeRange = async ({ time_zone, signal, sql }: Parts, done: Cursors, range
     await tx`select set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`
     const ranges = await nextRanges(tx as unknown as Sql, done, range_rows)
     if (ranges.length === 0) return undefined
-    // Cells lie mixed in the table: in the order of the key its pages are read once for each cell, and as they lie once for all (5.0 and 2.9 µs an
-    // event of Postgres' processor time with four cells, 2026-11-22, at a load of 12). DuckDB sorts what came.
-    await tx`select set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true)`
-    const [counted] = await tx.unsafe<Counted[]>(`select count(*)::integer as rows, coalesce(sum(n), 0)::text as n, coalesce(sum(at_ms), 0)::text as at_ms, coalesce(sum(octet_length(payload::text)), 0)::text as bytes from events where ${inRanges(ranges)}`)
+    await tx`select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`
     mkdirSync(folder)
-    const days = await written(await tx.unsafe(copyOf(ranges)).readable(), folder, (at_ms) => periodSpan(periodAt(at_ms, "day", time_zone), time_zone))
-    return { from: done, to: { ...done, ...Object.fromEntries(ranges.map(({ cell, to }) => [cell, to])) }, days, counted: counted! }
+    const found = ranges.every(({ stretches }) => stretches.length === 0) ? { days: [], counted: NOTHING }
+      : await written(await tx.unsafe(copyPages(ranges)).readable(), folder, (at_ms) => periodSpan(periodAt(at_ms, "day", time_zone), time_zone))
+    return { from: done, to: { ...done, ...Object.fromEntries(ranges.map(({ cell, to }) => [cell, to])) }, ...found }
   })
 }
 
@@ -193,8 +236,8 @@ const takeRange = async ({ time_zone, signal, sql }: Parts, done: Cursors, range
 const publishRange = async ({ lake, duck, time_zone, progress }: Parts, part: string, taken: Taken): Promise<void> => {
   progress(`extracting ${taken.counted.rows} events`)
   const files: LakeFile[] = []
-  for (const { day, files: texts, is_sorted } of taken.days) {
-    files.push(await lake.write(duck, { select: eventsIn(texts, day), ...(is_sorted ? {} : { order: "cell, epoch, n" }), compression: "snappy", folder: `${EVENTS}/${part}`, name: day, day, range: "at_ms", sums: ["n", "at_ms"] }))
+  for (const { day, files: texts } of taken.days) {
+    files.push(await lake.write(duck, { select: eventsIn(texts, day), compression: "snappy", folder: `${EVENTS}/${part}`, name: day, day, range: "at_ms", sums: ["n", "at_ms"] }))
   }
   const counted = files.length === 0 ? NOTHING : await duck.one<Counted>(
     `select count(*) as rows, coalesce(sum(n), 0)::varchar as n, coalesce(sum(at_ms), 0)::varchar as at_ms, coalesce(sum(strlen(payload)), 0)::varchar as bytes from read_parquet([${files.map((file) => quoted(lake.place(file))).join(", ")}])`)
@@ -234,7 +277,7 @@ const NOTHING: Counted = { rows: 0, n: "0", at_ms: "0", bytes: "0" }
 /** The events of a day's text, as SQL. */
 const eventsIn = (files: readonly string[], day: string): string => `
   select ${Object.keys(EVENT_COLUMNS).filter((name) => name !== "day").join(", ")}, ${quoted(day)} as day
-  from read_csv([${files.map(quoted).join(", ")}], auto_detect = false, header = false, delim = '${BETWEEN}', quote = '${AROUND}', escape = '${AROUND}', new_line = '\\n', max_line_size = ${EVENT_BYTES_MAX},
+  from read_csv([${files.map(quoted).join(", ")}], auto_detect = false, header = false, delim = '${BETWEEN}', quote = '', escape = '', new_line = '\\n', max_line_size = ${EVENT_BYTES_MAX},
     columns = {${SENT.map((name) => `'${name}': '${EVENT_COLUMNS[name]}'`).join(", ")}})`
 
 /** Bring the lake's events up to the cursors that there are now. One host at a time; the others wait and find it done. */
