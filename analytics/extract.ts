@@ -25,7 +25,7 @@ export const EVENT_COLUMNS = {
   cell: "INTEGER", epoch: "INTEGER", n: "BIGINT", act: "VARCHAR", at_ms: "BIGINT", user_no: "INTEGER", moves: "VARCHAR", payload: "VARCHAR", ref: "VARCHAR", day: "VARCHAR",
 } as const
 
-/** Events of one range, about: what is sorted at once, and what a crash costs again. */
+/** Events of one range, about: what becomes Parquet while Postgres sends the next, and what a crash costs again. */
 const RANGE_ROWS = 250_000
 /** An event as text: what a request may be, and as much again. DuckDB's buffers are 16 of these. */
 const EVENT_BYTES_MAX = 4 * 1024 * 1024
