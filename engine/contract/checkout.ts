@@ -3,6 +3,7 @@
  */
 import { Type, type Static } from "typebox"
 import { ProfileSchema } from "../pricing/policy.ts"
+import { REASONS, RULE_NAMES } from "../pricing/types.ts"
 import {
   closed, Count, CountFromOne, COUPONS_MAX, HOLD_DEFAULT_S, HOLD_S_MAX, Id, Instant, InstantOut, LINES_MAX, Money, PAGE, TOKEN_CHARS_MAX,
 } from "./basics.ts"
@@ -74,12 +75,12 @@ const Applied = Type.Object({
 const Needs = Type.Object({
   payment_method: Type.Optional(Id), without: Type.Optional(Type.Array(Id)), spend_more_minor: Type.Optional(Money),
   quantity_more: Type.Optional(Count), from_at: Type.Optional(InstantOut),
-}, closed)
+}, { ...closed, description: "what the shopper can change so that it applies; all keys together are the change, and the changed order has been priced" })
 
 const Rejected = Type.Object({
   coupon_id: Id, campaign_id: Type.Optional(Id), code: Type.String({ description: "the outcome that a redemption of it would get" }), detail: Type.String(),
-  reason: Type.Optional(Type.String({ description: "for terms_not_met: the first condition that fails" })),
-  rule: Type.Optional(Type.Enum(["exclusive", "group", "with_groups", "per_order"])),
+  reason: Type.Optional(Type.Enum([...REASONS], { description: "for terms_not_met: the first condition that fails, in this order" })),
+  rule: Type.Optional(Type.Enum([...RULE_NAMES], { description: "for not_stackable: the rule that keeps it from standing beside other_coupon_id" })),
   other_coupon_id: Type.Optional(Id),
   budget_id: Type.Optional(Id), ended_at: Type.Optional(InstantOut),
   needs: Type.Optional(Needs),

@@ -140,16 +140,28 @@ function enoughBeside(seat: Seat, left: readonly Candidate[], lacks: readonly La
   if (own === "beyond_help" || hasNoShipping(target, sheet)) return undefined
   const spend_more_minor = Math.max(0, missing, own.spend_more_minor ?? 0)
   if (own.units) return withUnits(seat, left, { ...(spend_more_minor > 0 && { spend_more_minor }), units: own.units })
-  return withMoney(seat, left, Math.max(1, spend_more_minor)) ?? withUnits(seat, left, { units: [{ quantity: 1 }] })
+  return withMoney(seat, left, Math.max(1, spend_more_minor), missing) ?? withUnits(seat, left, { units: [{ quantity: 1 }] })
 }
 
 /** It takes from a shipping that costs nothing, whatever else is in the order. */
 const hasNoShipping = ({ targets }: Candidate, { shipping, amounts }: Sheet): boolean => targets.length === 1 && targets[0] === shipping && amounts[shipping] === 0
 
 /** The least money that is found to be enough, from so much on: however it is spent, or else spent on one thing that can be discounted. */
-function withMoney(seat: Seat, left: readonly Candidate[], from: number): Needs | undefined {
-  const onOne = least((spend_more_minor) => triedMore(seat, left, { spend_more_minor }, ["one_unit"]), from)
-  return onOne && (least((spend_more_minor) => triedMore(seat, left, { spend_more_minor }, ["same_units", "one_unit"]), onOne.spend_more_minor!) ?? onOne)
+function withMoney(seat: Seat, left: readonly Candidate[], from: number, missing: number): Needs | undefined {
+  const tried = (ways: readonly Spending[]) => (spend_more_minor: number) => triedMore(seat, left, { spend_more_minor }, ways)
+  const onOne = least(tried(["one_unit"]), from, missing > 0 ? (spent) => inProportion(seat, left, spent, missing) : undefined)
+  return onOne && (least(tried(["same_units", "one_unit"]), onOne.spend_more_minor!) ?? onOne)
+}
+
+/** What has to be spent where a part of it is taken off before: so much more as what was spent has left too little. */
+function inProportion(seat: Seat, left: readonly Candidate[], spent: number, missing: number): number | undefined {
+  const order = grown(seat.table.sheet, seat.target, { spend_more_minor: spent }, "one_unit")
+  if (!order) return undefined
+  const { table: { sheet, ranked }, target } = laid(seat, { order })
+  const stay = ranked.filter(({ coupon }) => !left.some((one) => one.coupon === coupon))
+  seat.purse.steps -= stepsOfAll(sheet, stay)
+  const gained = missing - meet(sheet, stay, target).missing
+  return gained > 0 ? Math.ceil((spent * missing) / gained) : undefined
 }
 
 /** The fewest units: those that are asked for, then one more of each part in turn. */
@@ -162,26 +174,32 @@ const withUnits = (seat: Seat, left: readonly Candidate[], { units, ...money }: 
   return least((all) => triedMore(seat, left, spread(all), ["one_unit"]), Math.max(1, asked))
 }
 
-/** The smallest number from one on that does, where more of it does too; else one that does. */
-function least(tried: (count: number) => Needs | undefined | "spent", from: number): Needs | undefined {
+/** The smallest number from one on that does, where more of it does too; else one that does. `guess` says where to go on from one that does not. */
+function least(tried: (count: number) => Needs | undefined | "spent", from: number, guess?: (low: number) => number | undefined): Needs | undefined {
   let low = from - 1
   let high = from
   let found = tried(high)
+  const guessed = found ? undefined : guess?.(high)
+  let step = guessed === undefined ? high * (GROWTH - 1) : Math.max(1, guessed - high)
   for (let turn = 0; !found && turn < GROWTHS_MAX; turn++) {
     low = high
-    high *= GROWTH
+    high += step
     found = tried(high)
+    step = guessed === undefined ? high * (GROWTH - 1) : GROWTH ** turn
   }
   if (!found || found === "spent") return undefined
-  // Halving: at most 53 turns.
-  while (high - low > 1) {
-    const middle = low + Math.floor((high - low) / 2)
+  // What was guessed is mostly exact, so down by 1, 2, 4 and so on first, never by more than half: at most 106 turns.
+  for (let drop = 1; high - low > 1; drop *= 2) {
+    const middle = Math.max(high - drop, low + Math.floor((high - low) / 2))
     const less = tried(middle)
     if (less === "spent") return found
     if (less) {
       found = less
       high = middle
-    } else low = middle
+    } else {
+      low = middle
+      drop = Number.MAX_SAFE_INTEGER
+    }
   }
   return found
 }
