@@ -12,7 +12,7 @@ import { kindOrderOf } from "./policy.ts"
 import { inOrder } from "./stacking.ts"
 import { aloneOf, isTurn } from "./turn.ts"
 import type { More, Needs, Setting, Sheet } from "./types.ts"
-import { meet, stepsOfAll, walk } from "./walk.ts"
+import { meet, stepsOfAll, walk, type Taken } from "./walk.ts"
 
 /** The steps that one quote may spend on saying what would help, some 6 ms; beyond them `needs` is left out. */
 export const NEEDS_STEPS_MAX = 40_000
@@ -34,7 +34,16 @@ type Seat = { readonly table: Table; readonly target: Candidate; readonly purse:
 
 type Change = { readonly payment_method?: string; readonly from_at?: string }
 
-export function needsOf(refused: Candidate, given: Table, purse: Purse): Needs | undefined {
+export function needsOf(refused: Candidate, given: Table, whole: Purse): Needs | undefined {
+  // A long search leaves steps for the other refusals.
+  const purse: Purse = { steps: Math.ceil(whole.steps / 2) }
+  whole.steps -= purse.steps
+  const needs = whatWouldHelp(refused, given, purse)
+  whole.steps += purse.steps
+  return needs
+}
+
+function whatWouldHelp(refused: Candidate, given: Table, purse: Purse): Needs | undefined {
   const change = changeOfOrder(lacksOf(refused, given.sheet))
   const seat = change ? changed({ table: given, target: refused, purse }, change) : { table: given, target: refused, purse }
   const { table: { sheet }, target } = seat
@@ -54,22 +63,29 @@ function byLeaving(seat: Seat, isChanged: boolean): Needs | undefined {
   const forced = clear(seat, [])
   if (!forced) return undefined
   if (forced.stands) return named(isChanged || forced.left.length > 0 ? forced.left : pushedBy(seat))
-  const others = forced.taken.filter((one) => one !== seat.target)
-  for (const one of others) {
-    const without = clear(seat, [...forced.left, one])
+  // Who takes most first. What leaves gives back no more than it took, so fewer than make up for what is missing are not tried.
+  const others = forced.taken.toSorted((a, b) => b.effect.totalMinor - a.effect.totalMinor)
+  const { missing } = meet(seat.table.sheet, seat.table.ranked.filter((one) => !forced.left.includes(one)), seat.target)
+  for (const { candidate, effect } of others) {
+    if (effect.totalMinor < missing) break
+    const without = clear(seat, [...forced.left, candidate])
     if (!without) return undefined
     if (without.stands) return named(without.left)
   }
-  const without = fewest(seat, others.toReversed(), forced.left)
+  const without = fewest(seat, others, forced.left, missing)
   return without ? named(without) : byMore(seat, [])
 }
 
 /** All that may have to leave, and of them none that could as well stay. */
-function fewest(seat: Seat, others: readonly Candidate[], forced: readonly Candidate[]): readonly Candidate[] | undefined {
+function fewest(seat: Seat, others: readonly Taken[], forced: readonly Candidate[], missing: number): readonly Candidate[] | undefined {
   let left: readonly Candidate[] = forced
   let stands = false
-  for (const one of others) {
-    const tried = clear(seat, [...left, one])
+  let backMinor = 0
+  for (const { candidate, effect } of others) {
+    left = left.includes(candidate) ? left : [...left, candidate]
+    backMinor += effect.totalMinor
+    if (backMinor < missing) continue
+    const tried = clear(seat, left)
     if (!tried) return undefined
     left = tried.left
     stands = tried.stands
@@ -86,7 +102,7 @@ function fewest(seat: Seat, others: readonly Candidate[], forced: readonly Candi
 /** Of "best": it stands and pushes chosen ones aside, so they are in its way. */
 const pushedBy = ({ table: { sheet, ranked }, target }: Seat): Candidate[] => [...walk(sheet, ranked).refused.keys()].filter((candidate) => candidate !== target)
 
-type Cleared = { readonly stands: boolean; readonly left: readonly Candidate[]; readonly taken: readonly Candidate[] }
+type Cleared = { readonly stands: boolean; readonly left: readonly Candidate[]; readonly taken: readonly Taken[] }
 
 /** Walks without some; whoever is in the coupon's way leaves too, one by one. Undefined where the steps are used up. */
 function clear({ table: { sheet, ranked }, target, purse }: Seat, leaving: readonly Candidate[]): Cleared | undefined {
@@ -97,7 +113,7 @@ function clear({ table: { sheet, ranked }, target, purse }: Seat, leaving: reado
     purse.steps -= stepsOfAll(sheet, stay)
     const { taken, refused } = walk(sheet, stay)
     const refusal = refused.get(target)
-    if (refusal?.code !== "not_stackable") return { stands: !refusal, left, taken: taken.map(({ candidate }) => candidate) }
+    if (refusal?.code !== "not_stackable") return { stands: !refusal, left, taken }
     // Each turn one more leaves, so there are no more turns than coupons.
     left.push(refusal.other)
   }
@@ -105,16 +121,7 @@ function clear({ table: { sheet, ranked }, target, purse }: Seat, leaving: reado
 
 // --- more of the order
 
-function byMore({ table, target, purse: whole }: Seat, lacks: readonly Lack[]): Needs | undefined {
-  // A search that finds nothing leaves steps for the other refusals.
-  const purse: Purse = { steps: Math.ceil(whole.steps / 2) }
-  whole.steps -= purse.steps
-  const found = moreOf({ table, target, purse }, lacks)
-  whole.steps += purse.steps
-  return found
-}
-
-function moreOf(seat: Seat, lacks: readonly Lack[]): Needs | undefined {
+function byMore(seat: Seat, lacks: readonly Lack[]): Needs | undefined {
   const { table: { sheet, ranked }, target, purse } = seat
   const left: Candidate[] = []
   // First with those who can stay, then, where no amount is enough beside them, with nobody before it.
