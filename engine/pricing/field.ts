@@ -206,10 +206,11 @@ export function takePieces(scene: Scene, places: readonly number[], cuts: readon
   const pieces = new Array<readonly Piece[] | undefined>(cart.left.length).fill(undefined)
   let totalMinor = 0
   for (let k = 0; k < places.length; k++) {
+    const cut = cuts[k]!
     let sum = 0
-    for (const { offMinor } of cuts[k]!) sum += offMinor
+    for (let i = 0; i < cut.length; i++) sum += cut[i]!.offMinor
     off[places[k]!] = sum
-    pieces[places[k]!] = cuts[k]
+    pieces[places[k]!] = cut
     totalMinor += sum
   }
   if (totalMinor === 0) return undefined

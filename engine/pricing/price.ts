@@ -68,16 +68,17 @@ const NO_BETTER: Refusal = {
 
 /** Why a usable coupon is not in the best set: what a named list of the chosen ones and this one would say. */
 function leftOut(sheet: Sheet, chosen: readonly Candidate[], left: Candidate, usable: readonly Candidate[]): Refusal {
-  const { refused } = walk(
-    sheet,
-    usable.filter((candidate) => candidate === left || chosen.includes(candidate)),
-  )
+  const ranked = usable.filter((candidate) => candidate === left || chosen.includes(candidate))
+  const isPushed = (refusal: Refusal): boolean => refusal.code === "budget_exhausted" || (refusal.code === "not_stackable" && refusal.other === left)
+  // Only a finance coupon can still fall when all others stand.
+  const hasFinance = ranked.some(({ terms }) => terms.kind.phase === "finance")
+  const { refused } = walk(sheet, ranked, (candidate, refusal) => !hasFinance && (candidate === left || isPushed(refusal)))
   const own = refused.get(left)
   if (own) return own
   // It would stand and push a chosen one aside, by a rule or out of its money: the same, seen from the other side.
   for (const [candidate, refusal] of refused) {
-    if (refusal.code === "budget_exhausted") return refusal
-    if (refusal.code === "not_stackable" && refusal.other === left) return { ...refusal, other: candidate }
+    if (!isPushed(refusal)) continue
+    return refusal.code === "not_stackable" ? { ...refusal, other: candidate } : refusal
   }
   return chosen.length === 0 ? NOTHING_TO_DISCOUNT : NO_BETTER
 }

@@ -27,8 +27,11 @@ export const stepsOfAll = (sheet: Sheet, candidates: readonly Candidate[]): numb
 
 const COUPON_STEPS = 8
 
-/** Walks through candidates that stand in their order of application and pass their own conditions. */
-export function walk(sheet: Sheet, ranked: readonly Candidate[]): Walk {
+/**
+ * Walks through candidates that stand in their order of application and pass their own conditions. `isEnough`: a refusal
+ * behind which nothing more is asked; then what comes after it is neither taken nor refused.
+ */
+export function walk(sheet: Sheet, ranked: readonly Candidate[], isEnough: IsEnough = NEVER): Walk {
   const lone = standsAlone(sheet, ranked)
   if (lone) {
     const refused = new Map<Candidate, Refusal>()
@@ -44,12 +47,15 @@ export function walk(sheet: Sheet, ranked: readonly Candidate[]): Walk {
   // others, so the walk is taken again without it. Each turn drops one, so there are no more turns than coupons.
   const dropped = new Map<Candidate, Refusal>()
   for (;;) {
-    const { taken, refused, cart } = takeInTurn(sheet, ranked, dropped)
+    const { taken, refused, cart } = takeInTurn(sheet, ranked, dropped, isEnough)
     const whole = withFinance(taken, cart)
     if (whole.outcome === "whole") return { taken: whole.taken, refused }
     dropped.set(whole.candidate, ownOr(whole.candidate, sheet, whole.refusal))
   }
 }
+
+type IsEnough = (candidate: Candidate, refusal: Refusal) => boolean
+const NEVER: IsEnough = () => false
 
 /** The usable exclusive coupon of highest priority, then first in the list. */
 function standsAlone(sheet: Sheet, ranked: readonly Candidate[]): Taken | undefined {
@@ -72,6 +78,7 @@ function takeInTurn(
   sheet: Sheet,
   ranked: readonly Candidate[],
   dropped: ReadonlyMap<Candidate, Refusal>,
+  isEnough: IsEnough,
 ): { taken: Provisional[]; refused: Map<Candidate, Refusal>; cart: Cart } {
   const refused = new Map<Candidate, Refusal>(dropped)
   const taken: Provisional[] = []
@@ -88,7 +95,9 @@ function takeInTurn(
     const refusal = inTheWay(candidate, sheet, cart, beside)
     if (refusal) {
       // A coupon that would change nothing even alone has dropped out before any rule is looked at.
-      refused.set(candidate, ownOr(candidate, sheet, refusal))
+      const said = ownOr(candidate, sheet, refusal)
+      refused.set(candidate, said)
+      if (isEnough(candidate, said)) break
       continue
     }
     if (candidate.terms.kind.phase === "finance") {
@@ -98,7 +107,9 @@ function takeInTurn(
     }
     const turn = takeTurn(candidate, cart, began)
     if (!isTurn(turn)) {
-      refused.set(candidate, ownOr(candidate, sheet, turn))
+      const said = ownOr(candidate, sheet, turn)
+      refused.set(candidate, said)
+      if (isEnough(candidate, said)) break
       continue
     }
     taken.push({ candidate, effect: turn.effect })

@@ -122,7 +122,9 @@ function unitByUnit(scene: Scene, tiers: readonly Tier[], per: Policy["percent_p
     // Units are counted from 1, so a tier from 0 or 1 is there from the first.
     let counted = 0
     let reached = NO_TIER
-    for (const run of runsOf(cart, targets[k]!)) {
+    const runs = runsOf(cart, targets[k]!)
+    for (let r = 0; r < runs.length; r++) {
+      const run = runs[r]!
       // In numbers, not in runs that are split: a line of 600 units is cut in two, one of a single unit is not.
       let { quantity: rest, leftMinor: restMinor } = run
       while (rest > 0) {
