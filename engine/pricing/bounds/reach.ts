@@ -10,8 +10,8 @@
 // What must stay true: the bound is never below what a set can give, on any cart within the sketch's error; it may be
 // far above it.
 
-import type { Sketch } from "./sketch.ts"
-import type { Outline } from "./types.ts"
+import type { Sketch } from "../sketch.ts"
+import type { Outline } from "../types.ts"
 
 /** Where a search stands on the sketch. */
 export type Standing = {
@@ -27,7 +27,10 @@ export type Standing = {
   readonly mostsAt: number
 }
 
-/** A function that bounds what coupons from `turn` on can add. It keeps its arrays, so it is made once for each search. */
+/**
+ * A function that bounds what coupons from `turn` on can add. It keeps its arrays, so it is made once for each search. Told
+ * what all claims from there on give together (claims.ts), it leaves those `claimed` out and adds that.
+ */
 export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Array): (turn: number, standing: Standing, claimedMinor?: number) => number {
   const low = new Float64Array(classes)
   const strongest = new Float64Array(cliques * classes)

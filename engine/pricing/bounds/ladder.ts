@@ -6,8 +6,8 @@
 // What must stay true: every sum that a set can leave lies on a rung that this has looked at. So what is not known of a
 // cart (how its sum lies on the classes, which group is full, where odd units went) is taken both at its most and at its least.
 
-import type { Form, Sketch } from "./sketch.ts"
-import type { Outline } from "./types.ts"
+import type { Form, Sketch } from "../sketch.ts"
+import type { Outline } from "../types.ts"
 
 /** How finely sums are told apart. On the bench's hardest instances 1,000 leave twice the branches of 4,000, and 16,000 three quarters of them (2026-11-22). */
 const RUNGS = 2_048
