@@ -13,7 +13,7 @@ import { sketchOf } from "../../engine/pricing/sketch.ts"
 import { inOrder } from "../../engine/pricing/stacking.ts"
 import { walk } from "../../engine/pricing/walk.ts"
 import { arbitraryRivals, arbitrarySetting, holdsForAll } from "./campaigns.ts"
-import { NOON } from "./shop.ts"
+import { coupon, NOON, order, quote } from "./shop.ts"
 
 const ORDERS = Number(process.env["SCRIP_BRUTE_ORDERS"] ?? 10_000) / 20
 const RUN_MS_MAX = 60_000 + ORDERS * 600
@@ -24,9 +24,9 @@ test(`claims: no set of ${ORDERS} orders gives more than the bound, from any car
   const counts: Record<string, number> = { carts: 0, share: 0, rounds: 0, sets: 0 }
   const count = (name: string): void => void (counts[name] = counts[name]! + 1)
   holdsForAll(
-    fc.property(arbitraryRivals(COUPONS_MAX), arbitrarySetting, ({ order, coupons }, { profile }) => {
+    fc.property(arbitraryRivals(COUPONS_MAX), arbitrarySetting, ({ order: made, coupons }, { profile }) => {
       const setting = { now_ms: NOON, profile }
-      const sheet = sheetOf(order, NOON, undefined, "again")
+      const sheet = sheetOf(made, NOON, undefined, "again")
       const open = inOrder(candidatesOf(sheet, coupons, profile).filter((one) => !firstLack(one, sheet, sheet.untouched)), kindOrderOf(profile))
       if (open.length === 0) return
       const { forms, cliques } = sketchOf(sheet, open)
@@ -61,7 +61,7 @@ test(`claims: no set of ${ORDERS} orders gives more than the bound, from any car
         }
       }
       for (const one of open) if (one.terms.claim && claims?.holds[open.indexOf(one)] === 1) count(one.terms.claim.takes)
-      const best = price(order, coupons, "best", setting)
+      const best = price(made, coupons, "best", setting)
       expect([best.discount_minor, best.proved, best.gap_minor]).toEqual([most, true, 0])
     }),
     { numRuns: ORDERS, seed: SEED, endOnFailure: false },
@@ -69,3 +69,14 @@ test(`claims: no set of ${ORDERS} orders gives more than the bound, from any car
   console.log(`claims: seed ${SEED}, ${ORDERS} orders; ${Object.entries(counts).map(([name, n]) => `${name} ${n}`).join(", ")}`)
   expect(Math.min(counts["share"]!, counts["rounds"]!, counts["sets"]!)).toBeGreaterThan(ORDERS / 4)
 }, RUN_MS_MAX)
+
+test("claims: tiers by unit that a cap cuts fall on all units that gave alike, and leave the last one more", () => {
+  const tiers = (id: string, steps: readonly { from: number; percent_bp: number }[], max_minor?: number) => coupon(id, "tiered_off", { by: "unit", tiers: steps }, { max_minor })
+  const asked = order([{ price: 10000, quantity: 4 }])
+  const coupons = [tiers("capped", [{ from: 2, percent_bp: 500 }, { from: 4, percent_bp: 5000 }], 5000), tiers("last", [{ from: 4, percent_bp: 6000 }])]
+  const sheet = sheetOf(asked, NOON)
+  const { forms, cliques } = sketchOf(sheet, candidatesOf(sheet, coupons, undefined))
+  const room = new Float64Array(cliques).fill(1)
+  expect([...claimsOn(sheet, forms, cliques, room)!.holds]).toEqual([0, 1])
+  expect(quote(asked, coupons, "best")).toMatchObject({ discount_minor: 10000, proved: true })
+})

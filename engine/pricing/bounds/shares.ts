@@ -19,14 +19,14 @@ type Stretch = { readonly until: number; readonly class: number }
 type Lane = { readonly place: number; readonly stretches: readonly Stretch[]; readonly rule: "together" | "while_rising" | "apart" }
 
 export function sharesOn(sheet: Sheet, claimants: readonly Share[], others: readonly (readonly number[])[], cliques: number): Held {
-  const held = claimants.filter(({ candidate, claim }) =>
-    claim.falls === "by_step" || (candidate.policy.percent_base === "running" && candidate.targets.every((place) => sheet.floors[place] === 0)))
+  const held = claimants.filter((one) => fallsAsItSays(one, sheet))
   const meant = held.map(({ candidate, claim }) => {
     const units = chosenUnits(sheet.untouched, candidate.targets, claim.choice, "cheapest")
     return new Map(candidate.targets.map((place, k) => [place, units?.[k] ?? sheet.quantities[place]!]))
   })
   const isElsewhere = new Uint8Array(sheet.shipping + 1)
   for (const places of others) for (const place of places) isElsewhere[place] = 1
+  for (const one of claimants) if (!held.includes(one)) for (const place of one.candidate.targets) isElsewhere[place] = 1
 
   const names = new Map<string, number>()
   const fractions: number[][] = []
@@ -115,6 +115,14 @@ export function sharesOn(sheet: Sheet, claimants: readonly Share[], others: read
       }
     },
   }
+}
+
+/** Does no unit give more than its fraction, or than its part of its line? */
+function fallsAsItSays({ candidate: { policy, targets, terms }, claim }: Share, sheet: Sheet): boolean {
+  // What passes a floor is shared again over the other lines.
+  if (claim.falls === "alike") return policy.percent_base === "running" && targets.every((place) => sheet.floors[place] === 0)
+  // What is cut by a cap, or by short money, falls on all units that gave alike: on those of a low step more than it says.
+  return terms.maxMinor === Infinity && !(sheet.funds && policy.budget_short === "partial" && terms.funding.length > 0)
 }
 
 /** Adds what a line's stretches are worth to their classes: together, or apart where discounts may fall otherwise than the fractions say. */
