@@ -160,7 +160,7 @@ export const arbitraryRivals = (most: number): fc.Arbitrary<{ order: Order; coup
     stacking: fc.record({ level: fc.constantFrom("line", "shop"), priority: fc.integer({ min: 0, max: 3 }), group: fc.constantFrom(undefined, undefined, "g", "h"), group_max: fc.constant(2) }),
   })
   const rivalLine = fc.record({ unit_price_minor: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(500, 900, 1000, 1500, 4000)), quantity: fc.integer({ min: 1, max: 6 }), category: fc.constantFrom("x", "y"), floor_minor: fc.constantFrom(undefined, undefined, undefined, undefined, 400) })
-  return fc.record({ lines: fc.array(rivalLine, { minLength: 1, maxLength: 6 }), rivals: fc.array(rival, { minLength: 2, maxLength: most }) }).map(({ lines, rivals }) => ({
+  return fc.record({ lines: fc.array(rivalLine, { minLength: 1, maxLength: 6, size: "max" }), rivals: fc.array(rival, { minLength: 3, maxLength: most, size: "max" }) }).map(({ lines, rivals }) => ({
     order: { currency: "EUR", shipping_minor: 0, lines: lines.map((one, i) => ({ line_id: `l${i}`, sku: `s${i + 1}`, ...one })) },
     coupons: rivals.map(({ promise, stacking: rules, ...fields }, i): HeldCoupon =>
       ({ coupon_id: `c${i}`, ends_at_ms: NOON + i, terms: compileTerms({ ...promise, ...(clean(fields) as object), stacking: clean(rules) as object, campaign_id: `campaign${i}`, funding: [] }) })),

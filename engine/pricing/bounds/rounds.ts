@@ -26,7 +26,7 @@ export function roundsOn(sheet: Sheet, claimants: readonly Claimant[]): Held {
     const before = takings.reduce((sum, { units, end }) => sum + (end === "front" ? units : 0), 0)
     // Where both ends meet, what is taken from the back may leave gaps in front of what is got.
     const isTight = mine.gets.units < units + before + behind
-    const pushes = takings.filter(({ end }) => end === "front" || isTight)
+    const pushes = ofEachCoupon(takings.filter(({ end }) => end === "front" || isTight))
     const needs = units + before + (isTight ? behind : 0)
     return needs > UNITS_MAX ? [] : [{ ...mine, pushes, needs }]
   })
@@ -62,6 +62,13 @@ export function roundsOn(sheet: Sheet, claimants: readonly Claimant[]): Held {
       }
     },
   }
+}
+
+/** One push for each coupon: what it buys and what it gets are taken together. */
+function ofEachCoupon(takings: readonly Taking[]): Taking[] {
+  const pushes = new Map<number, Taking>()
+  for (const taking of takings) pushes.set(taking.turn, { ...taking, units: taking.units + (pushes.get(taking.turn)?.units ?? 0) })
+  return [...pushes.values()]
 }
 
 /** The largest amounts of each clique, as many as may stand together. */
