@@ -13,7 +13,7 @@ import { type AcceptedDurability, type Durability, readConfig } from "./config.t
 import { faultFields, type Log, makeLog } from "./log.ts"
 import { DRAIN_MS_MAX, type Env, startApiProcesses, startScheduler, stopWithParent } from "./process/children.ts"
 import type { Ground, Piece, Wiring } from "./process/ground.ts"
-import { startApi } from "./process/listen.ts"
+import { startApi, tryPort } from "./process/listen.ts"
 import { type OpenServers, openServers, startServers } from "./process/servers.ts"
 import { isSidecarCommand, runSidecar } from "./sidecar.ts"
 import { migrate } from "./store/postgres.ts"
@@ -91,6 +91,8 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
       if (process.ppid !== config.childOf) throw new StartFault("SCRIP_CHILD_OF is set by Scrip itself: leave it out.")
       void stopWithParent(() => void stop(0))
     }
+    // The first start makes a key and shows it once: not before it is sure to come so far.
+    if (wiring.app && role === "all" && config.childOf === undefined) tryPort(config)
     servers = await startServers(config, log, ending.signal)
     if (isDraining()) return
     const redisUrl = servers?.redisUrl ?? config.redisUrl

@@ -10,9 +10,6 @@ import { decodeAllocation } from "./allocation.ts"
 import { presentAnswer } from "./answers.ts"
 import { findRedemption, isFound } from "./find.ts"
 
-/** One order has few redemptions: one live, and one for each request that was cancelled, expired or replaced. */
-const REDEMPTIONS_MAX = 1_000
-
 /** One redemption with its refunds, as it is now. */
 export const getRedemptionWith = (parts: Parts) => async ({ redemption_id }: RedemptionAsk, { now_ms }: Caller): Promise<Answered> => {
   const found = await findRedemption(parts, redemption_id, now_ms, "read")
@@ -24,16 +21,18 @@ export const getRedemptionWith = (parts: Parts) => async ({ redemption_id }: Red
 const AFTER_IDS = "~"
 
 /** The redemptions of one order of one user, oldest first. */
-export const listRedemptionsWith = (parts: Parts) => async ({ user_id, order_id }: ListRedemptionsAsk, { now_ms }: Caller): Promise<Answered> => {
+export const listRedemptionsWith = (parts: Parts) => async ({ user_id, order_id, limit, after }: ListRedemptionsAsk, { now_ms }: Caller): Promise<Answered> => {
   const user = userHash(user_id)
   await caughtUp(parts, cellOf(user, parts.cells))
   const order = orderHash(order_id)
   const rows = await answeringPostgres(() => parts.postgres.sql<{ redemption_id: string; head: unknown; body: string }[]>`
     select redemption_id, head, body from redemptions
-    where redemption_id >= ${user} and redemption_id < ${user + AFTER_IDS} and order_id = ${order_id} order by reserved_ms, redemption_id limit ${REDEMPTIONS_MAX}`)
-  const items = rows
+    where redemption_id >= ${user} and redemption_id < ${user + AFTER_IDS} and order_id = ${order_id}
+      and (${after ?? null}::text is null or (reserved_ms, redemption_id) > (select reserved_ms, redemption_id from redemptions where redemption_id = ${after ?? null}))
+    order by reserved_ms, redemption_id limit ${limit + 1}`)
+  const items = rows.slice(0, limit)
     .map(({ redemption_id, head, body }) => ({ redemption_id, body, head: fromValues("redemption", typeof head === "string" ? JSON.parse(head) : head) }))
     .filter(({ head }) => head.order === order)
     .map(({ redemption_id, head, body }) => presentAnswer(redemption_id, decodeAllocation(body), head, now_ms))
-  return { outcome: "found", body: { items, next: null } }
+  return { outcome: "found", body: { items, next: rows.length > limit ? items.at(-1)!.redemption_id : null } }
 }

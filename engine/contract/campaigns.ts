@@ -103,7 +103,7 @@ export const putCampaign = operation({
   says: "Make or change a draft. On a live campaign: another name, a later end, more stock or more per user.",
   params: CampaignPath, body: CampaignBodySchema, rule: campaignFault,
   yes: { created: CampaignOut, changed: CampaignOut, found: CampaignOut },
-  no: ["campaign_live", "campaign_stopped", "budget_unknown", "limit_too_large", "quota_busy"],
+  no: ["campaign_live", "campaign_stopped", "campaign_ended", "budget_unknown", "limit_too_large", "quota_busy"],
 })
 
 const move = (verb: "activate" | "pause" | "stop", says: string, no: Parameters<typeof operation>[0]["no"]) => operation({

@@ -6,6 +6,7 @@ import { ANSWERS, type Outcome } from "../answers.ts"
 import { ALWAYS, ALWAYS_WRITES, type Operation } from "../contract/operation.ts"
 import { KIND_TERMS } from "../contract/campaigns.ts"
 import { OPERATIONS } from "../contract/operations.ts"
+import { generateCodes, importCodes, ImportLine } from "../contract/codes.ts"
 import { issueCoupon, issueCoupons } from "../contract/coupons.ts"
 
 export interface OpenApi {
@@ -60,16 +61,20 @@ const properties = (schema: TSchema | undefined): [string, TSchema][] => Object.
 const required = (schema: TSchema | undefined): readonly string[] => (schema as { required?: string[] } | undefined)?.required ?? []
 
 const LINE_OUT = { type: "object", required: ["line", "status"], properties: { line: { type: "integer", description: "the number of the line that this answers, from 1" }, status: { type: "integer" } } }
-const BULK = {
-  in: { "application/x-ndjson": { schema: issueCoupon.body! } },
-  out: { description: "One line for each line, in order: `line` and `status`, then the coupon or the problem.", content: { "application/x-ndjson": { schema: LINE_OUT } } },
+const CODE_OUT = { anyOf: [ImportLine, { type: "object", required: ["codes"], properties: { codes: { type: "integer", description: "how many there are: the last line" } } }] }
+const lines = (schema: object) => ({ "application/x-ndjson": { schema } })
+/** What comes, and what is answered, line by line. */
+const STREAMS: Readonly<Record<string, { readonly in?: object; readonly out: object; readonly says: string }>> = {
+  [issueCoupons.name]: { in: issueCoupon.body!, out: LINE_OUT, says: "One line for each line that is not empty, in order: `line` and `status`, then the coupon or the problem." },
+  [importCodes.name]: { in: ImportLine, out: LINE_OUT, says: "One line for each line that is not empty, in order: `line` and `status`, then the problem, if any." },
+  [generateCodes.name]: { out: CODE_OUT, says: "One line for each code, and last how many there are." },
 }
 
 const describe = (operation: Operation): Described => {
   const { name, method, family, says, scopes, params, query, body, body_optional, yes } = operation
   const responses: Record<string, Described["responses"][string]> = {}
-  const isBulk = name === issueCoupons.name
-  if (isBulk) responses["200"] = BULK.out
+  const stream = STREAMS[name]
+  if (stream) responses["200"] = { description: stream.says, content: lines(stream.out) }
 
   const byStatus = new Map<number, Outcome[]>()
   for (const outcome of outcomesOf(operation)) {
@@ -95,7 +100,7 @@ const describe = (operation: Operation): Described => {
   return {
     operationId: name, tags: [family], summary: says, security: [{ key: [] }], "x-scopes": scopes,
     ...(parameters.length > 0 ? { parameters } : {}),
-    ...(isBulk ? { requestBody: { required: true, content: BULK.in } } : {}),
+    ...(stream?.in ? { requestBody: { required: true, content: lines(stream.in) } } : {}),
     ...(body ? { requestBody: { required: !body_optional, content: { "application/json": { schema: body } } } } : {}),
     responses,
   }

@@ -1,6 +1,7 @@
 /**
  * The API's door: where it listens, and what a connection may do to the process.
  */
+import type { Config } from "../config.ts"
 import { problem } from "../http/problems.ts"
 import { faultFields } from "../log.ts"
 import { StartFault } from "../store/private.ts"
@@ -22,6 +23,23 @@ const whyNotHere = (fault: unknown, host: string, port: number): string | undefi
   }
 }
 
+/** What cannot be done at this address, told as the operator can mend it. */
+const inWords = <T>({ host, port }: Config, work: () => T): T => {
+  try {
+    return work()
+  } catch (fault) {
+    const why = whyNotHere(fault, host, port)
+    if (why !== undefined) throw new StartFault(why)
+    throw fault
+  }
+}
+
+/** See that the port is free: before anything is made that is shown only once, and before it is shared with processes of our own. */
+export const tryPort = (config: Config): void => inWords(config, () => {
+  // `false` is said and not left out: where it is left out, Bun 1.4.5 shares the port.
+  void Bun.serve({ hostname: config.host, port: config.port, reusePort: false, fetch: () => problem({ outcome: "fault" }) }).stop(true)
+})
+
 /** Listen. A port is shared only by processes that were started to share it; anyone else hears that it is taken. */
 export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: App, idle_s = IDLE_S_MAX): Piece & { readonly port: number } => {
   const { host, port, role, apiProcesses } = config
@@ -39,15 +57,8 @@ export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: A
     },
   }
   const isShared = role === "api" || apiProcesses > 1
-  try {
-    // With a shared port the system would let strangers in silently: the first of us looks whether it is free. `false` is
-    // said and not left out: where it is left out, Bun 1.4.5 shares the port.
-    if (isShared && role === "all") void Bun.serve({ ...options, port, reusePort: false }).stop(true)
-    const server = Bun.serve({ ...options, port, reusePort: isShared })
-    return { name: "api", port: server.port ?? port, stop: async () => { await server.stop(); await app.stop?.() } }
-  } catch (fault) {
-    const why = whyNotHere(fault, host, port)
-    if (why !== undefined) throw new StartFault(why)
-    throw fault
-  }
+  // With a shared port the system would let strangers in silently: the first of us looks whether it is still free.
+  if (isShared && role === "all") tryPort(config)
+  const server = inWords(config, () => Bun.serve({ ...options, port, reusePort: isShared }))
+  return { name: "api", port: server.port ?? port, stop: async () => { await server.stop(); await app.stop?.() } }
 }

@@ -74,12 +74,13 @@ describe("several API processes", () => {
       await until("nobody listens", async () => fetch(url).then(() => false, () => true))
     }
   })
-  test("a port that a stranger has is not shared", async () => {
+  test("a port that a stranger has is not shared, and nothing is made before that is known", async () => {
     const stranger = Bun.serve({ port: 0, hostname: "127.0.0.1", reusePort: true, fetch: () => new Response("stranger") })
     for (const processes of ["1", "2"]) {
       const engine = runEngineProcess({ ...(await servers()), PORT: String(stranger.port), SCRIP_API_PROCESSES: processes })
       expect(await engine.exited).toBe(1)
       expect(engine.said()).toContain(`Port ${stranger.port} of 127.0.0.1 is taken`)
+      expect(engine.said()).not.toContain("Redis")
     }
     await stranger.stop(true)
   })

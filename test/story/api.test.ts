@@ -272,6 +272,26 @@ test("the same request twice at once: one is new, the other is its repeat", asyn
   await both(`/v1/redemptions/${redemption_id}/refunds`, { refund_id: "r", lines: "all" })
 })
 
+test("the redemptions of an order are told page by page, oldest first", async () => {
+  const { campaign_id } = await openCampaign(say, story.now_ms())
+  const user_id = fresh("user"), order_id = fresh("order"), made: string[] = []
+  for (let i = 0; i < 5; i++) {
+    const { coupon_id } = await yes(say("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))
+    const { redemption_id } = await yes(say("POST", "/v1/redemptions", { ...reserveAsk(user_id, [coupon_id]), order_id, request_id: fresh("request") }))
+    made.push(redemption_id)
+    await yes(say("POST", `/v1/redemptions/${redemption_id}/cancel`, {}))
+    story.setNow(story.now_ms() + 1)
+  }
+  const pages: string[][] = []
+  for (let after = ""; ;) {
+    const { items, next } = await yes(say("GET", `/v1/redemptions?user_id=${user_id}&order_id=${order_id}&limit=2${after}`))
+    pages.push(items.map((item: any) => item.redemption_id))
+    if (next === null) break
+    after = `&after=${next}`
+  }
+  expect(pages).toEqual([made.slice(0, 2), made.slice(2, 4), made.slice(4)])
+})
+
 test("two users with one order id have an order each", async () => {
   const { campaign_id } = await openCampaign(say, story.now_ms())
   const order_id = fresh("order"), users = [fresh("user"), fresh("user")]
