@@ -196,36 +196,32 @@ type Units = AppliedLine["units"][number]
 /** An amount on units that were not discounted before, the first carrying what is left over. */
 export const evenUnits = (quantity: number, discountMinor: number): Units[] => unitsOf(quantity, Math.ceil(discountMinor / quantity) * quantity, discountMinor)
 
-/** An amount on units alike. What is left over goes on where the coupons before it have ended, so no unit gives more than it has. */
+/**
+ * An amount on units alike. What is left over goes on where the coupons before it have ended, so no unit gives more than it has: the last
+ * units are the dearer ones by one minor unit, before and after, so those that give one more begin with them and go on at the first.
+ * Lists are written whole: built one by one they took a fifth of a quote.
+ */
 function unitsOf(quantity: number, leftMinor: number, discountMinor: number): Units[] {
-  const units: { quantity: number; discount_minor: number }[] = []
-  if (quantity === 1) return [{ quantity, discount_minor: discountMinor }]
-  addPiece(units, quantity, leftMinor, discountMinor)
-  return units
+  const each = Math.floor(discountMinor / quantity)
+  const odd = discountMinor - each * quantity
+  if (odd === 0) return [{ quantity, discount_minor: each }]
+  const dearer = leftMinor % quantity
+  if (dearer === 0) return [{ quantity: odd, discount_minor: each + 1 }, { quantity: quantity - odd, discount_minor: each }]
+  if (dearer === odd) return [{ quantity: quantity - odd, discount_minor: each }, { quantity: odd, discount_minor: each + 1 }]
+  if (dearer > odd) return [{ quantity: quantity - dearer, discount_minor: each }, { quantity: odd, discount_minor: each + 1 }, { quantity: dearer - odd, discount_minor: each }]
+  return [{ quantity: odd - dearer, discount_minor: each + 1 }, { quantity: quantity - odd, discount_minor: each }, { quantity: dearer, discount_minor: each + 1 }]
 }
 
 function unitsOfPieces(pieces: readonly Piece[]): Units[] {
   const units: { quantity: number; discount_minor: number }[] = []
-  for (const { quantity, leftMinor, offMinor } of pieces) addPiece(units, quantity, leftMinor, offMinor)
+  for (const { quantity, leftMinor, offMinor } of pieces) {
+    for (const alike of unitsOf(quantity, leftMinor, offMinor)) addUnits(units, alike.quantity, alike.discount_minor)
+  }
   return units
-}
-
-/** Units alike before and after: each time the last of them have one minor unit more, so they fare alike in at most three stretches. */
-function addPiece(units: { quantity: number; discount_minor: number }[], quantity: number, leftMinor: number, offMinor: number): void {
-  const afterMinor = leftMinor - offMinor
-  const [before, after] = [Math.floor(leftMinor / quantity), Math.floor(afterMinor / quantity)]
-  const cheaper = quantity - (leftMinor - before * quantity)
-  const cheaperAfter = quantity - (afterMinor - after * quantity)
-  const [first, second] = cheaper < cheaperAfter ? [cheaper, cheaperAfter] : [cheaperAfter, cheaper]
-  const each = before - after
-  addUnits(units, first, each)
-  addUnits(units, second - first, cheaper < cheaperAfter ? each + 1 : each - 1)
-  addUnits(units, quantity - second, each)
 }
 
 /** Goes on with the last run where the discount is the same. */
 function addUnits(units: { quantity: number; discount_minor: number }[], quantity: number, discount_minor: number): void {
-  if (quantity === 0) return
   const last = units[units.length - 1]
   if (last && last.discount_minor === discount_minor) last.quantity += quantity
   else units.push({ quantity, discount_minor })
