@@ -135,6 +135,11 @@ describe("time, chance and the environment are arguments", () => {
     expect(reading.filter((path) => !READS_THE_ENVIRONMENT.includes(path))).toEqual([])
   })
 
+  test("tests choose by one seed, so that a red one means the change", () => {
+    const wrong = IN_TESTS.filter(({ path, code }) => path !== "test/support/seed.ts" && /process\.env\["SCRIP_\w*SEED"\]/.test(code)).map(({ path }) => path)
+    expect(wrong).toEqual([])
+  })
+
   const THE_WORLD = /\bBun\.|\bprocess\.|\bDate\.now\b|new Date\(\)|\bperformance\.|\bMath\.random\b|\bcrypto\.|\bfetch\(|\bsetTimeout\b|\bsetInterval\b|\bconsole\.|\basync\b|\bawait\b|\bPromise\b/
 
   test("pricing is pure: no clock, no chance, no waiting, no host", () => {

@@ -1,16 +1,16 @@
 // Runs that are killed at random points, with one thread and with two, come to the same bytes in the end as one that nobody disturbed.
-// SCRIP_JOB_KILLS makes it longer (50: some three minutes a job); the seed is printed, and SCRIP_JOB_SEED repeats a run.
+// SCRIP_JOB_KILLS makes it longer (50: some three minutes a job), SCRIP_SEED says which points.
 
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { importCommand } from "../../analytics/import_command.ts"
 import { scratchFolder } from "../support/scratch.ts"
+import { SEED } from "../support/seed.ts"
 import { openHouse, type TestHouse } from "./house.ts"
 import { FLAG, INTEGER, MONEY, putRules, wealth } from "./scores.ts"
 
 const KILLS = Number(process.env["SCRIP_JOB_KILLS"] ?? 3)
-const SEED = Number(process.env["SCRIP_JOB_SEED"] ?? Date.now() % 1_000_000)
 const ORDERS = 20_000
 const USERS = 20_000
 const EVENTS = 9_000, EVENT_DAYS = 3, EVENTS_OPEN_MS = Date.UTC(2026, 9, 1)
@@ -21,7 +21,7 @@ let house: TestHouse
 let seed = SEED
 const chance = (most: number): number => { seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31; return seed % most }
 beforeAll(async () => {
-  console.log(`SCRIP_JOB_SEED=${SEED}`)
+  console.log(`SCRIP_SEED=${SEED}`)
   house = await openHouse()
 })
 afterAll(() => house.close())

@@ -1,5 +1,5 @@
 // What coupons give that contend for units: the bound on them holds for every set, from every cart on the way to it, and a
-// proof that rests on it is one. `SCRIP_BRUTE_ORDERS` makes it longer, `SCRIP_BRUTE_SEED` repeats a run.
+// proof that rests on it is one. `SCRIP_BRUTE_ORDERS` makes it longer, `SCRIP_SEED` chooses others.
 
 import { expect, test } from "bun:test"
 import fc from "fast-check"
@@ -12,13 +12,13 @@ import { price } from "../../engine/pricing/price.ts"
 import { sketchOf } from "../../engine/pricing/sketch.ts"
 import { inOrder } from "../../engine/pricing/stacking.ts"
 import { walk } from "../../engine/pricing/walk.ts"
+import { SEED } from "../support/seed.ts"
 import { arbitraryRivals, arbitrarySetting, holdsForAll } from "./campaigns.ts"
 import { coupon, NOON, order, quote } from "./shop.ts"
 
 const ORDERS = Number(process.env["SCRIP_BRUTE_ORDERS"] ?? 10_000) / 10
 const RUN_MS_MAX = 60_000 + ORDERS * 600
 const COUPONS_MAX = 5
-const SEED = Number(process.env["SCRIP_BRUTE_SEED"] ?? 20_261_122)
 
 test(`claims: no set of ${ORDERS} orders gives more than the bound, from any cart on its way, and best is the best of them`, () => {
   const counts: Record<string, number> = { carts: 0, share: 0, rounds: 0, sets: 0 }
