@@ -28,7 +28,7 @@ export const ANSWERS = {
 
   // the request itself
   request_invalid: no(400, "The request is not what the contract asks for."),
-  request_too_large: no(413, "The request's body is larger than 1 MiB."),
+  request_too_large: no(413, "The request's body, or this line of it, is larger than it may be."),
   request_conflict: no(422, "The same ids were used before with other content."),
   key_missing: no(401, "No key was sent."),
   key_unknown: no(401, "The key is unknown or revoked."),
@@ -119,6 +119,9 @@ export interface Yes { readonly outcome: Outcome; readonly body: object; readonl
 export type No = { readonly outcome: Outcome } & Readonly<Record<string, unknown>> & { readonly body?: undefined }
 /** What a use case returns; a breakage is thrown. */
 export type Answered = Yes | No
+
+/** A list was asked to go on after what no page of it has ended with. */
+export const AFTER_INVALID: No = { outcome: "request_invalid", field: "after", detail: "after must be the `next` of a page of this list." }
 
 /** Who asks, and when. */
 export interface Caller {

@@ -24,7 +24,7 @@ if book.cell.full == 1 then return { JOURNAL_FULL } end
 
 local terms = campaign_of(book, campaign)
 if not terms then return { CAMPAIGN_UNKNOWN } end
-if terms.state ~= CAMPAIGN.live then return { CAMPAIGN_NOT_LIVE } end
+if terms.state ~= CAMPAIGN.live then return { CAMPAIGN_NOT_LIVE, terms.state } end
 if terms.version ~= version then return { CAMPAIGN_CHANGED, terms.version } end
 if book.at_ms < terms.starts_ms then return { CAMPAIGN_NOT_STARTED, terms.starts_ms } end
 if book.at_ms >= terms.ends_ms then return { CAMPAIGN_ENDED, terms.ends_ms } end

@@ -17,7 +17,7 @@ export const issue = script("issue", {
     claim_refused: {},
     journal_full: {},
     campaign_unknown: {},
-    campaign_not_live: {},
+    campaign_not_live: { state: "int" },
     campaign_changed: { version_now: "int" },
     campaign_not_started: { starts_at_ms: "int" },
     campaign_ended: { ended_at_ms: "int" },

@@ -1,7 +1,7 @@
 /** Read redemptions: one by its id, or all of an order. What is told is true now. */
-import { cellOf, orderHash, userHash } from "../../lua/keys.ts"
+import { cellOf, orderHash, readRedemptionId, userHash } from "../../lua/keys.ts"
 import { fromValues } from "../../lua/records.ts"
-import type { Answered, Caller } from "../answers.ts"
+import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { RedemptionAsk, ListRedemptionsAsk } from "../contract/checkout.ts"
 import { caughtUp } from "../journal/caught_up.ts"
 import type { Parts } from "../parts.ts"
@@ -20,15 +20,22 @@ export const getRedemptionWith = (parts: Parts) => async ({ redemption_id }: Red
 /** Sorts behind every character of an id: what lies between a user's hash and this behind it is his, found by the primary key. */
 const AFTER_IDS = "~"
 
+/** Where in an order's list a redemption stands; nothing where it is none of the order's. */
+const placeOf = async ({ postgres: { sql } }: Parts, user: string, order_id: string, redemption_id: string): Promise<{ reserved_ms: number } | undefined> =>
+  readRedemptionId(redemption_id)?.user !== user ? undefined
+    : (await answeringPostgres(() => sql<{ reserved_ms: number }[]>`select reserved_ms from redemptions where redemption_id = ${redemption_id} and order_id = ${order_id}`))[0]
+
 /** The redemptions of one order of one user, oldest first. */
 export const listRedemptionsWith = (parts: Parts) => async ({ user_id, order_id, limit, after }: ListRedemptionsAsk, { now_ms }: Caller): Promise<Answered> => {
   const user = userHash(user_id)
   await caughtUp(parts, cellOf(user, parts.cells))
   const order = orderHash(order_id)
+  const from = after === undefined ? undefined : await placeOf(parts, user, order_id, after)
+  if (after !== undefined && !from) return AFTER_INVALID
   const rows = await answeringPostgres(() => parts.postgres.sql<{ redemption_id: string; head: unknown; body: string }[]>`
     select redemption_id, head, body from redemptions
     where redemption_id >= ${user} and redemption_id < ${user + AFTER_IDS} and order_id = ${order_id}
-      and (${after ?? null}::text is null or (reserved_ms, redemption_id) > (select reserved_ms, redemption_id from redemptions where redemption_id = ${after ?? null}))
+      and (reserved_ms, redemption_id) > (${from?.reserved_ms ?? -1}, ${after ?? ""})
     order by reserved_ms, redemption_id limit ${limit + 1}`)
   const items = rows.slice(0, limit)
     .map(({ redemption_id, head, body }) => ({ redemption_id, body, head: fromValues("redemption", typeof head === "string" ? JSON.parse(head) : head) }))

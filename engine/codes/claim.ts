@@ -11,7 +11,7 @@ import { claim_code } from "../../lua/claim_code.ts"
 import { bucketOf, cellOf, claimHash, fingerprintOf, quotaKey, ticketHex, userHash, walletKey } from "../../lua/keys.ts"
 import { peek } from "../../lua/peek.ts"
 import { fromValues } from "../../lua/records.ts"
-import type { Answered, Caller } from "../answers.ts"
+import type { Answered, Caller, Outcome } from "../answers.ts"
 import type { ClaimAsk } from "../contract/codes.ts"
 import { answerOf, ClaimEnded, issueOne } from "../coupons/issue.ts"
 import { readAgedCoupon } from "../journal/aged.ts"
@@ -44,6 +44,9 @@ const repeat = async (parts: Parts, ask: ClaimAsk, user: string, campaign_no: nu
   return { outcome: "issued", hit: true, body: answerOf(user + field, { campaign_id: campaign.campaign_id, user_id: ask.user_id }, coupon.ends_at_ms) }
 }
 
+/** Nos of an issue that a code's own cell says by `code_invalid`. */
+const GONE: ReadonlySet<Outcome> = new Set(["campaign_not_live", "campaign_not_started", "campaign_ended"])
+
 /** Give the user the coupon of a claim that is pending, and settle it. */
 const grant = async (parts: Parts, ask: ClaimAsk, claim: string, held: Held, caller: Caller): Promise<Answered> => {
   const { user, campaign_no, fingerprint, nonce, code } = held
@@ -59,6 +62,8 @@ const grant = async (parts: Parts, ask: ClaimAsk, claim: string, held: Held, cal
     if (error instanceof ClaimEnded) await refuse(settleParts(parts), claim, held, caller.now_ms)
     throw error
   }
+  // Paused, stopped or over since the code's cell has looked, or as the user's cell has heard it first: as ever for a code of such a campaign.
+  if (GONE.has(answered.outcome)) answered = { outcome: "code_invalid" }
   const isGranted = answered.outcome === "issued"
   await orLater(isGranted ? settle(settleParts(parts), claim, held, true, caller.now_ms) : refuse(settleParts(parts), claim, held, caller.now_ms))
   return answered

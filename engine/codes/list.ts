@@ -5,7 +5,7 @@
  */
 import { batchName, quotaKey } from "../../lua/keys.ts"
 import { unpack } from "../../lua/records.ts"
-import type { Answered, Caller } from "../answers.ts"
+import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { BatchAnswer, ListCodesAsk } from "../contract/codes.ts"
 import { CODE, CLAIM } from "../journal/fold_codes.ts"
 import type { Campaign } from "../operate/catalogue.ts"
@@ -57,7 +57,8 @@ export const batchAnswer = async (parts: Parts, { campaign_id }: Campaign, row: 
 export const listCodesWith = (parts: Parts) => async ({ campaign_id, limit, after }: ListCodesAsk, caller: Caller): Promise<Answered> => {
   const campaign = await parts.catalogue.campaignById(campaign_id)
   if (!campaign || !mayTouch(caller, campaign.line)) return { outcome: "campaign_unknown", campaign_id }
-  const from = after !== undefined && /^\d{1,9}$/.test(after) ? Number(after) : 0
+  if (after !== undefined && !/^\d{1,9}$/.test(after)) return AFTER_INVALID
+  const from = Number(after ?? 0)
   const rows = await answeringPostgres(() => parts.postgres.sql<Row[]>`
     select batch_no, batch_id, kind, "limit", created_ms, revoked_ms from code_batches
     where campaign_no = ${campaign.campaign_no} and batch_no > ${from} order by batch_no limit ${limit + 1}`)

@@ -92,9 +92,10 @@ const CampaignOut = Type.Object({
   ...FIELDS,
   starts_at: InstantOut,
   ends_at: InstantOut,
-  issued: Type.Optional(Count),
-  reserved: Type.Optional(Count),
-  redeemed: Type.Optional(Count),
+  issued: Type.Optional(Type.Integer({ ...Count, description: "how many coupons were ever issued; stock - issued + revoked may still be" })),
+  revoked: Type.Optional(Type.Integer({ ...Count, description: "how many of them were taken away, whose stock is free again" })),
+  reserved: Type.Optional(Type.Integer({ ...Count, description: "how many are held for an order now" })),
+  redeemed: Type.Optional(Type.Integer({ ...Count, description: "how many are redeemed now: one that a refund gave back is not" })),
 }, closed)
 export type CampaignAnswer = Static<typeof CampaignOut>
 
@@ -103,13 +104,13 @@ export const putCampaign = operation({
   says: "Make or change a draft. On a live campaign: another name, a later end, more stock or more per user.",
   params: CampaignPath, body: CampaignBodySchema, rule: campaignFault,
   yes: { created: CampaignOut, changed: CampaignOut, found: CampaignOut },
-  no: ["campaign_live", "campaign_stopped", "campaign_ended", "budget_unknown", "limit_too_large", "quota_busy"],
+  no: ["campaign_live", "campaign_stopped", "campaign_ended"],
 })
 
 const move = (verb: "activate" | "pause" | "stop", says: string, no: Parameters<typeof operation>[0]["no"]) => operation({
   name: `${verb}_campaign`, method: "POST", path: `/v1/campaigns/{campaign_id}/${verb}`, family: "campaigns", scopes: ["operate"], says,
   params: CampaignPath, body: Type.Object({}, closed), body_optional: true,
-  yes: { changed: CampaignOut }, no: ["campaign_unknown", "quota_busy", ...no],
+  yes: { changed: CampaignOut }, no: ["campaign_unknown", ...no],
 })
 
 export const activateCampaign = move("activate", "Make a draft or a paused campaign live in every cell that sells from it.", ["campaign_stopped", "campaign_ended", "budget_unknown"])
@@ -118,7 +119,7 @@ export const stopCampaign = move("stop", "End a campaign for good: unused coupon
 
 export const getCampaign = operation({
   name: "get_campaign", method: "GET", path: "/v1/campaigns/{campaign_id}", family: "campaigns", scopes: ["operate", "read"],
-  says: "A campaign as it stands, with how many coupons were issued, are reserved and were redeemed.",
+  says: "A campaign as it stands, with how many coupons were ever issued, were revoked, are reserved and are redeemed.",
   params: CampaignPath, yes: { found: CampaignOut }, no: ["campaign_unknown"],
 })
 

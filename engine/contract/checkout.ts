@@ -172,7 +172,7 @@ export const reserveOrder = operation({
   no: [
     "request_conflict", "coupon_unknown", "coupon_reserved", "coupon_redeemed", "coupon_ended", "coupon_revoked", "campaign_paused", "campaign_stopped",
     "campaign_not_started", "campaign_ended", "terms_not_met", "not_stackable", "quote_mismatch", "quote_ended", "quote_unsigned", "budget_exhausted", "budget_not_open", "redemption_confirmed",
-    "redemption_refunded", "redemption_partly_refunded", "quota_busy", "journal_full",
+    "quota_busy", "journal_full",
   ],
 })
 

@@ -22,8 +22,7 @@ const ClaimBody = Type.Object({
 
 /** The coupon's own nos; what is wrong with a code is one word. */
 const CLAIM_NOS = [
-  "request_conflict", "code_invalid", "code_misses_exceeded", "campaign_not_live", "campaign_not_started", "campaign_ended", "user_limit_reached", "stock_exhausted",
-  "budget_exhausted", "budget_not_open", "held_out", "quota_busy", "journal_full",
+  "request_conflict", "code_invalid", "code_misses_exceeded", "user_limit_reached", "stock_exhausted", "budget_exhausted", "budget_not_open", "held_out", "quota_busy", "journal_full",
 ] as const
 
 export const claimCode = operation({

@@ -21,7 +21,7 @@ export const createKey = operation({
   body: Type.Object({
     name: Id,
     scopes: Type.Array(Type.Enum([...SCOPES]), { minItems: 1, maxItems: SCOPES.length, uniqueItems: true }),
-    lines: Type.Array(Id, { maxItems: LIST_MAX, uniqueItems: true, description: 'the business lines that the key may touch; ["*"] for all' }),
+    lines: Type.Array(Id, { maxItems: LIST_MAX, uniqueItems: true, description: 'the business lines that the key may touch: ["*"] for all, [] for none, which is enough to confirm, cancel and refund' }),
   }, closed),
   yes: { created: KeyMade }, no: [],
 })

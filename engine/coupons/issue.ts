@@ -5,7 +5,8 @@
  */
 import { cellOf, couponField, dueKey, fingerprintOf, isHeldOut, journalKey, quotaKey, userHash, walletKey } from "../../lua/keys.ts"
 import { issue } from "../../lua/issue.ts"
-import type { Answered, Caller } from "../answers.ts"
+import { CAMPAIGN_STATES } from "../../lua/records.ts"
+import { ANSWERS, type Answered, type Caller } from "../answers.ts"
 import type { IssueAsk } from "../contract/coupons.ts"
 import { readAgedCoupon } from "../journal/aged.ts"
 import type { Campaign } from "../operate/catalogue.ts"
@@ -19,6 +20,9 @@ import { act, NotExecuted } from "../store/redis.ts"
 
 /** A campaign may change or a lease run short between two tries. */
 const TRIES_MAX = 8
+
+/** A paused campaign may be live again, and a stopped one never. */
+const STOPPED: Answered = { outcome: "campaign_not_live", retry: false, detail: ANSWERS.campaign_stopped.say }
 
 export const answerOf = (coupon_id: string, { campaign_id, user_id }: Pick<IssueAsk, "campaign_id" | "user_id">, ends_at_ms: number) =>
   ({ coupon_id, campaign_id, user_id, state: "issued", ends_at: new Date(ends_at_ms).toISOString() })
@@ -128,7 +132,8 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
       case "campaign_ended": return { outcome: reply.outcome, ended_at: new Date(reply.ended_at_ms).toISOString() }
       // A campaign that Postgres has and no cell has: a draft.
       case "campaign_unknown": return { outcome: "campaign_not_live" }
-      case "request_conflict": case "journal_full": case "campaign_not_live": case "held_out": return { outcome: reply.outcome }
+      case "campaign_not_live": return CAMPAIGN_STATES[reply.state - 1] === "stopped" ? STOPPED : { outcome: "campaign_not_live" }
+      case "request_conflict": case "journal_full": case "held_out": return { outcome: reply.outcome }
     }
   }
   if (waited > 0) return { outcome: "quota_busy" }

@@ -1,7 +1,7 @@
 /** The coupons of one user, in the order of their ids: what is told is true now. */
-import { cellOf, userHash } from "../../lua/keys.ts"
+import { cellOf, readCouponId, userHash } from "../../lua/keys.ts"
 import { COUPON_STATES } from "../../lua/records.ts"
-import type { Answered, Caller } from "../answers.ts"
+import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { ListCouponsAsk } from "../contract/coupons.ts"
 import { caughtUp } from "../journal/caught_up.ts"
 import { EVERY_LINE } from "../operate/lines.ts"
@@ -16,6 +16,7 @@ const AFTER_IDS = "~"
 /** List what a user has and had, page by page. */
 export const listCouponsWith = (parts: Parts) => async ({ user_id, state, limit, after }: ListCouponsAsk, { now_ms, lines }: Caller): Promise<Answered> => {
   const user = userHash(user_id)
+  if (after !== undefined && readCouponId(after)?.user !== user) return AFTER_INVALID
   await caughtUp(parts, cellOf(user, parts.cells))
   const { sql } = parts.postgres
   const wanted = state === undefined ? 0 : COUPON_STATES.indexOf(state) + 1

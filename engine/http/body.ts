@@ -8,7 +8,7 @@ import type { No } from "../answers.ts"
 
 export const BODY_BYTES_MAX = 1024 * 1024
 
-const tooLarge: No = { outcome: "request_too_large", bytes_max: BODY_BYTES_MAX }
+const tooLarge: No = { outcome: "request_too_large", detail: "A body has at most 1 MiB.", bytes_max: BODY_BYTES_MAX }
 const invalid = (detail: string): No => ({ outcome: "request_invalid", field: "", detail })
 const cutOff = invalid("The body ended before it was complete.")
 const notUtf8 = invalid("The body is not UTF-8, or has the character that stands for what was not.")

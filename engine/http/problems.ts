@@ -16,7 +16,7 @@ const JSON_TYPE_HIT = { "content-type": "application/json", "idempotency-hit": "
 
 export const isYes = (answered: Answered): answered is Yes => answered.body !== undefined
 
-/** The members of a problem; the fields that explain it stand last and replace only the sentence. */
+/** The members of a problem; the fields that explain it stand last, and replace only the sentence and, where a no is final though its word is not, `retry`. */
 export const problemBody = ({ outcome, detail, body: _, ...fields }: No): Record<string, unknown> => {
   const { status, retry, say } = ANSWERS[outcome]
   return { type: `/docs#${outcome}`, title: say, status, code: outcome, retry, detail: typeof detail === "string" ? detail : say, ...fields }

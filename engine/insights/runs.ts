@@ -5,7 +5,7 @@
  * publishes what is held for sign-off must have the right to sign.
  */
 import { randomBytes } from "node:crypto"
-import type { Answered, Caller } from "../answers.ts"
+import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { CreateRunAsk, DiffRunAsk, ListRunsAsk, RunAnswer, RunAsk } from "../contract/insights.ts"
 import type { Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
@@ -60,11 +60,14 @@ export const getRunWith = (parts: Parts) => async ({ run_id }: RunAsk): Promise<
   return row ? { outcome: "found", body: await wholeAnswer(parts, row) } : { outcome: "run_unknown", run_id }
 }
 
+/** Where a page of runs ended: when the last was asked for, and which it was. */
+const RUN_PLACE = /^(\d{1,15})-(\S+)$/
+
 /** Runs, the latest first. */
 export const listRunsWith = (parts: Parts) => async ({ job, period, set, limit, after }: ListRunsAsk): Promise<Answered> => {
   const { sql } = parts.postgres
-  const [before_ms = "", before_id = ""] = (after ?? "").split("-")
-  if (after !== undefined && !/^[0-9]{1,15}$/.test(before_ms)) return { outcome: "request_invalid", field: "after", detail: "after must be the `next` of a page." }
+  const [, before_ms, before_id = ""] = RUN_PLACE.exec(after ?? "") ?? []
+  if (after !== undefined && before_ms === undefined) return AFTER_INVALID
   const rows = await answeringPostgres(() => sql<Row[]>`
     select ${sql(COLUMNS)} from runs where true ${job === undefined ? sql`` : sql`and job = ${job}`} ${period === undefined ? sql`` : sql`and period = ${period}`}
       ${set === undefined ? sql`` : sql`and set_name = ${set}`} ${after === undefined ? sql`` : sql`and (requested_ms, run_id) < (${Number(before_ms)}, ${before_id})`}

@@ -6,7 +6,7 @@
  * out of it; where that goes is engine/operate/carry.ts.
  */
 import { fingerprintOf, idHash } from "../../lua/keys.ts"
-import type { Answered, Caller } from "../answers.ts"
+import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { AddToBudgetAsk, BudgetAsk, ListBudgetEntriesAsk, PutBudgetAsk } from "../contract/budgets.ts"
 import { caughtUp } from "../journal/caught_up.ts"
 import { monthAfter, monthSpan } from "../months.ts"
@@ -93,12 +93,13 @@ export const closeBudgetWith = (parts: Parts) => async ({ budget_id }: BudgetAsk
   const budget = await budgetFor(parts, caller, budget_id)
   if (!budget) return { outcome: "budget_unknown", budget_id }
   const { now_ms } = caller
-  await answeringPostgres(() => parts.postgres.sql`update budgets set closed_ms = ${now_ms} where budget_no = ${budget.budget_no} and closed_ms is null`)
+  const begun = await answeringPostgres(() => parts.postgres.sql`update budgets set closed_ms = ${now_ms} where budget_no = ${budget.budget_no} and closed_ms is null`)
   const closed = await closeEverywhere(parts, budget, now_ms)
-  if (closed === "budget_unknown") return { outcome: "budget_unknown", budget_id }
-  if (closed === "busy") return { outcome: "quota_busy", budget_id }
+  if (closed.outcome === "budget_unknown") return { outcome: "budget_unknown", budget_id }
+  if (closed.outcome === "busy") return { outcome: "quota_busy", budget_id }
   const closed_ms = await closedMs(parts, budget.budget_no)
-  return { outcome: "changed", body: { ...await answerOf(parts, budget), state: "closed", closed_at: new Date(closed_ms ?? now_ms).toISOString() } }
+  // Who closes again takes what has come back since; where nothing has, it was a repeat.
+  return { outcome: "changed", hit: begun.count === 0 && closed.released_minor === 0, body: { ...await answerOf(parts, budget), state: "closed", closed_at: new Date(closed_ms ?? now_ms).toISOString() } }
 }
 
 /** A budget with what is held and spent, over all cells. */
@@ -119,15 +120,16 @@ export const getBudgetWith = (parts: Parts) => async ({ budget_id }: BudgetAsk, 
 
 interface EntryRow { cell: number; epoch: number; n: number; act: string; at_ms: number; ref: string | null; limit_minor: number; held_minor: number; spent_minor: number }
 
+/** Where a page of the ledger ended: instant, cell, epoch and number. */
+const ENTRY_PLACE = /^(\d{1,16})-(\d{1,9})-(\d{1,9})-(\d{1,16})$/
+
 /** The ledger of a budget, oldest first. */
 export const listBudgetEntriesWith = (parts: Parts) => async ({ budget_id, limit, after }: ListBudgetEntriesAsk, caller: Caller): Promise<Answered> => {
   const budget = await budgetFor(parts, caller, budget_id)
   if (!budget) return { outcome: "budget_unknown", budget_id }
   for (let cell = 0; cell < parts.cells; cell++) await caughtUp(parts, cell)
-  const [at_ms = -1, cell = -1, epoch = -1, n = -1] = (after ?? "").split("-").map(Number)
-  if ([at_ms, cell, epoch, n].some((place) => !Number.isSafeInteger(place))) {
-    return { outcome: "request_invalid", field: "after", detail: "after must be the `next` of a page." }
-  }
+  const [at_ms = -1, cell = -1, epoch = -1, n = -1] = after === undefined ? [] : ENTRY_PLACE.exec(after)?.slice(1).map(Number) ?? [NaN]
+  if (![at_ms, cell, epoch, n].every(Number.isSafeInteger)) return AFTER_INVALID
   const rows = await answeringPostgres(() => parts.postgres.sql<EntryRow[]>`
     select cell, epoch, n, act, at_ms, ref, limit_minor, held_minor, spent_minor from budget_entries
     where budget_no = ${budget.budget_no} and (at_ms, cell, epoch, n) > (${at_ms}, ${cell}, ${epoch}, ${n})

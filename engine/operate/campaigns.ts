@@ -163,6 +163,6 @@ export const getCampaignWith = (parts: Parts) => async ({ campaign_id }: Campaig
   const known = await parts.catalogue.campaignById(campaign_id)
   if (!known || !mayTouch(caller, known.line)) return { outcome: "campaign_unknown", campaign_id }
   const campaign = await parts.catalogue.readAgain(known.campaign_no) ?? known
-  const { issued, reserved, redeemed } = await readCampaignSums(parts, campaign.campaign_no)
-  return { outcome: "found", body: { ...answerOf(campaign_id, campaign.state, campaign.version, campaign.body), issued, reserved, redeemed } }
+  const { issued, revoked, reserved, redeemed } = await readCampaignSums(parts, campaign.campaign_no)
+  return { outcome: "found", body: { ...answerOf(campaign_id, campaign.state, campaign.version, campaign.body), issued, revoked, reserved, redeemed } }
 }

@@ -6,7 +6,7 @@
  * restarted, rebuilt or cut into another number of cells in between: an entry keeps the cell in which it was written, and a cell's epochs
  * only grow. Nobody's turn is passed over: each page begins with the cell after the one where the page before ended.
  */
-import type { Answered, Caller } from "../answers.ts"
+import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { EventsAnswer, ListEventsAsk } from "../contract/events.ts"
 import { BIRTH, compareIds, type EntryId } from "../journal/entry.ts"
 import { jsonOf } from "../journal/expected.ts"
@@ -95,7 +95,7 @@ const newsOf = (cells: readonly Place[], { turn, told }: Places, limit: number):
 /** What follows a place, page by page. */
 export const listEventsWith = (parts: Parts) => async ({ after, limit }: ListEventsAsk, caller: Caller): Promise<Answered> => {
   const places = placesOf(after)
-  if (!places) return { outcome: "request_invalid", field: "after", detail: "after must be the `next` of a page." }
+  if (!places) return AFTER_INVALID
   const { told } = places
   const { sql } = parts.postgres
   const news = newsOf(await answeringPostgres(() => sql<Place[]>`select cell, epoch, n from cells order by cell`), places, limit)

@@ -1,5 +1,5 @@
 /** The published reports of closed periods, as the sidecar has left them in the tables. */
-import type { Answered, Caller } from "../answers.ts"
+import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { ListReportsAsk, ReportAsk } from "../contract/reports.ts"
 import type { Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
@@ -27,7 +27,7 @@ const readPlace = (after: string): readonly [string, string, string] | undefined
 export const listReportsWith = ({ postgres: { sql } }: Parts) => async ({ limit, after }: ListReportsAsk, caller: Caller): Promise<Answered> => {
   if (!seesAll(caller)) return linesMissing
   const place = after === undefined ? undefined : readPlace(after)
-  if (after !== undefined && !place) return { outcome: "request_invalid", field: "after", detail: "after must be the `next` of a page." }
+  if (after !== undefined && !place) return AFTER_INVALID
   const rows = await answeringPostgres(() => sql<Row[]>`
     select r.job, r.period, r.set_name, r.title, r.sentence, u.published_ms from reports r
       join run_periods p on p.job = 'reports' and p.run_id = r.run_id join runs u on u.run_id = r.run_id

@@ -20,8 +20,8 @@ const AGAIN_MS = 10
 
 export interface Closing { readonly budget_no: number; readonly budget_id: string; readonly opens_ms: number; readonly closes_ms: number }
 
-/** "busy": a cell could not answer; the close goes on when it is asked for again. */
-export type Closed = "closed" | "budget_unknown" | "busy"
+/** `released_minor`: what this close took out of the limit. "busy": a cell could not answer; the close goes on when it is asked for again. */
+export type Closed = { readonly outcome: "closed"; readonly released_minor: number } | { readonly outcome: "budget_unknown" } | { readonly outcome: "busy" }
 
 /** Close a budget in every cell. */
 export const closeEverywhere = async (parts: QuotaParts, { budget_no, budget_id, opens_ms, closes_ms }: Closing, now_ms: number): Promise<Closed> => {
@@ -35,18 +35,18 @@ export const closeEverywhere = async (parts: QuotaParts, { budget_no, budget_id,
       await shut(home)
       await Promise.all(cellsOf(parts).filter((cell) => cell !== home).map(shut))
       for (let patience = 0; patience < RECALLS; patience++) {
-        if (!(await recall(parts, name, patience, now_ms))?.is_whole) return "busy"
+        if (!(await recall(parts, name, patience, now_ms))?.is_whole) return { outcome: "busy" }
       }
     } catch (fault) {
-      if (isAway(fault)) return "busy"
+      if (isAway(fault)) return { outcome: "busy" }
       throw fault
     }
   }
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const reply = await act(redis, close_budget, { keys: keysOf(home), args: { now_ms, budget: budget_no, cells, payload } })
-    if (reply.outcome === "closed" || reply.outcome === "budget_unknown") return reply.outcome
-    if (reply.outcome === "bank_asking" && !await greet(parts, home, now_ms)) return "busy"
+    if (reply.outcome === "closed" || reply.outcome === "budget_unknown") return reply
+    if (reply.outcome === "bank_asking" && !await greet(parts, home, now_ms)) return { outcome: "busy" }
     await Bun.sleep(AGAIN_MS)
   }
-  return "busy"
+  return { outcome: "busy" }
 }

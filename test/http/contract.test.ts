@@ -49,10 +49,9 @@ describe("every operation answers what it documents", () => {
     const page = (await call("GET", `/v1/budgets/${budget}/entries?limit=1`)).body
     expect((await call("GET", `/v1/budgets/${budget}/entries?after=${encodeURIComponent(page.next)}`)).body.items.length).toBeGreaterThan(0)
     for (const path of [`/v1/budgets/${mine("none")}`, `/v1/budgets/${mine("none")}/entries`]) expect(told(await call("GET", path))).toEqual([404, "budget_unknown", "first"])
-    expect(told(await call("GET", `/v1/budgets/${budget}/entries?after=nowhere`))).toEqual([400, "request_invalid", "first"])
     const closing = mine("closing")
     await call("PUT", `/v1/budgets/${closing}`, body)
-    expect((await call("POST", `/v1/budgets/${closing}/close`)).status).toBe(200)
+    for (const hit of ["first", "true"]) expect(told(await call("POST", `/v1/budgets/${closing}/close`))).toEqual([200, "closed", hit])
     expect(told(await call("POST", `/v1/budgets/${closing}/additions`, { addition_id: "late", amount_minor: 1 }))).toEqual([409, "budget_closed", "first"])
   })
 
@@ -67,12 +66,27 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("PUT", path, campaign({ terms: { amount_minor: 1 } })))).toEqual([409, "campaign_live", "first"])
     expect(told(await call("POST", `${path}/pause`))).toEqual([200, "paused", "first"])
     expect(told(await call("POST", `${path}/activate`))).toEqual([200, "live", "first"])
-    expect((await call("GET", path)).body).toMatchObject({ state: "live", issued: 0, reserved: 0, redeemed: 0 })
+    expect((await call("GET", path)).body).toMatchObject({ state: "live", issued: 0, revoked: 0, reserved: 0, redeemed: 0 })
     const other = `/v1/campaigns/${mine("stopping")}`
     await call("PUT", other, campaign())
     await call("POST", `${other}/activate`)
     expect(told(await call("POST", `${other}/stop`))).toEqual([200, "stopped", "first"])
     expect(told(await call("POST", `${other}/activate`))).toEqual([409, "campaign_stopped", "first"])
+  })
+
+  test("campaign_not_live: may be asked again of a draft and a paused campaign, and never of a stopped one", async () => {
+    const path = `/v1/campaigns/${mine("not live")}`
+    const asked = async () => {
+      const { status, body } = await issue(mine("u not live"), mine("not live"))
+      return [status, body.code, body.retry]
+    }
+    await call("PUT", path, campaign())
+    expect(await asked()).toEqual([409, "campaign_not_live", true])
+    for (const [verb, retry] of [["pause", true], ["stop", false]] as const) {
+      await call("POST", `${path}/activate`)
+      await call("POST", `${path}/${verb}`)
+      expect([verb, ...await asked()]).toEqual([verb, 409, "campaign_not_live", retry])
+    }
   })
 
   test("coupons", async () => {
@@ -86,6 +100,7 @@ describe("every operation answers what it documents", () => {
     const { coupon_id } = first.body
     for (const hit of ["first", "true"]) expect(told(await call("POST", `/v1/coupons/${coupon_id}/revoke`, { reason: "by mistake" }))).toEqual([200, "revoked", hit])
     expect(told(await call("POST", "/v1/coupons/none/revoke", { reason: "x" }))).toEqual([404, "coupon_unknown", "first"])
+    expect((await call("GET", `/v1/campaigns/${mine("c")}`)).body).toMatchObject({ issued: 2, revoked: 1 })
     const { items } = (await call("GET", `/v1/users/${encodeURIComponent(user)}/coupons?state=revoked`)).body
     expect(items.map((item: { coupon_id: string }) => item.coupon_id)).toEqual([coupon_id])
     const bulk = await shop.app.request("/v1/coupons/bulk", {
@@ -128,11 +143,27 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("POST", `/v1/redemptions/${empty.body.redemption_id}/confirm`))).toEqual([409, "redemption_cancelled", "first"])
   })
 
+  test("request_invalid: no list goes on after what none of its pages has ended with", async () => {
+    const at = encodeURIComponent, user = mine("u pages"), other = mine("u other pages")
+    const foreign = (await issue(other)).body.coupon_id
+    const { redemption_id } = (await reserve(other, "o1")).body
+    const lists: [path: string, ...after: string[]][] = [
+      [`/v1/users/${at(user)}/coupons?`, "nowhere", foreign], [`/v1/redemptions?user_id=${at(user)}&order_id=o1&`, "nowhere", redemption_id],
+      [`/v1/redemptions?user_id=${at(other)}&order_id=o2&`, redemption_id, `${redemption_id.slice(0, -12)}AAAAAAAAAAAA`],
+      [`/v1/campaigns/${mine("c")}/codes?`, "nowhere", "-1", "1.5"], [`/v1/budgets/${budget}/entries?`, "nowhere", "5", "1-2-3", "1-2-3-4-5", "-1-2-3-4"],
+      ["/v1/runs?", "nowhere", "1", "1-"], ["/v1/reports?", "nowhere"], ["/v1/events?", "x"],
+    ]
+    for (const [path, ...all] of lists) for (const after of all) {
+      const { status, body } = await call("GET", `${path}after=${at(after)}`)
+      expect([path, after, status, body.code, body.field]).toEqual([path, after, 400, "request_invalid", "after"])
+    }
+    await call("POST", `/v1/redemptions/${redemption_id}/cancel`, {})
+  })
+
   test("events", async () => {
     const { items, next } = (await call("GET", "/v1/events?limit=3")).body
     expect([items.length, typeof next]).toEqual([3, "string"])
     expect((await call("GET", `/v1/events?limit=1000&after=${next}`)).body.items.map(({ event_id }: { event_id: string }) => event_id)).not.toContain(items[0].event_id)
-    expect(told(await call("GET", "/v1/events?after=x"))).toEqual([400, "request_invalid", "first"])
   })
 
   test("reports", async () => {

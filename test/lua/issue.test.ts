@@ -2,7 +2,7 @@
 
 import { expect, test } from "bun:test"
 import { issue } from "../../lua/issue.ts"
-import { pack } from "../../lua/records.ts"
+import { CAMPAIGN_STATES, pack } from "../../lua/records.ts"
 import {
   AGE_MS, agrees, broken, type Cell, deadline, hostile, inEmptyCell, inShop, LIMIT_MINOR, markOf, MONEY, MONTH_ENDS, NOON, openShop, OTHER_MONEY,
   PER_USER, refused, SECOND_MS, SPRING, STOCK, SUMMER, walletField,
@@ -48,9 +48,9 @@ inShop("campaign_unknown: a campaign that this cell has never heard of", async (
 
 inShop("campaign_not_live: paused, and stopped for good", async (cell) => {
   await cell.publish({ version: 2, state: "paused" })
-  expect(await refused(cell, () => cell.issue({ version: 2 }))).toEqual({ outcome: "campaign_not_live" })
+  expect(await refused(cell, () => cell.issue({ version: 2 }))).toEqual({ outcome: "campaign_not_live", state: CAMPAIGN_STATES.indexOf("paused") + 1 })
   await cell.publish({ version: 3, state: "stopped" })
-  expect(await refused(cell, () => cell.issue({ version: 3 }))).toEqual({ outcome: "campaign_not_live" })
+  expect(await refused(cell, () => cell.issue({ version: 3 }))).toEqual({ outcome: "campaign_not_live", state: CAMPAIGN_STATES.indexOf("stopped") + 1 })
 })
 
 inShop("campaign_changed: a holding computed from another version is told the version there is", async (cell) => {

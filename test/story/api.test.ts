@@ -511,4 +511,6 @@ test("bulk: a bad line is answered where it stands and stops nothing", async () 
   })
   const answers = (await heard.text()).trim().split("\n").map((line) => JSON.parse(line))
   expect(answers.map(({ status }) => status)).toEqual([201, 400, 400, 400, 400, 404, 413, 201])
+  // What is too long is told of the line, in all that is said of it.
+  expect([answers[6].bytes_max, JSON.stringify(answers[6]).includes("MiB")]).toEqual([16 * 1024, false])
 })

@@ -38,7 +38,8 @@ export const brokenContract = (method: string, url: string, status: number, body
     if (fault) return `${where}, which is no problem: ${fault.detail}`
     const { code, retry, status: said } = body as { code: Outcome; retry: boolean; status: number }
     if (!outcomesOf(operation).includes(code)) return `${where} ${code}, which it does not document`
-    return said === status && ANSWERS[code].status === status && ANSWERS[code].retry === retry ? undefined : `${where} ${code}, which the table of answers says otherwise`
+    // A no may be final though its word is not; never the other way.
+    return said === status && ANSWERS[code].status === status && (ANSWERS[code].retry || !retry) ? undefined : `${where} ${code}, which the table of answers says otherwise`
   }
   const fitting = yes.filter((each) => each.status === status)
   if (fitting.length === 0) return `${where}, which it does not document`
