@@ -126,13 +126,16 @@ const reshape = async (stores: Stores, cells: number, out: Out): Promise<number>
   line.end()
   switch (resharded.outcome) {
     case "resharded":
-      out.say(`${resharded.cells_then} cells became ${cells} in ${((performance.now() - began) / 1_000).toFixed(1)} s, with ${resharded.coupons} coupons and ${resharded.redemptions} redemptions. Start the engines with SCRIP_CELLS=${cells}.`)
+      out.say(`${counted(resharded.cells_then, "cell")} became ${cells} in ${((performance.now() - began) / 1_000).toFixed(1)} s, with ${counted(resharded.coupons, "coupon")} and ${counted(resharded.redemptions, "redemption")}. Start the engines with SCRIP_CELLS=${cells}.`)
       return WELL
-    case "unchanged": out.say(`There are ${cells} cells already.`); return WELL
-    case "quarantined": out.say(`Nothing was changed: ${resharded.entries} entries lie in quarantine. List them with npm run quarantine, and settle each first.`); return NOT_WELL
+    case "unchanged": out.say(`The installation has ${counted(cells, "cell")} already.`); return WELL
+    case "quarantined": out.say(`Nothing was changed: ${counted(resharded.entries, "entry lies", "entries lie")} in quarantine. List what is there with npm run quarantine, and settle each first.`); return NOT_WELL
     case "unflushed": out.say(`Nothing was changed: the journal of cell ${resharded.cell} is flushed up to ${resharded.cursor} and not to ${resharded.tail}.`); return NOT_WELL
   }
 }
+
+/** So many of something, as a sentence says it. */
+const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`
 
 const discardedLine = ({ entry_id, act, user_hash, payload }: Discarded): string => `DISCARDED  ${entry_id} ${act} ${user_hash} ${payload}`
 
@@ -154,12 +157,12 @@ const rebuild = async (stores: Stores, words: readonly string[], out: Out): Prom
     switch (rebuilt.outcome) {
       case "rebuilt":
         for (const each of rebuilt.discarded) out.say(discardedLine(each))
-        out.say(`cell ${cell}: rebuilt in ${((performance.now() - began) / 1_000).toFixed(1)} s, ${rebuilt.coupons} coupons and ${rebuilt.redemptions} redemptions; the engine opens it`)
+        out.say(`cell ${cell}: rebuilt in ${((performance.now() - began) / 1_000).toFixed(1)} s, ${counted(rebuilt.coupons, "coupon")} and ${counted(rebuilt.redemptions, "redemption")}; the engine opens it`)
         break
       case "overtaken": out.say(`cell ${cell}: another rebuild was faster`); break
       case "quarantined":
         worst = NOT_WELL
-        out.say(`cell ${cell}: not rebuilt, ${rebuilt.entries} of its entries lie in quarantine. List them with npm run quarantine, and settle each first.`)
+        out.say(`cell ${cell}: not rebuilt, ${counted(rebuilt.entries, "entry", "entries")} of it in quarantine. List what is there with npm run quarantine, and settle each first.`)
         break
       case "unflushed":
         worst = NOT_WELL
@@ -177,12 +180,12 @@ const verify = async (stores: Stores, out: Out): Promise<number> => {
   const began = performance.now()
   const { checked, differences, is_cut } = await verifyAll({
     redis, sql, cells, ages: () => ({ now_ms: now_ms(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }),
-    onProgress: (progress) => line.at(`${progress.step}, ${progress.differences} differences`, progress.checked),
+    onProgress: (progress) => line.at(`${progress.step}, ${counted(progress.differences, "difference")}`, progress.checked),
   })
   line.end()
   for (const difference of differences) out.say(differenceLine(difference))
-  const found = differences.length === 0 ? "no difference" : `${is_cut ? "at least " : ""}${differences.length} differences`
-  out.say(`${checked.toLocaleString("en")} values compared in ${((performance.now() - began) / 1_000).toFixed(1)} s: ${found}`)
+  const found = differences.length === 0 ? "no difference" : `${is_cut ? "at least " : ""}${counted(differences.length, "difference")}`
+  out.say(`${checked.toLocaleString("en")} ${checked === 1 ? "value" : "values"} compared in ${((performance.now() - began) / 1_000).toFixed(1)} s: ${found}`)
   return differences.length === 0 ? WELL : NOT_WELL
 }
 
@@ -219,7 +222,7 @@ const quarantine = async ({ sql, now_ms }: Stores, words: readonly string[], out
   if ("list" in asked) {
     const { entries, total } = await listQuarantined(sql)
     for (const { cell, entry, at_ms, bytes, reason } of entries) out.say(`QUARANTINED  cell ${cell} entry ${entry}: ${reason} (${bytes} bytes, after ${new Date(at_ms).toISOString()})`)
-    out.say(total === 0 ? "Nothing lies in quarantine." : `${total} entries wait${total > entries.length ? `, the first ${entries.length} are listed` : ""}. To settle one: ${SETTLE_USAGE}`)
+    out.say(total === 0 ? "Nothing lies in quarantine." : `${counted(total, "entry waits", "entries wait")}${total > entries.length ? `, the first ${entries.length} are listed` : ""}. To settle one: ${SETTLE_USAGE}`)
     return total === 0 ? WELL : NOT_WELL
   }
   const { cell, id } = asked.settle
@@ -228,7 +231,7 @@ const quarantine = async ({ sql, now_ms }: Stores, words: readonly string[], out
     case "not_there": out.say(`Nothing was changed: cell ${cell} has no entry ${textOf(id)} in quarantine.`); return NOT_WELL
     case "settled_before": out.say(`Nothing was changed: ${settled.by || "somebody"} settled it at ${new Date(settled.at_ms).toISOString()}.`); return NOT_WELL
     case "settled":
-      out.say(`Cell ${cell} goes on without entry ${textOf(id)}. ${settled.left > 0 ? `${settled.left} of its entries still wait.` : "npm run rebuild now takes from Redis what the entry did."}`)
+      out.say(`Cell ${cell} goes on without entry ${textOf(id)}. ${settled.left > 0 ? `${counted(settled.left, "entry", "entries")} of it still in quarantine.` : "npm run rebuild now takes from Redis what the entry did."}`)
       return WELL
   }
 }
@@ -249,10 +252,10 @@ const lost = async ({ sql, now_ms }: Stores, out: Out): Promise<number> => {
   const { acts, silent } = await readLost(sql, now_ms(), LOST_MAX)
   for (const { cell, epoch, n, act, names } of acts) out.say(`LOST  cell ${cell} entry ${epoch}-${n} ${act} ${Object.entries(names).map(([name, id]) => `${name}=${id}`).join(" ")}`)
   for (const { process_id, pid, seen_ms, forgotten } of silent) {
-    const why = forgotten > 0 ? `had to forget ${forgotten} acts` : "died without saying what it had answered last"
+    const why = forgotten > 0 ? `had to forget ${counted(forgotten, "act")}` : "died without saying what it had answered last"
     out.say(`SHORT  process ${process_id} (pid ${pid}), last seen ${new Date(seen_ms).toISOString()}, ${why}: the list may be short of acts it answered before a master was lost`)
   }
-  out.say(`${acts.length}${acts.length === LOST_MAX ? " or more" : ""} acts are known as lost${silent.length > 0 ? "; the list may be short" : ""}`)
+  out.say(`${acts.length === LOST_MAX ? "At least " : ""}${counted(acts.length, "act is", "acts are")} known as lost${silent.length > 0 ? "; the list may be short" : ""}`)
   return acts.length === 0 ? WELL : NOT_WELL
 }
 
@@ -308,7 +311,7 @@ const moveCells = async (config: Config, cells: number, out: Out): Promise<numbe
     try {
       const engines = own === undefined ? await enginesAt(stores.sql) : 0
       if (engines > 0) {
-        out.say(`Nothing was changed: ${engines} connections of engines are open. Stop every engine first.`)
+        out.say(`Nothing was changed: ${counted(engines, "connection of an engine is", "connections of engines are")} open. Stop every engine first.`)
         return NOT_WELL
       }
       return await whileFlushing(stores, () => reshape(stores, cells, out))

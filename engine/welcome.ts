@@ -1,6 +1,6 @@
 /**
- * The first start on private servers: a small campaign to try, and what the operator sees of it: his key, and a coupon's life in
- * three lines that can be pasted.
+ * The first start: what the operator sees of it, his key and a coupon's life in three lines that can be pasted; and on private servers
+ * a small campaign to try them with. Real servers are somebody's books: there the lines leave a place for a campaign of his.
  */
 import { SCOPES, type Caller } from "./answers.ts"
 import { monthAt } from "./months.ts"
@@ -27,16 +27,24 @@ export const makeDemo = async ({ budgets, campaigns }: Uses, now_ms: number, zon
 const curl = (url: string, key: string, path: string, body: object): string =>
   `curl -sS ${url}${path} -H "Authorization: Bearer ${key}" -d '${JSON.stringify(body)}'`
 
-/** The words of the first start: the new key, unless the operator named his own, and where there is a campaign to try, three lines. */
-export const welcome = (url: string, key: string | undefined, hasDemo: boolean): string => {
+/** Which campaign the three lines use: the one that was made to try, the operator's own, or none, where a request has to say what time it is. */
+export type Shown = "demo" | "own" | "none"
+
+const INTRODUCED: Readonly<Record<Exclude<Shown, "none">, string>> = {
+  demo: "A coupon's life in three lines:",
+  own: `A coupon's life in three lines, with a live campaign of yours for CAMPAIGN and its currency for ${CURRENCY}:`,
+}
+
+/** The words of the first start: the new key, unless the operator named his own, and three lines. */
+export const welcome = (url: string, key: string | undefined, shown: Shown): string => {
   const bearer = key ?? "$SCRIP_BOOTSTRAP_KEY"
   const order = { currency: CURRENCY, lines: [{ line_id: "1", sku: "kettle", unit_price_minor: 25_000, quantity: 1 }] }
-  const shown = key === undefined ? "" : `\nYour key, shown this once:  ${key}\n`
-  if (!hasDemo) return shown
-  return `${shown}
-A coupon's life in three lines:
+  const yourKey = key === undefined ? "" : `\nYour key, shown this once:  ${key}\n`
+  if (shown === "none") return yourKey
+  return `${yourKey}
+${INTRODUCED[shown]}
 
-${curl(url, bearer, "/v1/coupons", { request_id: "first", campaign_id: CAMPAIGN_ID, user_id: "ann" })}
+${curl(url, bearer, "/v1/coupons", { request_id: "first", campaign_id: shown === "demo" ? CAMPAIGN_ID : "CAMPAIGN", user_id: "ann" })}
 
 ${curl(url, bearer, "/v1/quotes", { user_id: "ann", order, coupons: "best" })}
 

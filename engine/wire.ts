@@ -53,7 +53,7 @@ import { openLedger } from "./journal/ledger.ts"
 import { rememberAcknowledged } from "./journal/acknowledged.ts"
 import type { DurabilityPromise, Ledger, Witness } from "./store/masters.ts"
 import { StartFault } from "./store/private.ts"
-import { makeDemo, welcome } from "./welcome.ts"
+import { makeDemo, type Shown, welcome } from "./welcome.ts"
 import type { Use, Uses } from "./uses.ts"
 import { openCells, startWorker } from "./worker.ts"
 
@@ -169,7 +169,7 @@ const CATALOGUE_EVERY_MS = 1_000
 export const wireEngine = (): Wiring => {
   let opening: Promise<{ parts: Parts; clock: Clock }> | undefined
   /** What the first start of an installation has to show. */
-  let first: { key: string | undefined; hasDemo: boolean } | undefined
+  let first: { key: string | undefined; shown: Shown } | undefined
   const open = ({ config, redis, postgres }: Ground) => (opening ??= (async () => {
     const checked = await checkCells({ redis, sql: postgres.sql, cells: config.cells })
     if (checked.outcome !== "agreed") throw new StartFault(sayCells(checked))
@@ -187,9 +187,9 @@ export const wireEngine = (): Wiring => {
       const key = await bootstrapKey(postgres.sql, config.bootstrapKey, clock.now_ms())
       await openCells(parts, clock, log)
       const isOnPrivate = config.redisUrl === undefined && config.databaseUrl === undefined
-      const hasDemo = isFirst && isOnPrivate && config.clock === "system"
-      if (hasDemo) await makeDemo(usesOf(parts), clock.now_ms(), config.timeZone)
-      if (isFirst) first = { key, hasDemo }
+      const shown = config.clock === "replay" ? "none" : isOnPrivate ? "demo" : "own"
+      if (isFirst && shown === "demo") await makeDemo(usesOf(parts), clock.now_ms(), config.timeZone)
+      if (isFirst) first = { key, shown }
       return startWorker(parts, clock, log, config.durability === "ledger" ? LEDGER_PACE : paceOf(config.cells))
     },
     app: async (ground) => {
@@ -213,6 +213,6 @@ export const wireEngine = (): Wiring => {
       return { fetch: shedding(shedder, (request) => app.fetch(request)), stop: () => remembering.stop() }
     },
     scheduler: "analytics/scheduler.ts",
-    welcome: (url) => first === undefined ? "" : welcome(url, first.key, first.hasDemo),
+    welcome: (url) => first === undefined ? "" : welcome(url, first.key, first.shown),
   }
 }

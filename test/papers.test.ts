@@ -49,9 +49,15 @@ test("README: the table of settings has every variable of config.ts with its def
 })
 
 test("README: the three lines are those that the first start prints", () => {
-  const printed = welcome("http://127.0.0.1:7070", "$KEY", true).split("\n").filter((line) => line.startsWith("curl "))
+  const printed = welcome("http://127.0.0.1:7070", "$KEY", "demo").split("\n").filter((line) => line.startsWith("curl "))
   expect(printed.length).toBe(3)
   expect(printed.filter((line) => !readme.includes(`\n${line}\n`))).toEqual([])
+})
+
+test("The three lines leave the place of a campaign open where none was made, and are not there where each request says the time", () => {
+  const [issue, ...others] = welcome("http://127.0.0.1:7070", "$KEY", "own").split("\n").filter((line) => line.startsWith("curl "))
+  expect([issue!.includes('"campaign_id":"CAMPAIGN"'), issue!.includes("Bearer $KEY"), others.length]).toEqual([true, true, 2])
+  expect(welcome("http://127.0.0.1:7070", "$KEY", "none")).not.toContain("curl")
 })
 
 test("README: every kind is named, and no other", () => {
