@@ -5,7 +5,7 @@
 // What must stay true: a cart is never changed, applying an effect makes the next one; the runs of a line always sum
 // to what is left of it; nothing falls below 0.
 
-import type { Cart, Effect, Funds, Order, Piece, Run, Sheet } from "./types.ts"
+import type { Cart, Effect, Funds, Order, Run, Sheet } from "./types.ts"
 
 /** Lays an order out for pricing, of which turns are taken once, or again and again. */
 export function sheetOf(order: Order, nowMs: number, funds?: Funds, turns: "once" | "again" = "once"): Sheet {
@@ -79,18 +79,9 @@ export function cartAfter(cart: Cart, effect: Effect, funds: Funds | undefined):
   const runs = cart.runs.slice()
   for (let i = 0; i < left.length; i++) {
     const pieces = effect.pieces[i]
-    if (pieces) runs[i] = runsAfter(pieces)
+    if (pieces) runs[i] = pieces
   }
   return { sheet: cart.sheet, left, runs, funds, turns }
-}
-
-function runsAfter(pieces: readonly Piece[]): Run[] {
-  const runs = new Array<Run>(pieces.length)
-  for (let i = 0; i < pieces.length; i++) {
-    const { quantity, leftMinor, offMinor, spent } = pieces[i]!
-    runs[i] = { quantity, leftMinor: leftMinor - offMinor, spent }
-  }
-  return runs
 }
 
 /** A sum over places. */

@@ -13,6 +13,9 @@ import type { Cart, Choice, Effect, LineTest, Piece, Run, Scene } from "./types.
 /** Units in a row that a choice has or has not taken. */
 export type Slice = Run & { readonly chosen: boolean }
 
+/** A run as a slice; what the last coupon took off it is left away. */
+export const sliceOf = ({ quantity, leftMinor, spent }: Run, chosen: boolean): Slice => ({ quantity, leftMinor, spent, chosen })
+
 /** Target lines side by side; index k of every array speaks of the line at places[k]. */
 export type Field = {
   readonly cart: Cart
@@ -38,7 +41,7 @@ export function fieldOf(cart: Cart, places: readonly number[]): Field {
     const runs = cart.runs[place]
     if (!runs) continue
     slices ??= new Array<readonly Slice[] | undefined>(count).fill(undefined)
-    slices[k] = runs.map((run) => ({ ...run, chosen: true }))
+    slices[k] = runs.map((run) => sliceOf(run, true))
   }
   return { cart, places, amounts, rooms, slices }
 }
@@ -123,10 +126,10 @@ function firstUnits(runs: readonly Run[], units: number): Slice[] {
   const slices: Slice[] = []
   let left = units
   for (const run of runs) {
-    if (left >= run.quantity || left === 0) slices.push({ ...run, chosen: left > 0 })
+    if (left >= run.quantity || left === 0) slices.push(sliceOf(run, left > 0))
     else {
       const [taken, rest] = splitRun(run, left)
-      slices.push({ ...taken, chosen: true }, { ...rest, chosen: false })
+      slices.push(sliceOf(taken, true), sliceOf(rest, false))
     }
     left = Math.max(0, left - run.quantity)
   }
@@ -167,12 +170,7 @@ export function takePerUnit(scene: Scene, field: Field, offUnit: (unitMinor: num
       offs[k] = offRun(quantities[places[k]!]!, amounts[k]!, floor, offUnit)
       continue
     }
-    cuts![k] = line.map((slice) => ({
-      quantity: slice.quantity,
-      leftMinor: slice.leftMinor,
-      spent: slice.spent,
-      offMinor: slice.chosen ? offRun(slice.quantity, slice.leftMinor, floor, offUnit) : 0,
-    }))
+    cuts![k] = line.map((slice) => pieceOf(slice, slice.chosen ? offRun(slice.quantity, slice.leftMinor, floor, offUnit) : 0))
     offs[k] = cuts![k]!.reduce((sum, piece) => sum + piece.offMinor, 0)
   }
   const held = heldTo(scene, offs)
@@ -188,14 +186,15 @@ export function offRun(quantity: number, leftMinor: number, floor: number, offUn
   return (quantity - dearer) * off(each) + (dearer > 0 ? dearer * off(each + 1) : 0)
 }
 
+/** A run with so much taken off. */
+export const pieceOf = ({ quantity, leftMinor, spent }: Run, offMinor: number): Piece => ({ quantity, leftMinor: leftMinor - offMinor, spent, offMinor })
+
 /** Amounts that a kind has settled slice by slice, already within what each slice can give. */
 export function takeCut(scene: Scene, field: Field, offs: readonly (readonly number[])[]): Effect | undefined {
   const lines = offs.map((line) => line.reduce((sum, off) => sum + off, 0))
   const held = heldTo(scene, lines)
   if (held !== lines) return effectOf(field, held)
-  const cuts = field.slices?.map((line, k) =>
-    line?.map(({ quantity, leftMinor, spent }, i) => ({ quantity, leftMinor, spent, offMinor: offs[k]![i]! })),
-  )
+  const cuts = field.slices?.map((line, k) => line?.map((slice, i) => pieceOf(slice, offs[k]![i]!)))
   return effectOf(field, lines, cuts)
 }
 
@@ -216,7 +215,7 @@ export function takePieces(scene: Scene, places: readonly number[], cuts: readon
   if (totalMinor === 0) return undefined
   if (totalMinor <= maxMinor) return { off, totalMinor, benefitMinor: 0, costMinor: totalMinor, pieces }
   // The cap takes from lines, so the units that gave share what is left of their line alike.
-  const slices = cuts.map((line) => line.map(({ quantity, leftMinor, spent, offMinor }) => ({ quantity, leftMinor, spent, chosen: offMinor > 0 })))
+  const slices = cuts.map((line) => line.map(({ quantity, leftMinor, spent, offMinor }) => ({ quantity, leftMinor: leftMinor + offMinor, spent, chosen: offMinor > 0 })))
   return effectOf(fieldOfSlices(cart, places, slices), heldTo(scene, places.map((place) => off[place]!)))
 }
 
@@ -302,5 +301,5 @@ function alike(slices: readonly Slice[], offMinor: number, floor: number): Piece
       left -= off
     })
   }
-  return slices.map(({ quantity, leftMinor, spent }, i) => ({ quantity, leftMinor, spent, offMinor: offs[i]! }))
+  return slices.map((slice, i) => pieceOf(slice, offs[i]!))
 }

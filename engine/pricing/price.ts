@@ -196,33 +196,66 @@ type Units = AppliedLine["units"][number]
 /** An amount on units that were not discounted before, the first carrying what is left over. */
 export const evenUnits = (quantity: number, discountMinor: number): Units[] => unitsOf(quantity, Math.ceil(discountMinor / quantity) * quantity, discountMinor)
 
-/**
- * An amount on units alike. What is left over goes on where the coupons before it have ended, so no unit gives more than it has: the last
- * units are the dearer ones by one minor unit, before and after, so those that give one more begin with them and go on at the first.
- * Lists are written whole: built one by one they took a fifth of a quote.
- */
+/** An amount on units alike, `leftMinor` being what they had before it. */
 function unitsOf(quantity: number, leftMinor: number, discountMinor: number): Units[] {
-  const each = Math.floor(discountMinor / quantity)
-  const odd = discountMinor - each * quantity
-  if (odd === 0) return [{ quantity, discount_minor: each }]
-  const dearer = leftMinor % quantity
-  if (dearer === 0) return [{ quantity: odd, discount_minor: each + 1 }, { quantity: quantity - odd, discount_minor: each }]
-  if (dearer === odd) return [{ quantity: quantity - odd, discount_minor: each }, { quantity: odd, discount_minor: each + 1 }]
-  if (dearer > odd) return [{ quantity: quantity - dearer, discount_minor: each }, { quantity: odd, discount_minor: each + 1 }, { quantity: dearer - odd, discount_minor: each }]
-  return [{ quantity: odd - dearer, discount_minor: each + 1 }, { quantity: quantity - odd, discount_minor: each }, { quantity: dearer, discount_minor: each + 1 }]
+  laid = 0
+  layUnits(quantity, leftMinor, discountMinor)
+  return written()
 }
 
 function unitsOfPieces(pieces: readonly Piece[]): Units[] {
-  const units: { quantity: number; discount_minor: number }[] = []
-  for (const { quantity, leftMinor, offMinor } of pieces) {
-    for (const alike of unitsOf(quantity, leftMinor, offMinor)) addUnits(units, alike.quantity, alike.discount_minor)
+  laid = 0
+  for (let i = 0; i < pieces.length; i++) {
+    const { quantity, leftMinor, offMinor } = pieces[i]!
+    layUnits(quantity, leftMinor + offMinor, offMinor)
   }
-  return units
+  return written()
+}
+
+// The runs of the line that is being written: a list that grows by objects took a fifth of a quote, so it is laid out in
+// numbers and written whole.
+const laidQuantities: number[] = []
+const laidOffs: number[] = []
+let laid = 0
+
+/**
+ * Lays an amount on units alike. What is left over goes on where the coupons before it have ended, so no unit gives more than it has: the last
+ * units are the dearer ones by one minor unit, before and after, so those that give one more begin with them and go on at the first.
+ */
+function layUnits(quantity: number, leftMinor: number, discountMinor: number): void {
+  const each = Math.floor(discountMinor / quantity)
+  const odd = discountMinor - each * quantity
+  if (odd === 0) return lay(quantity, each)
+  // As above: a rest of numbers past 2^31 is a call of its own, a quotient is not.
+  const dearer = leftMinor - Math.floor(leftMinor / quantity) * quantity
+  if (dearer >= odd) {
+    lay(quantity - dearer, each)
+    lay(odd, each + 1)
+    if (dearer > odd) lay(dearer - odd, each)
+    return
+  }
+  lay(odd - dearer, each + 1)
+  lay(quantity - odd, each)
+  if (dearer > 0) lay(dearer, each + 1)
 }
 
 /** Goes on with the last run where the discount is the same. */
-function addUnits(units: { quantity: number; discount_minor: number }[], quantity: number, discount_minor: number): void {
-  const last = units[units.length - 1]
-  if (last && last.discount_minor === discount_minor) last.quantity += quantity
-  else units.push({ quantity, discount_minor })
+function lay(quantity: number, offMinor: number): void {
+  if (laid > 0 && laidOffs[laid - 1] === offMinor) laidQuantities[laid - 1]! += quantity
+  else {
+    laidQuantities[laid] = quantity
+    laidOffs[laid++] = offMinor
+  }
+}
+
+const unitAt = (i: number): Units => ({ quantity: laidQuantities[i]!, discount_minor: laidOffs[i]! })
+
+/** Most lines have so few runs that the list can be written out. */
+function written(): Units[] {
+  switch (laid) {
+    case 1: return [unitAt(0)]
+    case 2: return [unitAt(0), unitAt(1)]
+    case 3: return [unitAt(0), unitAt(1), unitAt(2)]
+    default: return Array.from({ length: laid }, (_, i) => unitAt(i))
+  }
 }

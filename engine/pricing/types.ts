@@ -251,7 +251,7 @@ export type Scene = {
   readonly maxMinor: number
 }
 
-/** A run of units after a kind has acted: what was left of them, and what it took off. */
+/** A run of units after a kind has acted: what it took off them, and what it left; so it is the next cart's run as it is. */
 export type Piece = Run & { readonly offMinor: number }
 
 /** What a kind does to a cart. */

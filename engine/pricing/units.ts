@@ -5,7 +5,7 @@
 
 import { runsOf, splitRun } from "./cart.ts"
 import type { Cart, Run } from "./types.ts"
-import type { Slice } from "./field.ts"
+import { sliceOf, type Slice } from "./field.ts"
 
 /** How many units of each line no such kind has taken yet, by position in `places`. */
 export function freeUnits(cart: Cart, places: readonly number[]): number[] {
@@ -47,7 +47,7 @@ export function cutFree(cart: Cart, place: number, stretches: readonly Stretch[]
   let used = 0
   for (const whole of runsOf(cart, place)) {
     if (whole.spent) {
-      slices.push({ ...whole, chosen: false })
+      slices.push(sliceOf(whole, false))
       continue
     }
     let run: Run | undefined = whole
@@ -58,7 +58,7 @@ export function cutFree(cart: Cart, place: number, stretches: readonly Stretch[]
       }
       const stretch = stretches[turn]
       if (!stretch) {
-        slices.push({ ...run, chosen: false })
+        slices.push(sliceOf(run, false))
         break
       }
       const units: number = Math.min(run.quantity, stretch.quantity - used)

@@ -8,7 +8,7 @@
 import { Type, type Static } from "typebox"
 import { lineTest } from "../applies_to.ts"
 import { runsOf, splitRun } from "../cart.ts"
-import { byPrice, byPriceOf, fieldOfSlices, takeCut, type Slice } from "../field.ts"
+import { byPrice, byPriceOf, fieldOfSlices, sliceOf, takeCut, type Slice } from "../field.ts"
 import { kind } from "../kind.ts"
 import { MONEY_MAX, mulDiv, share } from "../money.ts"
 import type { Cart, Effect, LineTest, Run, Scene } from "../types.ts"
@@ -267,7 +267,7 @@ function cutByTakings(cart: Cart, place: number, shelves: readonly Shelf[]): { s
   let turn = 0
   for (const run of runsOf(cart, place)) {
     if (run.spent) {
-      cut.push({ slice: { ...run, chosen: false }, off: 0 })
+      cut.push({ slice: sliceOf(run, false), off: 0 })
       continue
     }
     for (const _ of evenRuns(run)) {

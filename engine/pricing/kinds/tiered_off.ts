@@ -3,7 +3,7 @@
 // What must stay true: `from` is inclusive and the highest tier reached holds alone; tiers stand in rising order.
 
 import { Type, type Static } from "typebox"
-import { firstOf, runsOf, sumAt } from "../cart.ts"
+import { firstOf, sumAt } from "../cart.ts"
 import { kind } from "../kind.ts"
 import { chosenField, chosenUnits, offRun, takeAcross, takePercent, takePieces } from "../field.ts"
 import { mulDiv } from "../money.ts"
@@ -114,32 +114,42 @@ const tierAt = (tiers: readonly Tier[], reached: number): Tier | undefined =>
 function unitByUnit(scene: Scene, tiers: readonly Tier[], per: Policy["percent_per"], choice: Choice): Effect | undefined {
   const { cart, targets, policy } = scene
   const most = chosenUnits(cart, targets, choice, "cheapest")
-  const cuts: Piece[][] = []
+  const cuts = new Array<readonly Piece[]>(targets.length)
   for (let k = 0; k < targets.length; k++) {
+    const place = targets[k]!
     const cut: Piece[] = []
-    const floor = cart.sheet.floors[targets[k]!]!
-    const units = most?.[k] ?? Infinity
+    const floor = cart.sheet.floors[place]!
+    const quantity = cart.sheet.quantities[place]!
+    const units = most ? most[k]! : quantity
+    const runs = cart.runs[place]
     // Units are counted from 1, so a tier from 0 or 1 is there from the first.
     let counted = 0
     let reached = NO_TIER
-    const runs = runsOf(cart, targets[k]!)
-    for (let r = 0; r < runs.length; r++) {
-      const run = runs[r]!
+    let rest = runs ? runs[0]!.quantity : quantity
+    let restMinor = runs ? runs[0]!.leftMinor : cart.left[place]!
+    let spent = runs ? runs[0]!.spent : false
+    for (let r = 0; ; ) {
       // In numbers, not in runs that are split: a line of 600 units is cut in two, one of a single unit is not.
-      let { quantity: rest, leftMinor: restMinor } = run
-      while (rest > 0) {
-        while (reached + 1 < tiers.length && tiers[reached + 1]!.from <= counted + 1) reached += 1
+      while (reached + 1 < tiers.length && tiers[reached + 1]!.from <= counted + 1) reached += 1
+      let taken = rest
+      if (counted < units) {
         const end = reached + 1 < tiers.length ? Math.min(units, tiers[reached + 1]!.from - 1) : units
-        const quantity = counted < units ? Math.min(rest, end - counted) : rest
-        const leftMinor = quantity < rest ? firstOf(rest, restMinor, quantity) : restMinor
-        const offMinor = reached === NO_TIER || counted >= units ? 0 : offTier(tiers[reached]!, quantity, leftMinor, floor, per, policy.rounding)
-        cut.push({ quantity, leftMinor, spent: run.spent, offMinor })
-        counted += quantity
-        rest -= quantity
-        restMinor -= leftMinor
+        taken = Math.min(rest, end - counted)
       }
+      const leftMinor = taken < rest ? firstOf(rest, restMinor, taken) : restMinor
+      const offMinor = reached === NO_TIER || counted >= units ? 0 : offTier(tiers[reached]!, taken, leftMinor, floor, per, policy.rounding)
+      cut.push({ quantity: taken, leftMinor: leftMinor - offMinor, spent, offMinor })
+      counted += taken
+      rest -= taken
+      restMinor -= leftMinor
+      if (rest > 0) continue
+      r += 1
+      if (!runs || r === runs.length) break
+      rest = runs[r]!.quantity
+      restMinor = runs[r]!.leftMinor
+      spent = runs[r]!.spent
     }
-    cuts.push(cut)
+    cuts[k] = cut
   }
   return takePieces(scene, targets, cuts)
 }
