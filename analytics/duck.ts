@@ -6,7 +6,7 @@
  * many (test/analytics/lake.test.ts).
  */
 import { mkdirSync, rmSync } from "node:fs"
-import { DuckDBInstance, type DuckDBValue } from "@duckdb/node-api"
+import { type DuckDBConnection, DuckDBInstance, type DuckDBValue } from "@duckdb/node-api"
 import type { Engine } from "./dialects/dialect.ts"
 import { duckdb } from "./dialects/duckdb.ts"
 
@@ -29,7 +29,7 @@ export type Row = Readonly<Record<string, Cell>>
 export interface Duck extends Engine {
   /** The rows of a query, in pieces, for what does not fit into memory. */
   each<R = Row>(sql: string, visit: (rows: R[]) => Promise<void> | void): Promise<void>
-  /** Break off what is running; it throws. */
+  /** Break off what is running, in every session; it throws. */
   interrupt(): void
   close(): void
 }
@@ -62,8 +62,6 @@ export const openDuck = async ({ memory_mb, threads, temp_dir }: DuckLimits): Pr
     autoinstall_known_extensions: "false", autoload_known_extensions: "false",
     preserve_insertion_order: "true",
   })
-  const connection = await instance.connect()
-  await connection.run("set TimeZone = 'UTC'")
   const asked = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
@@ -73,39 +71,51 @@ export const openDuck = async ({ memory_mb, threads, temp_dir }: DuckLimits): Pr
   }
   const rowsOf = <R>(names: readonly string[], rows: readonly (readonly DuckDBValue[])[]): R[] =>
     rows.map((row) => Object.fromEntries(names.map((name, i) => [name, cellOf(row[i] ?? null)])) as R)
-  const all = <R>(sql: string): Promise<R[]> => asked(async () => {
-    const reader = await connection.runAndReadAll(sql)
-    return rowsOf<R>(reader.columnNames(), reader.getRows())
-  })
+  const connections: DuckDBConnection[] = []
+  const openSession = async (): Promise<Omit<Duck, "interrupt" | "close">> => {
+    const connection = await instance.connect()
+    connections.push(connection)
+    await connection.run("set TimeZone = 'UTC'")
+    const all = <R>(sql: string): Promise<R[]> => asked(async () => {
+      const reader = await connection.runAndReadAll(sql)
+      return rowsOf<R>(reader.columnNames(), reader.getRows())
+    })
+    const session: Omit<Duck, "interrupt" | "close"> = {
+      dialect: duckdb,
+      run: (sql) => asked(async () => { await connection.run(sql) }),
+      all,
+      one: async <R>(sql: string) => {
+        const rows = await all<R>(sql)
+        if (rows.length !== 1) throw new Error(`one row was asked for and ${rows.length} came`)
+        return rows[0]!
+      },
+      each: <R>(sql: string, visit: (rows: R[]) => Promise<void> | void) => asked(async () => {
+        const result = await connection.stream(sql)
+        const names = result.columnNames()
+        for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk()) await visit(rowsOf<R>(names, chunk.getRows()))
+      }),
+      columns: async (relation) => (await all<{ column_name: string }>(`describe select * from ${relation}`)).map(({ column_name }) => column_name),
+      table: (name, columns, rows) => asked(async () => {
+        const list = Object.entries(columns)
+        await connection.run(`create table ${named(name)} (${list.map(([column, type]) => `${named(column)} ${type}`).join(", ")})`)
+        if (rows.length === 0) return
+        const shape = `[{${list.map(([column]) => `"${column}":"VARCHAR"`).join(",")}}]`
+        const texts = rows.map((row) => Object.fromEntries(list.map(([column]) => [column, row[column] === undefined || row[column] === null ? null : String(row[column])])))
+        await connection.run(
+          `insert into ${named(name)} select ${list.map(([column, type]) => `r.${named(column)}::${type}`).join(", ")} from (select unnest(from_json($1::json, '${shape}')) as r)`,
+          [JSON.stringify(texts)],
+        )
+      }),
+      // One thread is one statement at a time: whoever asked for one gets no second by this door.
+      beside: () => threads > 1 ? openSession() : Promise.resolve(session),
+    }
+    return session
+  }
   return {
-    dialect: duckdb,
-    run: (sql) => asked(async () => { await connection.run(sql) }),
-    all,
-    one: async <R>(sql: string) => {
-      const rows = await all<R>(sql)
-      if (rows.length !== 1) throw new Error(`one row was asked for and ${rows.length} came`)
-      return rows[0]!
-    },
-    each: <R>(sql: string, visit: (rows: R[]) => Promise<void> | void) => asked(async () => {
-      const result = await connection.stream(sql)
-      const names = result.columnNames()
-      for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk()) await visit(rowsOf<R>(names, chunk.getRows()))
-    }),
-    columns: async (relation) => (await all<{ column_name: string }>(`describe select * from ${relation}`)).map(({ column_name }) => column_name),
-    table: (name, columns, rows) => asked(async () => {
-      const list = Object.entries(columns)
-      await connection.run(`create table ${named(name)} (${list.map(([column, type]) => `${named(column)} ${type}`).join(", ")})`)
-      if (rows.length === 0) return
-      const shape = `[{${list.map(([column]) => `"${column}":"VARCHAR"`).join(",")}}]`
-      const texts = rows.map((row) => Object.fromEntries(list.map(([column]) => [column, row[column] === undefined || row[column] === null ? null : String(row[column])])))
-      await connection.run(
-        `insert into ${named(name)} select ${list.map(([column, type]) => `r.${named(column)}::${type}`).join(", ")} from (select unnest(from_json($1::json, '${shape}')) as r)`,
-        [JSON.stringify(texts)],
-      )
-    }),
-    interrupt: () => connection.interrupt(),
+    ...await openSession(),
+    interrupt: () => { for (const connection of connections) connection.interrupt() },
     close: () => {
-      connection.closeSync()
+      for (const connection of connections) connection.closeSync()
       instance.closeSync()
       rmSync(temp_dir, { recursive: true, force: true })
     },

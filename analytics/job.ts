@@ -90,8 +90,11 @@ export interface PortableWork {
   readonly rules: unknown
   readonly signal: AbortSignal
   readonly progress: (step: string, part?: number) => void
-  /** Write an output. `order` defaults to `key`; both together must leave no ties between rows that differ. */
-  readonly write: (output: { readonly name: string; readonly select: string; readonly key: readonly string[]; readonly order?: string; readonly sums?: readonly string[] }) => Promise<Output>
+  /**
+   * Write an output. `order` defaults to `key`; both together must leave no ties between rows that differ. `is_sorted`: the query reads one kept
+   * table, whose rows stand in that order, which DuckDB keeps: nothing is sorted again.
+   */
+  readonly write: (output: { readonly name: string; readonly select: string; readonly key: readonly string[]; readonly order?: string; readonly is_sorted?: boolean; readonly sums?: readonly string[] }) => Promise<Output>
 }
 
 /** What the `run` of a job that runs in DuckDB alone is given too. */

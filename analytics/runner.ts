@@ -273,10 +273,10 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
     const outputs: Output[] = []
     const work: Work = {
       engine: duck, duck, period, time_zone: house.time_zone, set: ask.set, options: ask.options, rules: inputs.rules, signal, progress,
-      write: async ({ name, select, key, order = key.map(named).join(", "), sums = [] }) => {
+      write: async ({ name, select, key, order = key.map(named).join(", "), is_sorted = false, sums = [] }) => {
         signal.throwIfAborted()
         progress(`writing ${name}`)
-        const output: Output = { ...await lake.write(run, { select, order, folder, name, sums }), name, key }
+        const output: Output = { ...await lake.write(run, { select, ...(is_sorted ? {} : { order }), folder, name, sums }), name, key }
         outputs.push(output)
         return output
       },

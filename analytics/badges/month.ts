@@ -12,6 +12,8 @@ import { type Compiled, eventsOf, explanationsOf, judge, levelsOf, masksOf, mask
 export const SHARD_ROWS_MAX = 800_000
 const HEX = 16
 const DIGITS_MAX = 3
+/** Shards that are in memory at a time: one that is written and one that is judged. */
+const TABLES = 2
 
 /** How many hex digits of a user's hash name a shard. */
 export const shardDigits = (rows: number): number => {
@@ -38,7 +40,7 @@ export interface Month {
   readonly progress: (step: string, part?: number) => void
   readonly signal: AbortSignal
   /** Write an output of a shard. */
-  readonly write: (output: { readonly name: string; readonly select: string; readonly key: readonly string[] }) => Promise<unknown>
+  readonly write: (output: { readonly name: string; readonly select: string; readonly key: readonly string[]; readonly is_sorted?: boolean }) => Promise<unknown>
 }
 
 /** What was seen of a month, badge by badge. */
@@ -63,7 +65,7 @@ const spread = (engine: Engine, { compiled, digits, scores }: Month): Promise<(s
 }
 
 /** The users of a shard: the latest row of each, and the levels that they had. */
-const usersOf = ({ compiled, was }: Month, rows: string, previous: string): string => {
+const usersOf = ({ compiled, was }: Month, rows: string, previous: string, isOneEach: boolean): string => {
   const { badges, values } = compiled
   const masks = masksOf(compiled)
   const columns = [...values.map(({ column }) => column), ...masks.flatMap((mask) => [`missing_${mask}`, `unread_${mask}`])]
@@ -74,9 +76,11 @@ const usersOf = ({ compiled, was }: Month, rows: string, previous: string): stri
     return then === undefined ? `0 as p${place}, no_whole() as q${place}, 0 as g${place}`
       : `coalesce(before.level_${then}, 0) as p${place}, before.since_${then} as q${place}, coalesce(before.low_${then}, 0) as g${place}`
   })
+  // A feed with one row a user has no latest to be found, and finding it takes a third of the judging.
+  const latest = isOneEach ? rows : `(select *, row_number() over (partition by user_id order by dt desc, import_no desc, row desc) as nth from ${rows}) as ranked where nth = 1`
   return `select coalesce(latest.user_id, before.user_id) as user_id, case when latest.user_id is null then 0 else 1 end as has_row,
     ${[...values.map(({ column }) => `latest.${column} as ${column}`), ...masks.map((mask) => `coalesce(latest.missing_${mask}, ${all(mask)}) as missing_${mask}, coalesce(latest.unread_${mask}, 0) as unread_${mask}`), ...before].join(", ")}
-    from (select ${["user_id", ...columns].join(", ")} from (select *, row_number() over (partition by user_id order by dt desc, import_no desc, row desc) as nth from ${rows}) as ranked where nth = 1) as latest
+    from (select ${["user_id", ...columns].join(", ")} from ${latest}) as latest
     full join ${previous} as before on latest.user_id = before.user_id`
 }
 
@@ -89,23 +93,44 @@ export const judgeMonth = async (engine: Engine, month: Month): Promise<Seen> =>
   const shards = shardsOf(digits)
   const counts = new Map<string, number>()
   const count = (key: string, more: number) => counts.set(key, (counts.get(key) ?? 0) + more)
-  for (const [i, shard] of shards.entries()) {
-    signal.throwIfAborted()
-    progress("judging", i / shards.length)
-    await engine.run(engine.dialect.keep("judged", `select * from ${judge(compiled, `(${usersOf(month, rowsOf(shard), previous(shard))}) as both_of`)} order by user_id`))
-    await write({ name: shardName("levels", shard), key: ["user_id"], select: levelsOf(compiled, period, "judged") })
-    await write({ name: shardName("events", shard), key: ["user_id"], select: eventsOf(compiled, "judged") })
-    await write({ name: shardName("explanations", shard), key: ["user_id"], select: explanationsOf(compiled, "judged") })
-    const rights = rightsOf(compiled, period, "judged")
-    if (rights) await write({ name: shardName("rights", shard), key: ["user_id", "badge_id", "campaign_id"], select: rights })
-    for (const row of await engine.all<{ kind: string; a: number; b: number; users: number }>(`
-      select 'user' as kind, narrow(has_row) as a, narrow(0) as b, count(*) as users from judged group by has_row
-      ${badges.map(({ place }) => `union all select 'badge ${place}', narrow(p${place}), narrow(l${place}), count(*) from judged group by p${place}, l${place}`).join(" ")}
-      ${masksOf(compiled).map((mask) => `union all select 'mask ${mask}', narrow(missing_${mask}), narrow(unread_${mask}), count(*) from judged where has_row = 1 group by missing_${mask}, unread_${mask}`).join(" ")}`)) {
-      count(`${row.kind} ${row.a} ${row.b}`, row.users)
-    }
+  const ahead = await engine.beside()
+  const tableOf = (i: number): string => `judged_${i % TABLES}`
+  const judgeShard = async (i: number): Promise<void> => {
+    const shard = shards[i]!, rows = rowsOf(shard)
+    const seen = await ahead.one<{ rows: number; users: number }>(`select count(*) as rows, count(distinct user_id) as users from ${rows} as every`)
+    const users = usersOf(month, rows, previous(shard), seen.rows === seen.users)
+    await ahead.run(engine.dialect.keep(tableOf(i), `select * from ${judge(compiled, `(${users}) as both_of`)} order by user_id`))
   }
-  for (const name of ["judged", "spread"]) await engine.run(engine.dialect.drop(name))
+  // A shard is judged while the one before it is written: neither keeps two processors busy alone.
+  const begin = (i: number) => {
+    const judging = judgeShard(i)
+    return { judging, ended: Promise.allSettled([judging]) }
+  }
+  let next = begin(0)
+  try {
+    for (const [i, shard] of shards.entries()) {
+      signal.throwIfAborted()
+      progress("judging", i / shards.length)
+      await next.judging
+      if (i + 1 < shards.length) next = begin(i + 1)
+      const judged = tableOf(i)
+      await write({ name: shardName("levels", shard), key: ["user_id"], is_sorted: true, select: levelsOf(compiled, period, judged) })
+      await write({ name: shardName("events", shard), key: ["user_id"], is_sorted: true, select: eventsOf(compiled, judged) })
+      await write({ name: shardName("explanations", shard), key: ["user_id"], is_sorted: true, select: explanationsOf(compiled, judged) })
+      const rights = rightsOf(compiled, period, judged)
+      if (rights) await write({ name: shardName("rights", shard), key: ["user_id", "badge_id", "campaign_id"], select: rights })
+      for (const row of await engine.all<{ kind: string; a: number; b: number; users: number }>(`
+        select 'user' as kind, narrow(has_row) as a, narrow(0) as b, count(*) as users from ${judged} group by has_row
+        ${badges.map(({ place }) => `union all select 'badge ${place}', narrow(p${place}), narrow(l${place}), count(*) from ${judged} group by p${place}, l${place}`).join(" ")}
+        ${masksOf(compiled).map((mask) => `union all select 'mask ${mask}', narrow(missing_${mask}), narrow(unread_${mask}), count(*) from ${judged} where has_row = 1 group by missing_${mask}, unread_${mask}`).join(" ")}`)) {
+        count(`${row.kind} ${row.a} ${row.b}`, row.users)
+      }
+      await engine.run(engine.dialect.drop(judged))
+    }
+  } finally {
+    await next.ended
+  }
+  await engine.run(engine.dialect.drop("spread"))
   return seenFrom(compiled, counts)
 }
 

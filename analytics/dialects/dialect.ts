@@ -43,7 +43,7 @@ export interface Dialect {
   readonly macros: Readonly<Record<Macro, string>>
   /** The statement that defines a macro. */
   macro(name: string, args: readonly string[], body: string): string
-  /** The statement that leaves the rows of a query in a table of this name, in place of one that is there. */
+  /** The statement that leaves the rows of a query in a table of this name, in place of one that is there; every session sees it. */
   keep(name: string, select: string): string
   /** The statement that drops such a table where it is. */
   drop(name: string): string
@@ -62,6 +62,11 @@ export interface Engine {
   one<R = Row>(sql: string): Promise<R>
   /** The names of a relation's columns, in their order. */
   columns(relation: string): Promise<string[]>
+  /**
+   * Another session of the same database, which ends with this one: what is asked of both runs at once, and each sees the tables that the other
+   * keeps. An engine that runs one statement at a time answers itself.
+   */
+  beside(): Promise<Engine>
   /** A table of rows that are known here: few of them, since each value passes through text. */
   table(name: string, columns: Readonly<Record<string, string>>, rows: readonly Row[]): Promise<void>
 }

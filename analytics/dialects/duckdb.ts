@@ -29,7 +29,7 @@ export const duckdb: Dialect = {
     backslash: "chr(92)",
   },
   macro: (name, args, body) => `create or replace macro ${name}(${args.join(", ")}) as ${body}`,
-  keep: (name, select) => `create or replace temp table ${name} as ${select}`,
+  keep: (name, select) => `create or replace table ${name} as ${select}`,
   drop: (name) => `drop table if exists ${name}`,
 
   // As files, so that memory holds one part at a time.

@@ -61,8 +61,8 @@ const judge = async (folder: string, users: number, threads = THREADS): Promise<
     const levels: LakeFile[] = [], shas: string[] = []
     const seen = await judgeMonth(duck, {
       compiled: compileRules(FOUR), period: PERIOD, digits: shardDigits(users), scores: `read_parquet(${quoted(feed)})`, was: new Map(), previous: () => NO_LEVELS, progress: () => undefined, signal: new AbortController().signal,
-      write: async ({ name, select, key }) => {
-        const file = await lake.write(duck, { select, order: key.join(", "), folder: "outputs", name })
+      write: async ({ name, select, key, is_sorted = false }) => {
+        const file = await lake.write(duck, { select, ...(is_sorted ? {} : { order: key.join(", ") }), folder: "outputs", name })
         shas.push(file.sha256)
         if (name.startsWith("levels")) levels.push(file)
       },

@@ -36,7 +36,7 @@ const saidBy = async (job: PortableJob, period: string, rules: unknown, input: s
   const engine: Engine = {
     ...duck, dialect: { ...duckdb, keep: (name, select) => heard(select, () => duckdb.keep(name, select)), spread: (on, spread) => heard(`select ${spread.by} from (${spread.select})`, () => duckdb.spread(on, spread)) },
     // Statements that the dialect itself has made are its own affair.
-    run: duck.run, all: (sql) => heard(sql, () => duck.all(sql)), one: (sql) => heard(sql, () => duck.one(sql)),
+    beside: () => Promise.resolve(engine), run: duck.run, all: (sql) => heard(sql, () => duck.all(sql)), one: (sql) => heard(sql, () => duck.one(sql)),
   }
   await showInputs(duck, lake, { [input]: { files: [], columns } })
   await job.run({

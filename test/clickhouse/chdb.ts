@@ -51,8 +51,9 @@ export const openClickHouse = (): ClickHouse => {
   }
   const run = async (sql: string): Promise<void> => { session.query(sql) }
   for (const [name, value] of Object.entries(SETTINGS)) session.query(`set ${name} = ${typeof value === "number" ? value : text(value)}`)
-  return {
+  const engine: ClickHouse = {
     dialect: clickhouse, run, all,
+    beside: () => Promise.resolve(engine),
     version: session.query("select version()", "TSV").trim(),
     one: async <R = Row>(sql: string) => {
       const rows = await all<R>(sql)
@@ -74,4 +75,5 @@ export const openClickHouse = (): ClickHouse => {
     write: (select, order, file) => run(`insert into function file(${text(file)}, 'Parquet') settings engine_file_truncate_on_insert = 1 select * from (${select}) order by ${order}`),
     close: () => session.close(),
   }
+  return engine
 }
