@@ -9,6 +9,7 @@ import type { Sql } from "../../engine/store/postgres.ts"
 import { imbalances } from "../story/conservation.ts"
 import { fresh, type Say } from "../story/till.ts"
 import { ACTS_MIN, judgeArena, type Judged } from "./arena.ts"
+import { follow, pageAfter, type Scene } from "./clients.ts"
 import { type Act, type ActKind, isUncertain, yesOf } from "./history.ts"
 import { madeBy, type Place, type Window, windowsOf } from "./made.ts"
 import type { Shelf } from "./shelf.ts"
@@ -20,6 +21,8 @@ export interface World {
   readonly shelf: Shelf
   /** When a nemesis began to strike. */
   readonly struck_ms: readonly number[]
+  /** What one who followed the events was told, and where he goes on. */
+  readonly followed: Scene["followed"]
   /** By how much Redis' clock is ahead of the history's. */
   readonly offset_ms: number
   /** Every difference that the engine's own check finds: I1 to I4 of every quota, I9 of everything. */
@@ -170,6 +173,86 @@ const chain: Check = {
   }),
 }
 
+/** What was followed while everything broke, and to the end now, is what the tables have: each event once, those of a cell in their order. */
+const followed: Check = {
+  name: "events",
+  says: "who followed the events was told each once, and those of a cell in their order",
+  look: async ({ sql, say, flushed, followed: { ids, after } }) => {
+    await flushed()
+    const heard = { ids: [...ids], after }
+    // Bounded: each page but the last has items, and nobody asks for anything meanwhile but what time alone brings.
+    for (;;) {
+      const { status, body } = await say("GET", pageAfter(heard.after))
+      if (status !== 200) return { faults: [{ status, body }] }
+      if (follow(heard, body) === 0) break
+    }
+    const faults: unknown[] = []
+    const told = new Set<string>(), last = new Map<string, readonly [epoch: number, n: number]>()
+    for (const id of heard.ids) {
+      const [cell, epoch, n] = id.split("-") as [string, string, string]
+      const [before_epoch, before_n] = last.get(cell) ?? [0, -1]
+      if (told.has(id)) faults.push({ id, is: "told twice" })
+      else if (Number(epoch) < before_epoch || (Number(epoch) === before_epoch && Number(n) <= before_n)) faults.push({ id, is: `told after ${before_epoch}-${before_n}` })
+      told.add(id)
+      last.set(cell, [Number(epoch), Number(n)])
+    }
+    for (const { id } of await sql<{ id: string }[]>`select cell || '-' || epoch || '-' || n as id from events`) if (!told.delete(id)) faults.push({ id, is: "not told" })
+    for (const id of told) faults.push({ id, is: "told, and not there" })
+    return { faults, counted: { told: heard.ids.length, while_it_broke: ids.length } }
+  },
+}
+
+/** What may become of a redemption, as the acts on it in their order; an expired one whose payment was taken may be confirmed late. */
+const LIFE = /^reserved( extended)*( cancelled|( expired)?( confirmed( refunded)*)?)$/
+
+const lives: Check = {
+  name: "I6, the states",
+  says: "a coupon is issued once, and what became of each redemption is a way through its states: nothing leaves one that is an end",
+  look: async ({ sql }) => {
+    const all = await sql<{ ref: string; life: string }[]>`
+      select ref, string_agg(act, ' ' order by epoch, n) as life from events where act in ('reserved', 'extended', 'confirmed', 'cancelled', 'expired', 'refunded') group by ref`
+    const twice = await sql`select ref, count(*) as times from events where act = 'issued' group by ref having count(*) > 1`
+    return { faults: [...all.filter(({ life }) => !LIFE.test(life)), ...twice], counted: { redemptions: all.length } }
+  },
+}
+
+/** What an act was about, as the tables have it: money to the unit, and whose it was. */
+const inFull: Check = {
+  name: "I7, in full",
+  says: "the amount and the user of each yes are those in the tables",
+  look: async ({ sql, history }) => {
+    const map = async <R extends { id: string }>(rows: PromiseLike<readonly R[]>): Promise<Map<string, R>> => new Map((await rows).map((row) => [row.id, row]))
+    const coupons = await map(sql<{ id: string; user_no: number }[]>`select coupon_id as id, user_no from coupons`)
+    const redemptions = await map(sql<{ id: string; user_no: number; minor: number }[]>`
+      select redemption_id as id, user_no, (select sum((c.value->>2)::bigint) from json_array_elements(head->8) c)::bigint as minor from redemptions`)
+    const funded = await map(sql<{ id: string; minor: number }[]>`select ref as id, sum(limit_minor)::bigint as minor from budget_entries where act = 'funded' and ref is not null group by 1`)
+    const refunded = await map(sql<{ id: string; minor: number }[]>`select redemption_id as id, sum(discount_minor)::bigint as minor from refunds group by 1`)
+    const users = new Map<string, number>(), faults: unknown[] = []
+    const counted = { amounts: 0, users: 0 }
+    const isMinor = (act: Act, row: { minor: number } | undefined, minor: number) => {
+      counted.amounts += 1
+      if (Number(row?.minor) !== minor) faults.push({ act, row })
+    }
+    const isUser = (act: Act, row: { user_no: number } | undefined) => {
+      const user_id = String(act.body["user_id"]), before = users.get(user_id)
+      if (!row || (before !== undefined && before !== row.user_no)) faults.push({ act, row, before })
+      else users.set(user_id, row.user_no)
+    }
+    for (const act of history) {
+      const yes = yesOf(act)
+      if (!yes) continue
+      if (act.kind === "issue" || act.kind === "claim") isUser(act, coupons.get(yes["coupon_id"]))
+      if (act.kind === "reserve") { isUser(act, redemptions.get(yes["redemption_id"])); isMinor(act, redemptions.get(yes["redemption_id"]), yes["cost_minor"]) }
+      if (act.kind === "fund") isMinor(act, funded.get(String(act.body["addition_id"])), act.body["amount_minor"] as number)
+      if (act.kind === "refund") isMinor(act, refunded.get(idOf(act)), yes["discount_minor"])
+    }
+    counted.users = users.size
+    const nos = new Set(users.values())
+    if (nos.size !== users.size) faults.push({ users: users.size, and_in_the_tables: nos.size })
+    return { faults, counted }
+  },
+}
+
 /** Every yes is there once, every no left nothing, and the repeat of what nobody heard tells which it was. */
 const exactlyOnce: Check = {
   name: "I7",
@@ -210,7 +293,7 @@ const exactlyOnce: Check = {
 
 /** The same ids with other words. */
 const otherWords = ({ kind, path, body }: Act): { path: string; body: Record<string, unknown> } | undefined => {
-  if (kind === "issue") return { path, body: { ...body, channel: "another" } }
+  if (kind === "issue" || kind === "claim") return { path, body: { ...body, channel: "another" } }
   if (kind === "reserve") return { path, body: { ...body, hold_s: 77 } }
   if (kind === "refund") return { path, body: { ...body, lines: [{ line_id: "l1", quantity: 1 }] } }
   return kind === "fund" ? { path, body: { ...body, amount_minor: 1 } } : undefined
@@ -282,4 +365,4 @@ const linear: Check = {
 }
 
 /** In the order in which they are looked at: linear before exactlyOnce, whose repeats are acts of their own. */
-export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, codes, chain, inTime, exactlyOnce, conflicts, codesToTheEnd, { ...agrees, name: `${agrees.name}, after the repeats` }]
+export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, lives, codes, chain, inTime, inFull, followed, exactlyOnce, conflicts, codesToTheEnd, { ...agrees, name: `${agrees.name}, after the repeats` }]

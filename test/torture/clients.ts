@@ -2,9 +2,10 @@
  * The clients: seeded walks through everything a shop does, each act written down with what was heard of it.
  *
  * What must stay true: a client asks again only what he may ask again (the same words under the same ids), and goes on from a yes only.
+ * He knows which noes he may be told: nobody hears that what he was given is unknown, or that there is nothing where there is plenty.
  */
 import { fresh, issueAsk, order, type Say } from "../story/till.ts"
-import { type Act, type ActKind, type Heard, tells, yesOf } from "./history.ts"
+import { type Act, type ActKind, type Heard, tells, wordOf, yesOf } from "./history.ts"
 import { ACTS_WANTED, type Arena } from "./arena.ts"
 import type { Chance } from "./chance.ts"
 import type { Shelf } from "./shelf.ts"
@@ -32,6 +33,8 @@ export interface Scene {
   readonly history: Act[]
   /** When a nemesis began to strike, by the history's clock. */
   readonly struck_ms: number[]
+  /** What the one who follows the events was told so far, in its order, and where he goes on. */
+  readonly followed: { readonly ids: string[]; after: string }
   /** Two answers to one request that were not the same, and the like. */
   readonly findings: string[]
   yeses: number
@@ -81,31 +84,37 @@ export const readFrom = (scene: Pick<Scene, "urls">, chance: Chance, wait_ms: nu
 }
 
 interface Asked { readonly arena?: number; readonly isStubborn?: boolean }
-type Do = (kind: ActKind, path: string, body: Record<string, unknown>, asked?: Asked) => Promise<Record<string, any> | undefined>
+/** `noes` are the words of the noes that may be told. */
+type Do = (kind: ActKind, path: string, body: Record<string, unknown>, noes: readonly string[], asked?: Asked) => Promise<Record<string, any> | undefined>
 
 /** How one client does an act: asks, asks again while nobody knows, writes down, and comes back with a yes or nothing. */
 const actor = (scene: Scene, chance: Chance): Do => {
   const send = sendTo(scene)
-  const once = async (path: string, body: unknown): Promise<Heard | undefined> => {
-    if (!chance.happens(TWICE)) return send("POST", path, body, chance)
-    const [one, two] = await Promise.all([send("POST", path, body, chance), send("POST", path, body, chance)])
+  const once = async (path: string, body: unknown, noes: readonly string[]): Promise<Heard | undefined> => {
+    const ask = async (): Promise<Heard | undefined> => {
+      const heard = await send("POST", path, body, chance)
+      const word = wordOf(heard)
+      if (word !== undefined && !noes.includes(word)) scene.findings.push(`a no that cannot be: ${path} ${JSON.stringify(body)}: ${heard!.text}`)
+      return heard
+    }
+    if (!chance.happens(TWICE)) return ask()
+    const [one, two] = await Promise.all([ask(), ask()])
     if (one && two && one.status < 300 && two.status < 300 && one.text !== two.text) scene.findings.push(`I10: one request, two answers: ${path} ${JSON.stringify(body)}: ${one.text} and ${two.text}`)
     return [one, two].find((heard) => heard !== undefined && heard.status < 300) ?? (tells(one) === "end" && tells(two) === "end" ? one : undefined)
   }
-  return async (kind, path, body, { arena, isStubborn = false } = {}) => {
+  return async (kind, path, body, noes, { arena, isStubborn = false } = {}) => {
     const act: Act = { kind, path, body, ...(arena === undefined ? {} : { arena }), first_ms: performance.now(), last_ms: 0, heard_ms: Infinity, heard: "unknown", isLeftBehind: false }
     let isWritten = false
     for (;;) {
       act.last_ms = performance.now()
       if (!isWritten) act.first_ms = act.last_ms
-      const heard = await once(path, body)
+      const heard = await once(path, body, noes)
       const told = tells(heard)
       if (told === "nothing") act.isLeftBehind = true
       if (told !== "not_begun" && !isWritten) { scene.history.push(act); isWritten = true }
       if (told === "end") {
         act.heard = heard!
         act.heard_ms = performance.now()
-        if (heard!.status >= 500) scene.findings.push(`a fault of the engine: ${path} ${JSON.stringify(body)}: ${heard!.text}`)
         if (heard!.status < 300) scene.yeses += 1
         return yesOf(act)
       }
@@ -121,21 +130,24 @@ const actor = (scene: Scene, chance: Chance): Do => {
 
 const reserveBody = (user_id: string, coupons: readonly string[], hold_s: number) => ({ order_id: fresh("order"), user_id, order: order(), coupons, hold_s })
 
+/** Only what is taken away can be in use. */
+const noesOfFund = (amount_minor: number): readonly string[] => amount_minor < 0 ? ["budget_in_use"] : []
+
 /** Coupon after coupon, from issue to refund, each user asking for more than he may have. */
 export const shopper = async (scene: Scene, chance: Chance, name: string): Promise<void> => {
   const act = actor(scene, chance)
   for (let round = 0; !scene.isOver(); round++) {
     const user_id = `${name}-${Math.floor(round / ISSUES_PER_USER)}`
-    const { campaign_id } = scene.shelf.campaigns[Math.floor(round / ISSUES_PER_USER) % scene.shelf.campaigns.length]!
-    const coupon = await act("issue", "/v1/coupons", issueAsk(campaign_id, user_id))
+    const { campaign_id, scarce } = scene.shelf.campaigns[Math.floor(round / ISSUES_PER_USER) % scene.shelf.campaigns.length]!
+    const coupon = await act("issue", "/v1/coupons", issueAsk(campaign_id, user_id), ["campaign_not_live", "user_limit_reached", ...scarce === "stock" ? ["stock_exhausted"] : []])
     if (!coupon || scene.isOver()) continue
     const isShort = chance.happens(0.15)
-    const redemption = await act("reserve", "/v1/redemptions", reserveBody(user_id, [coupon["coupon_id"]], isShort ? SHORT_HOLD_S : LONG_HOLD_S))
+    const redemption = await act("reserve", "/v1/redemptions", reserveBody(user_id, [coupon["coupon_id"]], isShort ? SHORT_HOLD_S : LONG_HOLD_S), ["campaign_paused", ...scarce === "money" ? ["budget_exhausted"] : []])
     if (!redemption || scene.isOver() || chance.happens(isShort ? 0.7 : 0.05)) continue
-    const path = `/v1/redemptions/${redemption["redemption_id"]}`
-    if (chance.happens(0.3)) { await act("cancel", `${path}/cancel`, {}); continue }
-    const confirmed = await act("confirm", `${path}/confirm`, chance.happens(0.2) ? { late: true } : {})
-    if (confirmed && !scene.isOver() && chance.happens(0.7)) await act("refund", `${path}/refunds`, { refund_id: "all", lines: "all" })
+    const path = `/v1/redemptions/${redemption["redemption_id"]}`, noes = isShort ? ["redemption_expired"] : []
+    if (chance.happens(0.3)) { await act("cancel", `${path}/cancel`, {}, noes); continue }
+    const confirmed = await act("confirm", `${path}/confirm`, chance.happens(0.2) ? { late: true } : {}, noes)
+    if (confirmed && !scene.isOver() && chance.happens(0.7)) await act("refund", `${path}/refunds`, { refund_id: "all", lines: "all" }, [])
   }
 }
 
@@ -150,22 +162,22 @@ export const rival = async (scene: Scene, chance: Chance, name: string): Promise
       arena.begun.budget += 1
       // What is added is taken away again, and the other way round, so the budget stays small.
       const amount_minor = chance.pick([100, -100, 50, -50])
-      const funded = await act("fund", `/v1/budgets/${arena.budget_id}/additions`, { addition_id: fresh("addition"), amount_minor }, asked)
-      if (funded) await act("fund", `/v1/budgets/${arena.budget_id}/additions`, { addition_id: fresh("addition"), amount_minor: -amount_minor }, asked)
+      const funded = await act("fund", `/v1/budgets/${arena.budget_id}/additions`, { addition_id: fresh("addition"), amount_minor }, noesOfFund(amount_minor), asked)
+      if (funded) await act("fund", `/v1/budgets/${arena.budget_id}/additions`, { addition_id: fresh("addition"), amount_minor: -amount_minor }, noesOfFund(-amount_minor), asked)
       continue
     }
     const of = arena.begun.coupon < arena.begun.budget ? "coupon" : "budget"
     const { coupon_id, user_id } = of === "coupon" ? arena.shared : arena.own.get(name)!
     arena.begun[of] += 1
-    const redemption = await act("reserve", "/v1/redemptions", reserveBody(user_id, [coupon_id], LONG_HOLD_S), asked)
+    const redemption = await act("reserve", "/v1/redemptions", reserveBody(user_id, [coupon_id], LONG_HOLD_S), of === "coupon" ? ["coupon_reserved", "coupon_redeemed"] : ["budget_exhausted", "coupon_reserved"], asked)
     if (!redemption) continue
     const path = `/v1/redemptions/${redemption["redemption_id"]}`
-    if (chance.happens(0.5)) { arena.begun[of] += 1; await act("cancel", `${path}/cancel`, {}, asked); continue }
+    if (chance.happens(0.5)) { arena.begun[of] += 1; await act("cancel", `${path}/cancel`, {}, [], asked); continue }
     // A budget's model knows what is available, which a confirm does not change.
     if (of === "coupon") arena.begun.coupon += 1
-    const confirmed = await act("confirm", `${path}/confirm`, {}, asked)
+    const confirmed = await act("confirm", `${path}/confirm`, {}, [], asked)
     arena.begun[of] += 1
-    if (confirmed) await act("refund", `${path}/refunds`, { refund_id: "all", lines: "all" }, asked)
+    if (confirmed) await act("refund", `${path}/refunds`, { refund_id: "all", lines: "all" }, [], asked)
   }
 }
 
@@ -175,10 +187,10 @@ export const claimant = async (scene: Scene, chance: Chance, name: string): Prom
   const { codes } = scene.shelf
   for (let round = 0; !scene.isOver(); round++) {
     const user_id = `${name}-${Math.floor(round / CLAIMS_PER_USER)}`, code = chance.happens(0.3) ? codes.public : chance.pick(codes.unique)
-    const coupon = await act("claim", "/v1/codes/claim", { request_id: fresh("claim"), code, user_id })
+    const coupon = await act("claim", "/v1/codes/claim", { request_id: fresh("claim"), code, user_id }, ["code_invalid", "user_limit_reached"])
     if (!coupon || scene.isOver()) continue
-    const redemption = await act("reserve", "/v1/redemptions", reserveBody(user_id, [coupon["coupon_id"]], LONG_HOLD_S))
-    if (redemption && !scene.isOver()) await act("confirm", `/v1/redemptions/${redemption["redemption_id"]}/confirm`, {})
+    const redemption = await act("reserve", "/v1/redemptions", reserveBody(user_id, [coupon["coupon_id"]], LONG_HOLD_S), [])
+    if (redemption && !scene.isOver()) await act("confirm", `/v1/redemptions/${redemption["redemption_id"]}/confirm`, {}, [])
   }
 }
 
@@ -188,9 +200,10 @@ export const operator = async (scene: Scene, chance: Chance): Promise<void> => {
   const act = actor(scene, chance)
   const send = sendTo(scene)
   while (!scene.isOver()) {
-    const { campaign_id, budget_id } = chance.pick(scene.shelf.campaigns)
+    const { campaign_id, budget_id, scarce } = chance.pick(scene.shelf.campaigns)
     if (chance.happens(0.6)) {
-      await act("fund", `/v1/budgets/${budget_id}/additions`, { addition_id: fresh("addition"), amount_minor: chance.pick([5_000, -5_000, 700, -700]) })
+      const amount_minor = chance.pick([5_000, -5_000, 700, -700])
+      await act("fund", `/v1/budgets/${budget_id}/additions`, { addition_id: fresh("addition"), amount_minor }, scarce === "money" ? noesOfFund(amount_minor) : [])
     } else {
       await send("POST", `/v1/campaigns/${campaign_id}/pause`, {}, chance)
       await Bun.sleep(OPERATOR_MS)
@@ -199,4 +212,26 @@ export const operator = async (scene: Scene, chance: Chance): Promise<void> => {
     }
     await Bun.sleep(OPERATOR_MS)
   }
+}
+
+const FOLLOW_MS = 250
+export const FOLLOW_PAGE = 500
+/** The path of a page of events behind a place. */
+export const pageAfter = (after: string): string => `/v1/events?limit=${FOLLOW_PAGE}${after === "" ? "" : `&after=${after}`}`
+
+/** One who keeps a copy of his own by following the events, whichever API answers; he goes on from the last page that he heard. */
+export const follower = async (scene: Scene, chance: Chance): Promise<void> => {
+  const send = sendTo(scene)
+  while (!scene.isOver()) {
+    const heard = await send("GET", pageAfter(scene.followed.after), undefined, chance)
+    if (heard?.status === 200) follow(scene.followed, JSON.parse(heard.text))
+    await Bun.sleep(FOLLOW_MS)
+  }
+}
+
+/** Take down a page of events; how many it had. */
+export const follow = (followed: Scene["followed"], { items, next }: { items: readonly { event_id: string }[]; next: string }): number => {
+  for (const { event_id } of items) followed.ids.push(event_id)
+  followed.after = next
+  return items.length
 }

@@ -8,6 +8,7 @@ import { cpSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { scratchFolder } from "../support/scratch.ts"
 import type { Step } from "./leases/protocol.ts"
+import type { Part } from "./options.ts"
 
 export interface Guard {
   readonly name: string
@@ -18,6 +19,10 @@ export interface Guard {
   readonly without: string
   /** The nemeses that a run without it suffers; all where it is missing. Those that are named are the ones that the guard stands against. */
   readonly only?: readonly string[]
+  /** Where it stands guard, if that is not on one Redis at local. */
+  readonly on?: Part
+  /** Without it the engine sees for itself that a journal is not what it must be, and stands still for good with these words. A run that does not end without them proves nothing. */
+  readonly stops?: string
 }
 
 export const GUARDS: readonly Guard[] = [
@@ -67,7 +72,7 @@ export const GUARDS: readonly Guard[] = [
   },
   {
     name: "gate", says: "a cell that was restarted serves nobody until it was compared with Postgres",
-    file: "lua/prelude.lua", find: "gate[quota] ~= cell.epoch or", without: "", only: ["lose_tail"],
+    file: "lua/prelude.lua", find: "gate[quota] ~= cell.epoch or", without: "", only: ["lose_tail"], stops: "a cell's journal cannot be flushed",
   },
   {
     name: "contiguity", says: "a batch begins where the cursor stands, and has no hole",
@@ -76,6 +81,14 @@ export const GUARDS: readonly Guard[] = [
   {
     name: "unknown", says: "an act whose reply was lost is an unknown outcome, not a no",
     file: "engine/store/redis.ts", find: "return new OutcomeUnknown(message, { cause: error })", without: "return new NotExecuted(message, { cause: error })", only: ["lose_replies"],
+  },
+  {
+    name: "replica", says: "at replicated, what was answered is on a replica",
+    file: "engine/store/redis.ts", find: "  await acknowledged\n", without: "", only: ["fail_over_behind"], on: { layout: "cluster", cells: 7, durability: "replicated", share: 1 },
+  },
+  {
+    name: "ledger", says: "at ledger, what was answered is in Postgres",
+    file: "engine/store/redis.ts", find: "await waits.passed(cell, entry_id)", without: "void entry_id", only: ["lose_unflushed"], on: { layout: "split", cells: 1, durability: "ledger", share: 1 },
   },
 ]
 

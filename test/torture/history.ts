@@ -29,7 +29,11 @@ export interface Act {
 export const yesOf = ({ heard }: Act): Record<string, any> | undefined =>
   heard !== "unknown" && heard.status < 300 ? JSON.parse(heard.text) as Record<string, unknown> : undefined
 
-/** The word of a no. */
+/** The word of a no, also of one that says that the engine failed; nothing for a 503, which says that it is not known or not begun. */
+export const wordOf = (heard: Heard | undefined): string | undefined =>
+  tells(heard) === "end" && heard!.status >= 300 ? (JSON.parse(heard!.text) as { code: string }).code : undefined
+
+/** The word of an act's no. */
 export const noOf = ({ heard }: Act): string | undefined =>
   heard !== "unknown" && heard.status >= 300 ? (JSON.parse(heard.text) as { code: string }).code : undefined
 

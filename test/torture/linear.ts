@@ -4,7 +4,9 @@
  * An act takes effect at one instant between its call and its return. The history is linearizable when some order of those instants
  * makes every answer the one that a plain sequential model gives. The search tries the acts that may come next, goes back when none fits,
  * and remembers each set of done acts with the state it led to, so that no dead end is walked twice. An act that changes nothing is done as
- * soon as it fits: whatever order works without that works with it too. So a history with many refusals that may be old is judged as quickly.
+ * soon as it fits: whatever order works without that works with it too. For the same reason a dead end is remembered by the changes that led
+ * to it, and one that has done the same changes, and of the rest nothing more, is a dead end too: a history with many refusals that may be
+ * old has as many sets of those as it has orders, and is judged as quickly with it.
  *
  * Source: G. Lowe, "Testing for linearizability", Concurrency and Computation 29 (2017), section 4.
  */
@@ -57,7 +59,7 @@ const unlift = (event: Event): void => {
   if (event.next) event.next.previous = event
 }
 
-/** Two random numbers for each act: a set of acts is named by the XOR of theirs. */
+/** Two random numbers for each act: a set of changes is named by the XOR of theirs. */
 const markOf = (act: number): readonly [number, number] => {
   const hash = BigInt(Bun.hash(String(act)))
   return [Number(hash & 0xffffffffn), Number(hash >> 32n)]
@@ -67,9 +69,16 @@ const markOf = (act: number): readonly [number, number] => {
 export const linearizable = <S>(acts: readonly Timed<S>[], model: Model<S>): Verdict => {
   const head = listOf(acts)
   const marks = acts.map((_, no) => markOf(no))
-  const seen = new Set<string>()
-  const done: { event: Event; state: S; isChoice: boolean }[] = []
-  let state = model.initial, low = 0, high = 0, steps = 0
+  /** By the changes done and their state, each set of other acts that was done beside them and is no part of another one there. */
+  const seen = new Map<string, bigint[]>()
+  const isNew = (name: string, others: bigint): boolean => {
+    const sets = seen.get(name) ?? []
+    if (sets.some((set) => (set & others) === others)) return false
+    seen.set(name, [...sets.filter((set) => (set & others) !== set), others])
+    return true
+  }
+  const done: { event: Event; state: S; isChange: boolean }[] = []
+  let state = model.initial, low = 0, high = 0, others = 0n, steps = 0
   const mark = (act: number) => { low ^= marks[act]![0]; high ^= marks[act]![1] }
   let event = head.next
   // Bounded by STEPS_MAX: each turn is one step of the search.
@@ -78,11 +87,11 @@ export const linearizable = <S>(acts: readonly Timed<S>[], model: Model<S>): Ver
     if (event?.isCall) {
       const after = acts[event.act]!.step(state)
       if (after !== undefined) {
-        mark(event.act)
-        const name = `${low}.${high}.${model.name(after)}`
-        if (!seen.has(name)) {
-          seen.add(name)
-          done.push({ event, state, isChoice: model.name(after) !== model.name(state) })
+        const name = model.name(after), isChange = name !== model.name(state)
+        if (isChange) mark(event.act)
+        if (!isChange || isNew(`${low}.${high}.${name}`, others)) {
+          if (!isChange) others |= 1n << BigInt(event.act)
+          done.push({ event, state, isChange })
           state = after
           lift(event)
           lift(event.match!)
@@ -99,10 +108,11 @@ export const linearizable = <S>(acts: readonly Timed<S>[], model: Model<S>): Ver
         undone = done.pop()
         if (!undone) return "not_linearizable"
         state = undone.state
-        mark(undone.event.act)
+        if (undone.isChange) mark(undone.event.act)
+        else others &= ~(1n << BigInt(undone.event.act))
         unlift(undone.event.match!)
         unlift(undone.event)
-      } while (!undone.isChoice)
+      } while (!undone.isChange)
       event = undone.event.next
     }
   }

@@ -63,9 +63,11 @@ const broken = async (options: Options): Promise<boolean> => {
     let found: string | undefined
     try {
       const tree = withoutGuard(TREE, guard)
-      for (const part of parts) found ??= foundBy(await runOnce(runOf({ ...options, only: guard.only ?? options.only }, part, tree)))
+      for (const part of guard.on ? [guard.on] : parts) found ??= foundBy(await runOnce(runOf({ ...options, only: guard.only ?? options.only }, part, tree)))
     } catch (fault) {
-      found = `it does not go on: ${(fault instanceof Error ? fault.message : String(fault)).split("\n")[0]}`
+      const why = fault instanceof Error ? fault.message : String(fault)
+      if (guard.stops !== undefined && why.includes(guard.stops)) found = `it stands still: ${guard.stops}`
+      else say(`unjudged without ${name}: ${why}`)
     }
     say(`${found === undefined ? "BLIND" : "seen "}  without ${name} (${guard.says}): ${found ?? "nothing was found"}`)
     rows.push({ guard: name, found })

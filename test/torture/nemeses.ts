@@ -41,6 +41,9 @@ const SLOW_FSYNC_US = 40_000
 const SLOW_MS = 3_000
 /** What a Redis that comes back has lost of its log: some dozen acts. */
 const LOST_BYTES = 48 * 1024
+/** So long workers stand still, and a replica, before what they have not seen is lost: some dozen acts, and less than a node's timeout. */
+const UNFLUSHED_MS = 400
+const BEHIND_MS = 800
 /** Between the keys of a slot that is moved. */
 const SLOT_PAUSE_MS = 5
 
@@ -57,6 +60,8 @@ const kill = (name: string, weight: number, parts: readonly PartName[]): Nemesis
     return part
   },
 })
+
+const REDIS_PARTS: readonly PartName[] = ["redis", "redis_1", "redis_2", "redis_3", "redis_4", "redis_5", "redis_6"]
 
 /** A process that stands still is worse than a dead one: its connections are open, and it goes on where it was. */
 const freeze: Nemesis = {
@@ -127,32 +132,35 @@ const withRedis = async <T>(stand: Stand, work: (redis: ReturnType<typeof connec
   }
 }
 
-/** A full memory refuses what takes and lets pass what gives back. */
+/** A full memory refuses what takes and lets pass what gives back. Of a cluster it is the memory of one master. */
 const fullMemory: Nemesis = {
-  name: "full_memory", weight: 2, cannot: (stand) => withCluster(stand),
-  strike: async (stand) => {
-    await withRedis(stand, async (redis) => {
+  name: "full_memory", weight: 2,
+  strike: async (stand, chance) => {
+    const master = stand.cluster && (await stand.cluster.serving(cellKey(stand, chance))).master
+    const on = <T>(work: (redis: ReturnType<typeof connectRedis>) => Promise<T>): Promise<T> => master ? work(master.client) : withRedis(stand, work)
+    await on(async (redis) => {
       const used = Number(/used_memory:(\d+)/.exec(String(await redis.info("memory")))?.[1])
       await redis.config("SET", "maxmemory", String(used + ROOM_LEFT_MEMORY_BYTES))
     })
     await Bun.sleep(FULL_MS)
-    await withRedis(stand, (redis) => redis.config("SET", "maxmemory", "0"))
-    return `${FULL_MS} ms`
+    await on((redis) => redis.config("SET", "maxmemory", "0"))
+    return `${master?.name ?? "redis"} for ${FULL_MS} ms`
   },
 }
 
 /** A disk that takes its time: what is not synced is not answered. */
 const slowDisk: Nemesis = {
   name: "slow_fsync", weight: 2,
-  cannot: (stand) => Bun.which("strace") === null ? "there is no strace here" : withCluster(stand),
-  strike: async (stand) => {
-    const pid = stand.pidOf("redis")
-    if (pid === undefined) return "redis, which was down"
+  cannot: () => Bun.which("strace") === null ? "there is no strace here" : undefined,
+  strike: async (stand, chance) => {
+    const part = chance.pick(REDIS_PARTS.filter((each) => stand.parts.includes(each)))
+    const pid = stand.pidOf(part)
+    if (pid === undefined) return `${part}, which was down`
     const strace = Bun.spawn(["strace", "-f", "-qq", "-p", String(pid), "-e", "trace=fsync,fdatasync", "-e", `inject=fsync,fdatasync:delay_enter=${SLOW_FSYNC_US}`], { stdin: "ignore", stdout: "ignore", stderr: "ignore" })
     await Bun.sleep(SLOW_MS)
     strace.kill("SIGTERM")
     await strace.exited
-    return `${SLOW_FSYNC_US} µs for each fsync, for ${SLOW_MS} ms`
+    return `${SLOW_FSYNC_US} µs for each fsync of ${part}, for ${SLOW_MS} ms`
   },
 }
 
@@ -163,6 +171,37 @@ const withCluster = ({ cluster }: Stand): string | undefined => cluster === unde
 const logFilesOf = (dataDir: string): string[] => {
   const folder = join(dataDir, "redis", "appendonlydir")
   return readdirSync(folder).filter((name) => name.endsWith(".incr.aof")).sort().map((name) => join(folder, name))
+}
+
+/** Kill Redis and have it come back without the last of its log. */
+const cutTail = async (stand: Stand): Promise<string> => {
+  const redis = stand.pidOf("redis")
+  if (redis === undefined) return "redis, which was down"
+  process.kill(redis, "SIGKILL")
+  // Its supervisor lives in this process, so nothing starts it again before these lines are done.
+  const file = logFilesOf(stand.dataDir).at(-1)!
+  truncateSync(file, Math.max(0, statSync(file).size - LOST_BYTES))
+  await until("redis runs again", () => { const now = stand.pidOf("redis"); return now !== undefined && now !== redis }, BACK_MS_MAX)
+  return `the last ${LOST_BYTES} bytes`
+}
+
+/**
+ * The same while the workers stand still, so that Postgres has not all of it either: what was told to be in the ledger is, and what is
+ * lost nobody was promised.
+ */
+const loseUnflushed: Nemesis = {
+  name: "lose_unflushed", weight: 2, isKill: true,
+  cannot: (stand) => stand.durability !== "ledger" ? "only at ledger is nothing promised before Postgres has it" : stand.parts.includes("worker_1") ? withCluster(stand) : NO_PART,
+  strike: async (stand) => {
+    const pids = (["worker_1", "worker_2"] as const).flatMap((part) => stand.pidOf(part) ?? [])
+    for (const pid of pids) process.kill(pid, "SIGSTOP")
+    try {
+      await Bun.sleep(UNFLUSHED_MS)
+      return `${await cutTail(stand)}, ${UNFLUSHED_MS} ms after the workers stood still`
+    } finally {
+      for (const pid of pids) process.kill(pid, "SIGCONT")
+    }
+  },
 }
 
 /**
@@ -178,14 +217,7 @@ const loseTail: Nemesis = {
     try {
       await Bun.sleep(FAULT_MS_MIN) // what they had sent is done by then, or waits in them
       await stand.flushed()
-      const redis = stand.pidOf("redis")
-      if (redis === undefined) return "redis, which was down"
-      process.kill(redis, "SIGKILL")
-      // Its supervisor lives in this process, so nothing starts it again before these lines are done.
-      const file = logFilesOf(stand.dataDir).at(-1)!
-      truncateSync(file, Math.max(0, statSync(file).size - LOST_BYTES))
-      await until("redis runs again", () => { const now = stand.pidOf("redis"); return now !== undefined && now !== redis }, BACK_MS_MAX)
-      return `the last ${LOST_BYTES} bytes`
+      return await cutTail(stand)
     } finally {
       for (const pid of pids) process.kill(pid, "SIGCONT")
     }
@@ -204,6 +236,23 @@ const failOver: Nemesis = {
     await stand.cluster!.failOver(key)
     await stand.cluster!.whole()
     return `the master of ${key}`
+  },
+}
+
+/** A master goes on for a while after its replica has stood still, and dies: the replica takes its place without the last it wrote. */
+const failOverBehind: Nemesis = {
+  name: "fail_over_behind", weight: 3, isKill: true, cannot: withoutCluster,
+  strike: async (stand, chance) => {
+    const key = cellKey(stand, chance), { replica } = await stand.cluster!.serving(key)
+    if (!replica) return `nobody: ${key} has no replica`
+    await stand.cluster!.sever(key)
+    try {
+      await Bun.sleep(BEHIND_MS)
+    } finally {
+      await stand.cluster!.failOver(key)
+    }
+    await stand.cluster!.whole()
+    return `the master of ${key}, ${BEHIND_MS} ms after its replica stood still`
   },
 }
 
@@ -243,7 +292,7 @@ export const NEMESES: readonly Nemesis[] = [
   kill("kill_api", KILLS_WEIGHT, ["api_1", "api_2"]),
   kill("kill_engine", KILLS_WEIGHT, ["engine"]),
   kill("kill_worker", KILLS_WEIGHT, ["worker_1", "worker_2"]),
-  kill("kill_redis", KILLS_WEIGHT, ["redis", "redis_1", "redis_2", "redis_3", "redis_4", "redis_5", "redis_6"]),
+  kill("kill_redis", KILLS_WEIGHT, REDIS_PARTS),
   kill("kill_postgres", KILLS_WEIGHT, ["postgres"]),
   freeze,
   cut,
@@ -254,7 +303,9 @@ export const NEMESES: readonly Nemesis[] = [
   fullMemory,
   slowDisk,
   loseTail,
+  loseUnflushed,
   failOver,
+  failOverBehind,
   moveSlot,
   loseEntry,
 ]

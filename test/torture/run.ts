@@ -9,7 +9,7 @@ import { connectServers, redisReady } from "../../engine/store/redis.ts"
 import { until } from "../support/run_engine.ts"
 import { chanceFrom } from "./chance.ts"
 import { CHECKS, FAULTS_MAX, type World } from "./checks.ts"
-import { claimant, operator, readFrom, rival, sayTo, type Scene, shopper } from "./clients.ts"
+import { claimant, follower, operator, readFrom, rival, sayTo, type Scene, shopper } from "./clients.ts"
 import { chooseNemesis, NEMESES, type Nemesis } from "./nemeses.ts"
 import { historiesOf, isArenaDue, openArena, openShelf } from "./shelf.ts"
 import { BACK_MS_MAX, type Layout, openStand, type Stand } from "./stand.ts"
@@ -99,7 +99,7 @@ const judge = async (stand: Stand, scene: Scene, offset_ms: number): Promise<Che
     await redisReady(redis, BACK_MS_MAX)
     await until("Postgres serves", async () => (await sql`select 1`.catch(() => [])).length === 1, BACK_MS_MAX)
     const world: World = {
-      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, struck_ms: scene.struck_ms, flushed: stand.flushed, offset_ms,
+      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, struck_ms: scene.struck_ms, followed: scene.followed, flushed: stand.flushed, offset_ms,
       verify: async () => (await verifyAll({ redis, sql, cells: stand.cells, ages: () => ({ now_ms: Date.now(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }) })).differences,
     }
     // A hold that runs out while its budget is looked at would be held in one place and given back in the other.
@@ -130,7 +130,7 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
     const among = wanted.filter((nemesis) => nemesis.cannot?.(stand) === undefined)
     const say = sayTo(stand, chance.fork("house"), BACK_MS_MAX)
     let isOver = false, offset_ms = aheadMs()
-    const scene: Scene = { urls: stand.urls, shelf: await openShelf(say, readFrom(stand, chance.fork("codes"), BACK_MS_MAX)), history: [], struck_ms: [], findings: [], yeses: 0, isOver: () => isOver }
+    const scene: Scene = { urls: stand.urls, shelf: await openShelf(say, readFrom(stand, chance.fork("codes"), BACK_MS_MAX)), history: [], struck_ms: [], followed: { ids: [], after: "" }, findings: [], yeses: 0, isOver: () => isOver }
     const rivals = Array.from({ length: RIVALS }, (_, no) => `rival-${no}`)
     await openArena(say, scene.shelf, rivals)
     const others = isForHistories(options) ? FEW : CROWD
@@ -139,6 +139,7 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
       ...rivals.map((name) => rival(scene, chance.fork(name), name)),
       ...Array.from({ length: others.claimants }, (_, no) => claimant(scene, chance.fork(`claimant-${no}`), `claimant-${options.seed}-${no}`)),
       operator(scene, chance.fork("operator")),
+      follower(scene, chance.fork("follower")),
       (async () => { while (!isOver) { if (isArenaDue(scene.shelf)) await openArena(say, scene.shelf, rivals); await Bun.sleep(WATCH_MS) } })(),
       // A host's clock may be set while it runs: what is most ahead makes no entry younger than it is.
       (async () => { while (!isOver) { offset_ms = Math.max(offset_ms, aheadMs()); await Bun.sleep(WATCH_MS) } })(),

@@ -5,7 +5,8 @@ import { fresh, issueAsk, openCampaign, type Say, yes } from "../story/till.ts"
 import { ACTS_WANTED, AMOUNT_MINOR, type Arena, HOLDS } from "./arena.ts"
 
 export interface Shelf {
-  readonly campaigns: readonly { readonly budget_id: string; readonly campaign_id: string; readonly stock: number; readonly per_user: number }[]
+  /** What each of them runs out of in a run; of the rest there is more than can be asked for. */
+  readonly campaigns: readonly { readonly budget_id: string; readonly campaign_id: string; readonly stock: number; readonly per_user: number; readonly scarce: "nothing" | "money" | "stock" }[]
   /** Codes that everybody claims: unique ones, each for one user, and a public one for some. */
   readonly codes: { readonly campaign_id: string; readonly stock: number; readonly per_user: number; readonly unique: readonly string[]; readonly public: string; readonly limit: number }
   readonly arenas: Arena[]
@@ -30,13 +31,13 @@ const openCodes = async (say: Say, read: (path: string, body: object) => Promise
 
 /** Open what lasts the whole run. */
 export const openShelf = async (say: Say, read: (path: string, body: object) => Promise<string>): Promise<Shelf> => {
-  const open = async (wishes: { limit_minor: number; stock: number; per_user: number; hold_at?: "issue" }) =>
-    ({ ...await openCampaign(say, Date.now(), wishes), stock: wishes.stock, per_user: wishes.per_user })
+  const open = async (scarce: "nothing" | "money" | "stock", wishes: { limit_minor: number; stock: number; per_user: number; hold_at?: "issue" }) =>
+    ({ ...await openCampaign(say, Date.now(), wishes), stock: wishes.stock, per_user: wishes.per_user, scarce })
   return {
     campaigns: [
-      await open({ limit_minor: ROOMY_MINOR, stock: ROOMY_STOCK, per_user: 2 }),
-      await open({ limit_minor: TIGHT_MINOR, stock: ROOMY_STOCK, per_user: 2 }),
-      await open({ limit_minor: ROOMY_MINOR, stock: TIGHT_STOCK, per_user: 1, hold_at: "issue" }),
+      await open("nothing", { limit_minor: ROOMY_MINOR, stock: ROOMY_STOCK, per_user: 2 }),
+      await open("money", { limit_minor: TIGHT_MINOR, stock: ROOMY_STOCK, per_user: 2 }),
+      await open("stock", { limit_minor: ROOMY_MINOR, stock: TIGHT_STOCK, per_user: 1, hold_at: "issue" }),
     ],
     codes: await openCodes(say, read),
     arenas: [],

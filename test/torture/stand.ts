@@ -52,6 +52,7 @@ export interface Stand {
   readonly redisUrl: string
   readonly databaseUrl: string
   readonly cells: number
+  readonly durability: Durability
   readonly dataDir: string
   readonly parts: readonly PartName[]
   /** The hands on the nodes of a cluster. */
@@ -184,7 +185,7 @@ const startWhole = async (dataDir: string, options: StandOptions, findings: stri
 
 /** Start everything. */
 export const openStand = async (options: StandOptions): Promise<Stand> => {
-  const { layout, cells, ownDisk } = options
+  const { layout, cells, durability, ownDisk } = options
   const dataDir = join(scratchFolder(), "data")
   mkdirSync(dataDir, { mode: 0o711 })
   const disk = join(dataDir, "redis")
@@ -196,7 +197,7 @@ export const openStand = async (options: StandOptions): Promise<Stand> => {
   const engineOf = (part: PartName): Kept | undefined => engines.find(({ name }) => name === part)
   const pidOf = (part: PartName): number | undefined => servers.names.includes(part as ServerName) ? servers.pidOf(part as ServerName) : engineOf(part)?.pid()
   return {
-    cluster: servers.cluster, pidOf, redisUrl, databaseUrl, cells, dataDir, proxies, findings, disk: hasDisk ? disk : undefined,
+    cluster: servers.cluster, pidOf, redisUrl, databaseUrl, cells, durability, dataDir, proxies, findings, disk: hasDisk ? disk : undefined,
     parts: [...engines.map(({ name }) => name), ...servers.names],
     urls: () => engines.flatMap((engine) => engine.url() ?? []),
     kill: async (part) => {
