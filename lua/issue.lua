@@ -18,6 +18,12 @@ if found[1] then
   if coupon.fingerprint ~= fingerprint then return { REQUEST_CONFLICT } end
   return { REPLAYED, coupon.ends_at_ms }
 end
+-- A claim's coupon is named by the user's request alone: under another campaign it is the same request with another code.
+if claim ~= "" then
+  for _, other in ipairs(redis.call("HKEYS", wallet)) do
+    if other ~= field and sub(other, 1, COUPON_HASH_CHARS) == sub(field, 1, COUPON_HASH_CHARS) then return { REQUEST_CONFLICT } end
+  end
+end
 if found[2] and is_new == 0 then return { AGED } end
 if found[4] then return { CLAIM_REFUSED } end -- the code of this claim is free again
 if book.cell.full == 1 then return { JOURNAL_FULL } end

@@ -27,7 +27,7 @@ const CLAIM_NOS = [
 
 export const claimCode = operation({
   name: "claim", method: "POST", path: "/v1/codes/claim", family: "codes", scopes: ["issue"],
-  says: "Claim a code: the user gets the coupon that it stands for. Whatever is wrong with a code, the answer is `code_invalid`.",
+  says: "Claim a code: the user gets the coupon that it stands for. Whatever is wrong with a code, the answer is `code_invalid`. A request_id is one user's for one code: with another code, of whatever campaign, it is `request_conflict`.",
   body: ClaimBody, yes: { issued: IssuedOut }, no: CLAIM_NOS,
 })
 

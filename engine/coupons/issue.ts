@@ -3,7 +3,7 @@
  *
  * Where the campaign's money is held at issue, the most that the coupon can cost is held now, by the shares of its funding.
  */
-import { cellOf, couponField, dueKey, fingerprintOf, isHeldOut, journalKey, quotaKey, userHash, walletKey } from "../../lua/keys.ts"
+import { cellOf, COUPON_HASH_CHARS, couponField, dueKey, fingerprintOf, isHeldOut, journalKey, quotaKey, USER_HASH_CHARS, userHash, walletKey } from "../../lua/keys.ts"
 import { issue } from "../../lua/issue.ts"
 import { CAMPAIGN_STATES } from "../../lua/records.ts"
 import { ANSWERS, type Answered, type Caller } from "../answers.ts"
@@ -16,6 +16,7 @@ import { boundMinor } from "../pricing/compile.ts"
 import { splitFunding } from "../pricing/funding.ts"
 import { lease } from "../quota/lease.ts"
 import { refillsOf } from "../quota/refill.ts"
+import { answeringPostgres } from "../store/away.ts"
 import { act, NotExecuted } from "../store/redis.ts"
 
 /** A campaign may change or a lease run short between two tries. */
@@ -53,6 +54,15 @@ export interface Grant {
   readonly claim: string
   /** What the journal says beside what every issue says. */
   readonly facts: object
+}
+
+/** Sorts behind every character of an id. */
+const AFTER_IDS = "~"
+
+/** Whether a claim's request has brought its user the coupon of another campaign: the places differ in nothing but the campaign's number. */
+const isClaimedElse = async ({ postgres: { sql } }: Parts, coupon_id: string): Promise<boolean> => {
+  const request = coupon_id.slice(0, USER_HASH_CHARS + COUPON_HASH_CHARS)
+  return (await answeringPostgres(() => sql`select 1 from coupons where coupon_id >= ${request} and coupon_id < ${request + AFTER_IDS} limit 1`)).length > 0
 }
 
 /** Give a user a coupon. */
@@ -101,6 +111,7 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
       case "aged": {
         const aged = await readAgedCoupon(parts, coupon_id)
         if (aged) return aged.fingerprint === fingerprint ? { outcome: "issued", body: answerOf(coupon_id, ask, aged.ends_at_ms), hit: true } : { outcome: "request_conflict" }
+        if (claim !== "" && await isClaimedElse(parts, coupon_id)) return { outcome: "request_conflict" }
         is_new = 1 // the mark is another id's
         continue
       }

@@ -61,6 +61,33 @@ const withCampaign = async (cells: number, wishes: Wishes = {}) => {
   return { story, say, campaign_id, stream, generate, claim, batch, couponsOf }
 }
 
+/** The cells of a run: one, and several. */
+const CELLS = [1, 4] as const
+
+describe.each([...CELLS])("one request_id with codes of two campaigns, over %d cells", (cells) => {
+  test("request_conflict: the second code is free again, and the first claim stays a repeat, also long after its coupon has left Redis", async () => {
+    const [ours, theirs] = [await withCampaign(cells, { coupon_valid_s: 1 }), await withCampaign(cells)]
+    const user_id = fresh("user")
+    const [code] = await ours.generate(1), [other] = await theirs.generate(1)
+    const first = await yes(ours.claim(code!, user_id))
+    const conflict = async (): Promise<void> => {
+      const { status, body } = await theirs.claim(other!, user_id)
+      expect([status, body.code]).toEqual([422, "request_conflict"])
+      const again = await ours.claim(code!, user_id)
+      expect([again.status, again.body, again.headers.get("idempotency-hit")]).toEqual([201, first, "true"])
+      expect(await theirs.couponsOf(user_id)).toBe(1)
+    }
+    await conflict()
+    ours.story.setNow(ours.story.now_ms() + ours.story.parts.age_ms + 60_000)
+    await ours.story.flush()
+    await ours.story.sweep()
+    await conflict()
+    // Nobody has lost the second code by it.
+    expect((await theirs.claim(other!, user_id, "another request")).status).toBe(201)
+    expect((await theirs.claim(other!, fresh("user"))).body.code).toBe("code_invalid")
+  }, START_MS_MAX)
+})
+
 describe("a code", () => {
   test("is 16 characters that nobody mistakes for another, and its last finds any one wrong and any two exchanged", () => {
     expect([ALPHABET.length, /[01ILO]/.test(ALPHABET)]).toEqual([31, false])
