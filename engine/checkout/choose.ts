@@ -8,7 +8,8 @@ import { decode } from "@msgpack/msgpack"
 import { campaignOfField, readCouponId } from "../../lua/keys.ts"
 import { peek } from "../../lua/peek.ts"
 import { COUPON_STATES, fromValues, type CouponRecord } from "../../lua/records.ts"
-import type { Caller, No } from "../answers.ts"
+import type { Caller, No, Outcome } from "../answers.ts"
+import { USED_TOLD_MAX } from "../contract/checkout.ts"
 import type { Campaign } from "../operate/catalogue.ts"
 import { mayTouch } from "../operate/lines.ts"
 import type { Parts } from "../parts.ts"
@@ -73,18 +74,24 @@ export const seenFrom = (current: string, record: CouponRecord): CouponRecord =>
 /** `order`: what its last redemption still holds counts as free, because an older hold of an order gives way. `priced_ms`: judged not now but then. */
 interface Seen { readonly order?: string; readonly priced_ms?: number | undefined }
 
-/** All coupons of a wallet that the key sees and that could be used; what could not be is told. */
+/** What keeps a coupon from being used for now; anything else, for good. */
+const FOR_NOW: ReadonlySet<Outcome> = new Set(["coupon_reserved", "campaign_paused"])
+
+/** All coupons of a wallet that the key sees and that could be used; what could not be is told, of what is used up the newest. */
 export const chooseAll = async (parts: Parts, caller: Caller, places: Places, user: string, { order, priced_ms }: Seen): Promise<Chosen> => {
   const { at_ms, coupons, current } = await readWallet(parts, places, caller.now_ms, { fields: [], ...(order ? { order } : {}) })
-  const choices: Choice[] = [], left: Left[] = []
+  const choices: Choice[] = [], left: Left[] = [], used: { left: Left; since_ms: number }[] = []
   for (const [field, record] of coupons) {
     const coupon_id = user + field
     const campaign_no = campaignOfField(field)
     const campaign = parts.catalogue.knownCampaign(campaign_no) ?? await parts.catalogue.campaignByNo(campaign_no)
     if (!campaign || !mayTouch(caller, campaign.line)) continue
     const no = whyNotUsable(coupon_id, seenFrom(current, record), campaign, priced_ms ?? at_ms)
-    if (no) left.push({ coupon_id, campaign_id: campaign.campaign_id, no })
+    if (no && FOR_NOW.has(no.outcome)) left.push({ coupon_id, campaign_id: campaign.campaign_id, no })
+    else if (no) used.push({ left: { coupon_id, campaign_id: campaign.campaign_id, no }, since_ms: record.since_ms ?? record.ends_at_ms })
     else choices.push(choice(coupon_id, field, campaign, record.ends_at_ms, record.holds))
   }
+  if (used.length > USED_TOLD_MAX) used.sort((a, b) => b.since_ms - a.since_ms)
+  for (let i = 0; i < used.length && i < USED_TOLD_MAX; i++) left.push(used[i]!.left)
   return { choices, left }
 }

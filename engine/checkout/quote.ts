@@ -20,9 +20,6 @@ import { withLevels } from "./shopper.ts"
 import { signQuote } from "./signed.ts"
 import { sayNo } from "./say.ts"
 
-/** Terminal coupons of a wallet are history, not something a shopper asks about: "best" says only these. */
-const WORTH_SAYING = new Set(["coupon_reserved", "campaign_paused"])
-
 /** A left coupon as an item of `rejected`. */
 export const rejectedOf = ({ coupon_id, campaign_id, no: { outcome, ...fields } }: Left): Quote["rejected"][number] =>
   ({ ...fields, coupon_id, ...(campaign_id ? { campaign_id } : {}), code: outcome, detail: sayNo(outcome) }) as Quote["rejected"][number]
@@ -53,7 +50,7 @@ const chooseFor = async (parts: Parts, ask: QuoteAsk, caller: Caller, priced_ms:
   const user = ask.user_id !== undefined && caller.scopes.includes("checkout") ? userHash(ask.user_id) : undefined
   if (ask.coupons === "best") {
     const { choices, left } = user === undefined ? { choices: [], left: [] } : await chooseAll(parts, caller, placesOf(user, parts.cells, caller.now_ms), user, { priced_ms })
-    return { priced: [...drafts, ...choices], left: left.filter(({ no }) => WORTH_SAYING.has(no.outcome)) }
+    return { priced: [...drafts, ...choices], left }
   }
   if (ask.coupons === undefined) return { priced: drafts, left: [] }
   const byId = new Map<string, Priced>(drafts.map((each) => [each.held.coupon_id, each]))

@@ -186,7 +186,7 @@ const tryOnce = async (parts: Parts, caller: Caller, request: Request, findings:
     dropped.set(plan.no.coupon_id, plan.no)
     return undefined
   }
-  const left = isBest ? [...chosen.left.filter(({ no }) => no.outcome === "coupon_reserved" || no.outcome === "campaign_paused"), ...dropped.values()] : undefined
+  const left = isBest ? [...chosen.left, ...dropped.values()] : undefined
   const allocation = allocationOf(ask, request.request_id, plan, left, signed?.signed_ms ?? now_ms)
   const reply = await act(parts.redis, reserve, {
     keys: places.keys,

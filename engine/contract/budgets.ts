@@ -60,7 +60,7 @@ export type BudgetEntriesAnswer = Static<typeof EntriesOut>
 
 export const putBudget = operation({
   name: "put_budget", method: "PUT", path: "/v1/budgets/{budget_id}", family: "budgets", scopes: ["operate"],
-  says: "Make a budget. A repeat is answered 200, other content 422.",
+  says: "Make a budget. A repeat is answered 200 with what the first answer said, other content 422; GET says what is true now.",
   params: BudgetPath, body: BudgetBody,
   yes: { created: BudgetOut, found: BudgetOut }, no: ["request_conflict"],
 })
@@ -71,7 +71,7 @@ export const addToBudget = operation({
   params: BudgetPath, body: AdditionBody,
   rule: ({ addition_id, amount_minor }) => amount_minor === 0 ? { field: "amount_minor", detail: "amount_minor must not be 0." }
     : addition_id.startsWith(CARRY) ? { field: "addition_id", detail: `addition_id must not begin with ${CARRY}: so do those of money that was carried over.` } : undefined,
-  yes: { created: AdditionOut }, no: ["budget_unknown", "budget_in_use", "budget_closed", "limit_too_large", "request_conflict", "quota_busy", "journal_full"],
+  yes: { created: AdditionOut }, no: ["budget_unknown", "budget_in_use", "budget_closed", "limit_too_large", "request_conflict", "quota_busy"],
 })
 
 export const closeBudget = operation({

@@ -101,7 +101,7 @@ export type CampaignAnswer = Static<typeof CampaignOut>
 
 export const putCampaign = operation({
   name: "put_campaign", method: "PUT", path: "/v1/campaigns/{campaign_id}", family: "campaigns", scopes: ["operate"],
-  says: "Make or change a draft. On a live campaign: another name, a later end, more stock or more per user.",
+  says: "Make or change a draft. On a live campaign: another name, a later end, more stock or more per user. A repeat is answered 200 with what the first answer said; GET says what is true now.",
   params: CampaignPath, body: CampaignBodySchema, rule: campaignFault,
   yes: { created: CampaignOut, changed: CampaignOut, found: CampaignOut },
   no: ["campaign_live", "campaign_stopped", "campaign_ended"],

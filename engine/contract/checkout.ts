@@ -18,6 +18,11 @@ const Coupons = Type.Union([Type.Literal("best"), Type.Array(Id, { maxItems: COU
 /** What "best" may take by default and at most, in milliseconds. */
 export const SEARCH_MS = 20
 export const SEARCH_MS_MAX = 50
+/**
+ * Of the coupons of a wallet that were used, ended or were taken away, "best" says so many, the newest: each has 230 bytes in the answer
+ * and in what is kept of the redemption, and a wallet has all of the last two days.
+ */
+export const USED_TOLD_MAX = 20
 /** Campaigns that do not exist yet, in one quote. */
 export const DRAFTS_MAX = COUPONS_MAX
 
@@ -86,6 +91,8 @@ const Rejected = Type.Object({
   needs: Type.Optional(Needs),
 }, closed)
 
+const RejectedList = Type.Array(Rejected, { description: `what is not applied, and why; of a wallet's coupons that are used up, ended or revoked "best" says the newest ${USED_TOLD_MAX}` })
+
 const PRICED = {
   discount_minor: Type.Integer({ ...Money, description: "what comes off, the shipping discount in it" }),
   shipping_discount_minor: Money,
@@ -99,7 +106,7 @@ const PRICED = {
 }
 
 const Token = Type.String({ minLength: 1, maxLength: TOKEN_CHARS_MAX, pattern: "^[A-Za-z0-9._-]*$", description: "a signed quote, as it was answered" })
-const QuoteOut = Type.Object({ ...PRICED, rejected: Type.Array(Rejected), quote: Type.Optional(Token), quote_ends_at: Type.Optional(InstantOut) }, closed)
+const QuoteOut = Type.Object({ ...PRICED, rejected: RejectedList, quote: Type.Optional(Token), quote_ends_at: Type.Optional(InstantOut) }, closed)
 
 export const REDEMPTION_STATES = ["reserved", "confirmed", "partly_refunded", "refunded", "cancelled", "expired"] as const
 
@@ -107,7 +114,7 @@ const REDEMPTION = {
   redemption_id: Id, order_id: Id, user_id: Id, ...PRICED,
 }
 
-const ReservedOut = Type.Object({ ...REDEMPTION, state: Type.Literal("reserved"), rejected: Type.Optional(Type.Array(Rejected)), expires_at: InstantOut }, closed)
+const ReservedOut = Type.Object({ ...REDEMPTION, state: Type.Literal("reserved"), rejected: Type.Optional(RejectedList), expires_at: InstantOut }, closed)
 const ConfirmedOut = Type.Object({ ...REDEMPTION, state: Type.Literal("confirmed"), confirmed_at: Type.Optional(InstantOut) }, closed)
 const CancelledOut = Type.Object({ ...REDEMPTION, state: Type.Literal("cancelled"), cancelled_at: Type.Optional(InstantOut) }, closed)
 

@@ -39,7 +39,7 @@ const ISSUE_NOS = [
 
 export const issueCoupon = operation({
   name: "issue", method: "POST", path: "/v1/coupons", family: "coupons", scopes: ["issue"],
-  says: "Give a user a coupon of a campaign.",
+  says: "Give a user a coupon of a campaign. It is known by (campaign_id, user_id, request_id).",
   body: IssueBody, yes: { issued: IssuedOut }, no: ISSUE_NOS,
 })
 
@@ -59,10 +59,10 @@ export const listCoupons = operation({
 
 export const revokeCoupon = operation({
   name: "revoke", method: "POST", path: "/v1/coupons/{coupon_id}/revoke", family: "coupons", scopes: ["issue"],
-  says: "Take an unused coupon away: its money and its stock are free again.",
+  says: "Take an unused coupon away: its money and its stock are free again. With another reason than the first it is `request_conflict`.",
   params: Type.Object({ coupon_id: Id }, closed),
   body: Type.Object({ user_id: Type.Optional(Id), reason: Text }, closed),
-  yes: { revoked: RevokedOut }, no: ["coupon_unknown", "coupon_reserved", "coupon_redeemed", "coupon_ended"],
+  yes: { revoked: RevokedOut }, no: ["request_conflict", "coupon_unknown", "coupon_reserved", "coupon_redeemed", "coupon_ended"],
 })
 
 export type IssueAsk = AskOf<typeof issueCoupon>

@@ -5,9 +5,22 @@ import { COUPON_STATES } from "../../lua/records.ts"
 import type { Answered, Caller } from "../answers.ts"
 import type { RevokeAsk } from "../contract/coupons.ts"
 import { readAgedCoupon } from "../journal/aged.ts"
+import { caughtUp } from "../journal/caught_up.ts"
 import { mayTouch } from "../operate/lines.ts"
 import type { Parts } from "../parts.ts"
+import { answeringPostgres } from "../store/away.ts"
 import { act } from "../store/redis.ts"
+
+/**
+ * What taking a coupon away again answers. The reason is kept with the act alone, which is the last that wrote the coupon; one that was
+ * written into another number of cells since has no act to be found by, and is a repeat.
+ */
+const repeat = async (parts: Parts, cell: number, coupon_id: string, reason: string, body: object): Promise<Answered> => {
+  await caughtUp(parts, cell)
+  const [row] = await answeringPostgres(() => parts.postgres.sql<{ reason: string | null }[]>`
+    select e.payload->>'reason' as reason from coupons c join events e using (cell, epoch, n) where c.coupon_id = ${coupon_id} and e.act = 'revoked' and e.ref = c.coupon_id`)
+  return row?.reason == null || row.reason === reason ? { outcome: "revoked", body, hit: true } : { outcome: "request_conflict", coupon_id }
+}
 
 /** Take a coupon away. */
 export const revokeWith = (parts: Parts) => async ({ coupon_id, user_id, reason }: RevokeAsk, caller: Caller): Promise<Answered> => {
@@ -24,14 +37,14 @@ export const revokeWith = (parts: Parts) => async ({ coupon_id, user_id, reason 
   })
   switch (reply.outcome) {
     case "revoked": return { outcome: "revoked", body }
-    case "replayed": return { outcome: "revoked", body, hit: true }
+    case "replayed": return repeat(parts, cell, coupon_id, reason, body)
     case "coupon_ended": return { outcome: "coupon_ended", coupon_id, ended_at: new Date(reply.ended_at_ms).toISOString() }
     case "coupon_reserved": case "coupon_redeemed": return { outcome: reply.outcome, coupon_id }
     case "coupon_unknown": {
       const aged = await readAgedCoupon(parts, coupon_id)
       if (!aged) return unknown
       const word = COUPON_STATES[aged.state - 1]
-      if (word === "revoked") return { outcome: "revoked", body, hit: true }
+      if (word === "revoked") return repeat(parts, cell, coupon_id, reason, body)
       return word === "redeemed" ? { outcome: "coupon_redeemed", coupon_id } : { outcome: "coupon_ended", coupon_id, ended_at: new Date(aged.ends_at_ms).toISOString() }
     }
   }

@@ -13,7 +13,7 @@ import { monthAfter, monthSpan } from "../months.ts"
 import type { Parts } from "../parts.ts"
 import { closeEverywhere } from "../quota/close.ts"
 import { changeLimit, type Changed } from "../quota/cut.ts"
-import { readBudgetSums } from "../quota/sums.ts"
+import { type BudgetSums, readBudgetSums } from "../quota/sums.ts"
 import { answeringPostgres } from "../store/away.ts"
 import { carriedOf, cannotTake } from "./carry.ts"
 import type { Budget } from "./catalogue.ts"
@@ -22,8 +22,11 @@ import { mayTouch } from "./lines.ts"
 /** The addition that brings a budget's first limit: "=" is in no hash. */
 const CREATION = "="
 
-const answerOf = async (parts: Parts, { budget_id, line, month, currency, party, budget_no, carry_to }: Budget) =>
-  ({ budget_id, line, month, currency, party, ...await readBudgetSums(parts, budget_no), ...(carry_to === null ? {} : { unspent: { carry_to } }) })
+const bodyOf = ({ budget_id, line, month, currency, party, carry_to }: Budget, sums: BudgetSums) =>
+  ({ budget_id, line, month, currency, party, ...sums, ...(carry_to === null ? {} : { unspent: { carry_to } }) })
+
+/** A budget as it stands. */
+const answerOf = async (parts: Parts, budget: Budget) => bodyOf(budget, await readBudgetSums(parts, budget.budget_no))
 
 /** Tell the bank of one addition or cut. */
 const tellBank = (parts: Parts, { budget_no, budget_id, opens_ms, closes_ms }: Budget, addition: string, addition_id: string | undefined, fingerprint: string, amount_minor: number, now_ms: number): Promise<Changed> =>
@@ -55,7 +58,8 @@ export const putBudgetWith = (parts: Parts) => async (ask: PutBudgetAsk, caller:
   if (!mayTouch(caller, row.line)) return { outcome: "scope_missing", line: row.line }
   if (row.fingerprint !== fingerprint) return { outcome: "request_conflict" }
   await tellBank(parts, budget, CREATION + budget.budget_no, undefined, fingerprint, limit_minor, now_ms)
-  const body = await answerOf(parts, budget)
+  // What it was made with: a repeat says what the first answer said.
+  const body = bodyOf(budget, { limit_minor, held_minor: 0, spent_minor: 0, available_minor: limit_minor })
   return made.count === 1 ? { outcome: "created", body } : { outcome: "found", hit: true, body }
 }
 

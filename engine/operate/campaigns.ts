@@ -50,6 +50,15 @@ const writeVersion = async (sql: Sql, campaign_no: number, version: number, stat
     values (${campaign_no}, ${version}, ${state}, ${text}::jsonb, ${starts_ms}, ${ends_ms}, ${body.per_user}, ${body.stock}, ${at_ms})`
 }
 
+/** The version that the last change of a campaign's body made; those after it have changed its state alone. */
+const firstWith = async (sql: Sql, { campaign_no, body, ...row }: Row): Promise<Pick<Row, "state" | "version">> => {
+  const text = typeof body === "string" ? body : JSON.stringify(body)
+  const [first] = await sql<Pick<Row, "state" | "version">[]>`
+    select state, version from campaign_versions where campaign_no = ${campaign_no}
+      and version > coalesce((select max(version) from campaign_versions where campaign_no = ${campaign_no} and body <> ${text}::jsonb), 0) order by version limit 1`
+  return first ?? row
+}
+
 /** Push a version that has just been made; a cell that does not answer makes the outcome unknown, and the worker goes on pushing. */
 const pushed = async (parts: Parts, campaign_no: number, now_ms: number, yes: (campaign: Campaign) => Answered): Promise<Answered> => {
   const campaign = await parts.catalogue.readAgain(campaign_no)
@@ -84,7 +93,10 @@ export const putCampaignWith = (parts: Parts) => async ({ campaign_id, ...body }
     const [row] = await sql<Row[]>`select campaign_no, line, state, version, body, fingerprint from campaigns where campaign_id = ${campaign_id} for update`
     if (!row) throw new Error(`campaign ${campaign_id} has gone`)
     if (!mayTouch(caller, row.line)) return { outcome: "scope_missing", line: row.line }
-    if (row.fingerprint === fingerprint) return { outcome: "found", hit: true, body: answerOf(campaign_id, row.state, row.version, bodyOf(row)), push: row.campaign_no }
+    if (row.fingerprint === fingerprint) {
+      const { state, version } = await firstWith(sql, row)
+      return { outcome: "found", hit: true, body: answerOf(campaign_id, state, version, body), push: row.campaign_no }
+    }
     if (row.state === "stopped") return { outcome: "campaign_stopped" }
     if (row.state !== "draft") {
       const before = bodyOf(row)

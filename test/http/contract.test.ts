@@ -43,9 +43,13 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("PUT", `/v1/budgets/${budget}`, body)).slice(0, 1)).toEqual([201])
     expect(told(await call("PUT", `/v1/budgets/${budget}`, body))).toEqual([200, undefined, "true"])
     expect(told(await call("PUT", `/v1/budgets/${budget}`, { ...body, limit_minor: 1 }))).toEqual([422, "request_conflict", "first"])
+    const first = (await call("PUT", `/v1/budgets/${budget}`, body)).body
     for (const hit of ["first", "true"]) expect(told(await call("POST", `/v1/budgets/${budget}/additions`, { addition_id: "more", amount_minor: 5 }))).toEqual([201, undefined, hit])
     expect(told(await call("POST", `/v1/budgets/${budget}/additions`, { addition_id: "less", amount_minor: -2_000_000 }))).toEqual([409, "budget_in_use", "first"])
     expect((await call("GET", `/v1/budgets/${budget}`)).body).toMatchObject({ limit_minor: 1_000_005, held_minor: 0, spent_minor: 0, available_minor: 1_000_005, party: "retail" })
+    // A repeat says what the first answer said.
+    expect((await call("PUT", `/v1/budgets/${budget}`, body)).body).toEqual(first)
+    expect(first).toMatchObject({ limit_minor: 1_000_000, held_minor: 0, spent_minor: 0, available_minor: 1_000_000 })
     const page = (await call("GET", `/v1/budgets/${budget}/entries?limit=1`)).body
     expect((await call("GET", `/v1/budgets/${budget}/entries?after=${encodeURIComponent(page.next)}`)).body.items.length).toBeGreaterThan(0)
     for (const path of [`/v1/budgets/${mine("none")}`, `/v1/budgets/${mine("none")}/entries`]) expect(told(await call("GET", path))).toEqual([404, "budget_unknown", "first"])
@@ -63,6 +67,10 @@ describe("every operation answers what it documents", () => {
     expect(told(await call("PUT", path, campaign({ name: "Autumn 2" })))).toEqual([200, "draft", "first"])
     expect(told(await call("POST", `${path}/pause`))).toEqual([409, "campaign_draft", "first"])
     expect(told(await call("POST", `${path}/activate`, {}))).toEqual([200, "live", "first"])
+    expect((await call("PUT", path, campaign({ name: "Autumn 2" }))).body).toMatchObject({ name: "Autumn 2", state: "draft", version: 2 })
+    expect((await call("PUT", path, campaign({ name: "Autumn 3" }))).body).toMatchObject({ state: "live", version: 4 })
+    const again = await call("PUT", path, campaign({ name: "Autumn 3" }))
+    expect([...told(again), again.body.version]).toEqual([200, "live", "true", 4])
     expect(told(await call("PUT", path, campaign({ terms: { amount_minor: 1 } })))).toEqual([409, "campaign_live", "first"])
     expect(told(await call("POST", `${path}/pause`))).toEqual([200, "paused", "first"])
     expect(told(await call("POST", `${path}/activate`))).toEqual([200, "live", "first"])
@@ -99,6 +107,7 @@ describe("every operation answers what it documents", () => {
     expect(told(await issue(user))).toEqual([409, "user_limit_reached", "first"])
     const { coupon_id } = first.body
     for (const hit of ["first", "true"]) expect(told(await call("POST", `/v1/coupons/${coupon_id}/revoke`, { reason: "by mistake" }))).toEqual([200, "revoked", hit])
+    expect(told(await call("POST", `/v1/coupons/${coupon_id}/revoke`, { reason: "for another reason" }))).toEqual([422, "request_conflict", "first"])
     expect(told(await call("POST", "/v1/coupons/none/revoke", { reason: "x" }))).toEqual([404, "coupon_unknown", "first"])
     expect((await call("GET", `/v1/campaigns/${mine("c")}`)).body).toMatchObject({ issued: 2, revoked: 1 })
     const { items } = (await call("GET", `/v1/users/${encodeURIComponent(user)}/coupons?state=revoked`)).body
