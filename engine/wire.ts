@@ -203,11 +203,11 @@ export const wireEngine = (): Wiring => {
       const { ledger } = openLedger({ ...parts, log })
       const memory = rememberAcknowledged({ sql: parts.postgres.sql, log, now_ms: clock.now_ms, process_id: crypto.randomUUID(), pid: process.pid })
       const remembering = memory.start()
-      const { app, metrics } = apiOf(witnessed(parts, memory.witness), ledger, clock, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability })
+      const shedder = makeShedder()
+      const { app, metrics } = apiOf(witnessed(parts, memory.witness), ledger, clock, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability, waitMs: shedder.wait_ms })
       showGauges(metrics, parts, clock)
       // It lives as long as the process and holds nothing open.
       setInterval(() => void parts.catalogue.refresh().catch(() => undefined), CATALOGUE_EVERY_MS).unref()
-      const shedder = makeShedder()
       watchWait(parts.redis, shedder)
       showWait(metrics, shedder)
       return { fetch: shedding(shedder, (request) => app.fetch(request)), stop: () => remembering.stop() }

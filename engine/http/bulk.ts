@@ -14,6 +14,7 @@ import { type Check, check } from "../contract/check.ts"
 import { type IssueAsk, issueCoupon, issueCoupons } from "../contract/coupons.ts"
 import { faultFields } from "../log.ts"
 import type { Use } from "../uses.ts"
+import { makeGivingWay } from "./give_way.ts"
 import { type Line, linesOf } from "./lines.ts"
 import { makeOutbox } from "./outbox.ts"
 import { isYes, outcomeOfFault, problem, problemBody } from "./problems.ts"
@@ -21,7 +22,7 @@ import { callerOf, type Http, isCaller, settle } from "./serve.ts"
 
 /** An issue with every field at its longest has less. */
 export const LINE_BYTES_MAX = 16 * 1024
-/** Issues of one call under way at a time. */
+/** Issues of one call under way at a time; fewer while a checkout waits: give_way.ts. */
 export const ISSUES_AT_ONCE = 64
 /** Answers that wait for a reader, in characters; an answer has about 230. */
 export const ANSWERS_WAITING_CHARS_MAX = 48 * 1024 * 1024
@@ -59,8 +60,8 @@ const answerLine = (number: number, answered: Answered): string =>
 export interface LineWork<Ask> {
   readonly body: ReadableStream<Uint8Array>
   readonly checkLine: Check
-  /** Lines under way at a time: one call answers at most so many at once. */
-  readonly at_once: number
+  /** Lines under way at a time: one call answers at most so many at once, now. */
+  readonly at_once: () => number
   /** Never throws: what breaks is an answer. */
   readonly answer: (ask: Ask) => Promise<Answered>
   /** The stream was cut. */
@@ -93,7 +94,7 @@ export const answerLines = <Ask>({ body, checkLine, at_once, answer, onCut, onEn
         const read = readLine<Ask>(line, checkLine)
         if (!read) continue
         answerInOrder(line.number, "no" in read ? read.no : answer(read.ask))
-        while (under_way >= at_once) await new Promise<void>((resolve) => { wake = resolve })
+        while (under_way >= at_once()) await new Promise<void>((resolve) => { wake = resolve })
         // Never more than its reader takes.
         await outbox.room()
         if (outbox.isLeft()) break
@@ -119,6 +120,7 @@ export const makeGuard = (max: number) => {
 /** Put the bulk issue on the app. */
 export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => {
   const guard = makeGuard(BULK_CALLS_MAX)
+  const givingWay = makeGivingWay(ISSUES_AT_ONCE, http.config.waitMs ?? (() => 0))
 
   const issueLine = async (ask: IssueAsk, caller: Caller): Promise<Answered> => {
     const began_ms = performance.now()
@@ -150,7 +152,7 @@ export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => 
       if (raw.body === null) return new Response("", { headers: NDJSON })
       guard.enter()
       return answerLines<IssueAsk>({
-        body: raw.body, checkLine: checkIssue, at_once: ISSUES_AT_ONCE, answer: (ask) => issueLine(ask, caller),
+        body: raw.body, checkLine: checkIssue, at_once: () => givingWay(performance.now()), answer: (ask) => issueLine(ask, caller),
         onCut: (fault) => http.log.warn("a bulk issue was cut off", { act: issueCoupons.name, api_key_id: caller.key_id, ...faultFields(fault) }),
         onEnd: () => {
           guard.leave()

@@ -102,7 +102,7 @@ test("rights: issued once, whatever is cut off or run again; refused ones are li
 }, START_MS_MAX)
 
 const campaignBody = async (campaign_id: string): Promise<object> => {
-  const { issued: _i, reserved: _r, redeemed: _d, state: _s, version: _v, campaign_id: _c, ...body } = await yes(shop.call("GET", `/v1/campaigns/${campaign_id}`))
+  const { issued: _i, reserved: _r, redeemed: _d, revoked: _k, state: _s, version: _v, campaign_id: _c, ...body } = await yes(shop.call("GET", `/v1/campaigns/${campaign_id}`))
   return body
 }
 
