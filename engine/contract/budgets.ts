@@ -70,7 +70,7 @@ export const addToBudget = operation({
   says: "Add money to a budget, or cut it with a negative amount.",
   params: BudgetPath, body: AdditionBody,
   rule: ({ addition_id, amount_minor }) => amount_minor === 0 ? { field: "amount_minor", detail: "amount_minor must not be 0." }
-    : addition_id.startsWith(CARRY) ? { field: "addition_id", detail: `addition_id must not begin with ${CARRY}: so do those of money that was carried over.` } : undefined,
+    : addition_id.startsWith(CARRY) ? { field: "addition_id", detail: `addition_id must not begin with "${CARRY}", as those of money that was carried over do.` } : undefined,
   yes: { created: AdditionOut }, no: ["budget_unknown", "budget_in_use", "budget_closed", "limit_too_large", "request_conflict", "quota_busy"],
 })
 

@@ -12,7 +12,7 @@ import { caughtUp } from "../journal/caught_up.ts"
 import { monthAfter, monthSpan } from "../months.ts"
 import type { Parts } from "../parts.ts"
 import { closeEverywhere } from "../quota/close.ts"
-import { changeLimit, type Changed } from "../quota/cut.ts"
+import { changeLimit, type Changed, madeBefore } from "../quota/cut.ts"
 import { type BudgetSums, readBudgetSums } from "../quota/sums.ts"
 import { answeringPostgres } from "../store/away.ts"
 import { carriedOf, cannotTake } from "./carry.ts"
@@ -80,8 +80,10 @@ export const addToBudgetWith = (parts: Parts) => async ({ budget_id, addition_id
   if (!budget) return { outcome: "budget_unknown", budget_id }
   const addition = idHash(`${budget.budget_no}\0${addition_id}`)
   const fingerprint = fingerprintOf({ budget_id, addition_id, amount_minor })
-  if (await closedMs(parts, budget.budget_no) !== null) return { outcome: "budget_closed", budget_id }
-  const reply = await tellBank(parts, budget, addition, addition_id, fingerprint, amount_minor, caller.now_ms)
+  const isClosed = await closedMs(parts, budget.budget_no) !== null
+  const before = isClosed ? await madeBefore(parts, { budget_no: budget.budget_no, addition, fingerprint }) : undefined
+  if (isClosed && before === undefined) return { outcome: "budget_closed", budget_id }
+  const reply = before === undefined ? await tellBank(parts, budget, addition, addition_id, fingerprint, amount_minor, caller.now_ms) : { outcome: before }
   const body = { budget_id, addition_id, amount_minor }
   switch (reply.outcome) {
     case "funded": return { outcome: "created", body }

@@ -10,7 +10,7 @@ import { homeOf, journalKey, quotaKey } from "../../lua/keys.ts"
 import { put_back } from "../../lua/put_back.ts"
 import { set_aside } from "../../lua/set_aside.ts"
 import type { QuotaParts } from "../parts.ts"
-import { act } from "../store/redis.ts"
+import { act, ask } from "../store/redis.ts"
 import { greet } from "./post.ts"
 import { recall } from "./recall.ts"
 
@@ -87,6 +87,14 @@ export const changeLimit = async (parts: QuotaParts, change: Change, now_ms: num
   if (gathered !== "too_little" && gathered !== "busy") return gathered
   const free_minor = await putBack(parts, change, now_ms)
   return gathered === "busy" ? { outcome: "busy" } : { outcome: "budget_in_use", free_minor }
+}
+
+/** Whether an addition has been made before, with this content or with other; nothing where its bank does not know it. */
+export const madeBefore = async (parts: QuotaParts, change: Pick<Change, "budget_no" | "addition" | "fingerprint">): Promise<"replayed" | "request_conflict" | undefined> => {
+  const quota = quotaKey(homeOf(`b${change.budget_no}`, parts.cells))
+  const [fingerprint, limit] = (await ask(parts.redis, quota, (node) => node.hget(quota, `a${change.addition}`)))?.split(" ") ?? []
+  if (fingerprint === undefined || limit === "cut") return undefined
+  return fingerprint === change.fingerprint ? "replayed" : "request_conflict"
 }
 
 /** The cut that a bank is under, as its addition's field says it. */

@@ -55,7 +55,11 @@ describe("every operation answers what it documents", () => {
     for (const path of [`/v1/budgets/${mine("none")}`, `/v1/budgets/${mine("none")}/entries`]) expect(told(await call("GET", path))).toEqual([404, "budget_unknown", "first"])
     const closing = mine("closing")
     await call("PUT", `/v1/budgets/${closing}`, body)
+    const addition = { addition_id: "in time", amount_minor: 1 }
+    expect(told(await call("POST", `/v1/budgets/${closing}/additions`, addition))).toEqual([201, undefined, "first"])
     for (const hit of ["first", "true"]) expect(told(await call("POST", `/v1/budgets/${closing}/close`))).toEqual([200, "closed", hit])
+    expect(told(await call("POST", `/v1/budgets/${closing}/additions`, addition))).toEqual([201, undefined, "true"])
+    expect(told(await call("POST", `/v1/budgets/${closing}/additions`, { ...addition, amount_minor: 2 }))).toEqual([422, "request_conflict", "first"])
     expect(told(await call("POST", `/v1/budgets/${closing}/additions`, { addition_id: "late", amount_minor: 1 }))).toEqual([409, "budget_closed", "first"])
   })
 
