@@ -29,7 +29,7 @@ const forgetCommand = async (words: readonly string[], house: House, keep_months
     return 0
   }
   const forgotten = await forget(house, user)
-  if (forgotten.redemptions_left > 0) out.say(`${forgotten.redemptions_left} redemptions are open or younger than two days and still name this user: run it again then.`)
+  if (forgotten.redemptions_left > 0) out.say(`Redemptions that are open or younger than two days and still name this user: ${forgotten.redemptions_left}. Run it again then.`)
   out.say(JSON.stringify(forgotten))
   return 0
 }

@@ -80,7 +80,7 @@ export const importCommand = async (words: readonly string[], cwd: string, house
     await session`select pg_advisory_lock(hashtextextended(${`import ${ask.feed} ${ask.set}`}, 0))`
     const { ignored, ...imported } = await importFile(house, ask)
     if (ignored.length > 0) out.say(`Columns that are not of ${ask.feed} and were ignored: ${ignored.join(", ")}.`)
-    out.say(`${imported.accepted} of ${imported.rows} rows were taken${imported.rejects_file === null ? "" : `; what was not is in ${imported.rejects_file}`}.`)
+    out.say(`Rows that were taken: ${imported.accepted} of ${imported.rows}${imported.rejects_file === null ? "" : `; what was not is in ${imported.rejects_file}`}.`)
     out.say(JSON.stringify(imported))
     return imported.accepted === 0 ? 1 : imported.rejected > 0 ? 2 : 0
   } catch (fault) {

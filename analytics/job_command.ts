@@ -106,7 +106,7 @@ const diff = async (house: House, { memory_mb, threads }: Settings, run_id: stri
   const duck = await openDuck({ memory_mb, threads, temp_dir: house.lake.temp() })
   try {
     const outputs = await diffOutputs(duck, house.lake, row.outputs, other.outputs)
-    for (const each of outputs) out.say(`${each.name}: ${each.added} added, ${each.removed} removed, ${each.changed} changed, ${each.rows} rows against ${each.rows_against}`)
+    for (const each of outputs) out.say(`${each.name}: ${each.added} added, ${each.removed} removed, ${each.changed} changed; rows ${each.rows}, against ${each.rows_against}`)
     out.say(JSON.stringify({ run_id, against: other.run_id, outputs }))
     return 0
   } finally {
