@@ -45,6 +45,19 @@ export const cpuOfFamily = (pid: number): number => {
   return sum_us
 }
 
+/** A living child of a process that was started with this setting, or nothing. */
+export const childWith = (parent: number, setting: string): number | undefined => {
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue
+    try {
+      if (Number(statOf(Number(name))[1]) === parent && readFileSync(`/proc/${name}/environ`, "utf8").split("\0").includes(setting)) return Number(name)
+    } catch {
+      // It has ended between the look at the folder and at the file.
+    }
+  }
+  return undefined
+}
+
 /** Forget the most memory that this process has had. */
 export const forgetPeak = (): void => writeFileSync("/proc/self/clear_refs", "5")
 /** The most memory that this process has had since then, or since it began, in MB. */

@@ -12,7 +12,7 @@ import postgres from "postgres"
 import { journalKey } from "../lua/keys.ts"
 import { end, identityOf, readIdentity } from "../engine/child.ts"
 import { temporaryFolder } from "./bare.ts"
-import { cpuOf, cpuOfFamily, exactCpuOf } from "./cpu.ts"
+import { childWith, cpuOf, cpuOfFamily, exactCpuOf } from "./cpu.ts"
 
 const ROOT = join(import.meta.dir, "..")
 const START_MS_MAX = 60_000
@@ -25,7 +25,7 @@ const FLUSH_MS_MAX = 300_000
 /** A server that was killed is back within this, and is asked so often. */
 const BACK_MS_MAX = 60_000, BACK_POLL_MS = 5
 
-/** Processor time so far, in microseconds. */
+/** Processor time so far, in microseconds; the API's with its worker's. */
 export interface Cpu { readonly api: number; readonly redis: number; readonly postgres: number }
 
 export interface Stack {
@@ -37,6 +37,8 @@ export interface Stack {
   readonly sql: postgres.Sql
   readonly pid: number
   cpu(): Cpu
+  /** Of it, the engine's own processes: the API and its worker. */
+  engineCpu(): number
   /** Entries of the journal that Postgres does not have yet. */
   lag(): Promise<number>
   /** Wait until all is flushed; how long that took. */
@@ -83,8 +85,10 @@ export const startStack = async (name: string, program: string, cells = 1, datab
   redis.on("error", () => undefined)
   const sql = postgres(databaseUrl ?? `postgres://postgres:${memory.postgres_password}@127.0.0.1:${memory.postgres_port}/scrip`, { max: 2, onnotice: () => undefined })
   const pidIn = (file: string): number => readIdentity(join(dataDir, file))?.pid ?? Number.NaN
+  const worker_pid = childWith(child.pid, "SCRIP_ROLE=worker")
   const redis_pid = pidIn("redis.pid"), postgres_pid = pidIn("postgres.pid")
 
+  const engineCpu = (): number => cpuOf(child.pid) + (worker_pid === undefined ? 0 : cpuOf(worker_pid))
   const lag = async (): Promise<number> => {
     const cursors = await sql<{ cell: number; n: string }[]>`select cell, n from cells`
     const behind = await Promise.all(Array.from({ length: cells }, async (_, cell) => {
@@ -96,7 +100,8 @@ export const startStack = async (name: string, program: string, cells = 1, datab
   }
   const stack: Stack = {
     name, url, key, folder, redis, sql, pid: child.pid, env,
-    cpu: () => ({ api: cpuOf(child.pid), redis: exactCpuOf(redis_pid), postgres: cpuOfFamily(postgres_pid) }),
+    engineCpu,
+    cpu: () => ({ api: engineCpu(), redis: exactCpuOf(redis_pid), postgres: cpuOfFamily(postgres_pid) }),
     lag,
     flushed: async () => {
       const began = performance.now()

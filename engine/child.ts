@@ -112,6 +112,8 @@ export interface ChildPlan {
   readonly pidFile?: string
   /** The first line on its standard input, which then stays open for as long as we live. */
   readonly firstLine?: string
+  /** Hears what it says over the channel that a Bun of our own has with us. */
+  readonly onMessage?: (message: unknown) => void
   readonly stopSignals: StopSignals
   readonly stopWait_ms: number
   readonly log: Log
@@ -124,6 +126,8 @@ export interface Child {
   pid(): number | undefined
   /** How often it has been started again. */
   restarts(): number
+  /** Say something over the channel; what nobody lives to hear is lost. */
+  tell(message: unknown): void
   /** End it and do not start it again; `wait_ms` shortens the plan's patience. */
   stop(wait_ms?: number): Promise<void>
 }
@@ -142,7 +146,7 @@ export const withDeathSignal = (name: NodeJS.Signals, command: readonly string[]
   return [setpriv, "--pdeathsig", name.slice(3), ...already]
 }
 
-const launch = ({ command, env, cwd, logFile, firstLine }: ChildPlan) => {
+const launch = ({ command, env, cwd, logFile, firstLine, onMessage }: ChildPlan) => {
   const fd = logFile === undefined ? undefined : openLog(logFile)
   const child = Bun.spawn([...command], {
     env: { ...env },
@@ -151,6 +155,7 @@ const launch = ({ command, env, cwd, logFile, firstLine }: ChildPlan) => {
     stdout: fd ?? "inherit",
     stderr: fd ?? "inherit",
     detached: true,
+    ...(onMessage === undefined ? {} : { ipc: onMessage }),
   })
   if (fd !== undefined) closeSync(fd)
   if (firstLine !== undefined && child.stdin) {
@@ -194,6 +199,7 @@ export const superviseChild = (plan: ChildPlan): Child => {
     name,
     pid: () => current?.process.pid,
     restarts: () => restarts,
+    tell: (message) => { if (plan.onMessage && current?.process.exitCode === null) current.process.send(message) },
     stop: async (patience_ms = plan.stopWait_ms) => {
       stopping = true
       clearTimeout(timer)

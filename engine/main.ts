@@ -4,14 +4,14 @@
  * What must stay true: nothing answers before the servers are looked at and the tables are up to date. A stop lets what
  * is in flight finish, flushes what is left, ends every child and is over in STOP_MS_MAX, come what may.
  *
- *   start   settings -> private servers -> are they safe? -> tables -> worker -> API -> scheduler
+ *   start   settings -> private servers -> are they safe? -> tables -> cells open -> worker -> API -> scheduler
  *   stop    not ready -> no new connections, in-flight done -> worker flushed -> scheduler -> private servers -> exit 0
  */
 import type { Child } from "./child.ts"
 import { runCommand } from "./command.ts"
 import { type AcceptedDurability, type Durability, readConfig } from "./config.ts"
 import { faultFields, type Log, makeLog } from "./log.ts"
-import { DRAIN_MS_MAX, type Env, startApiProcesses, startScheduler, stopWithParent } from "./process/children.ts"
+import { DRAIN_MS_MAX, type Env, linkToParent, startApiProcesses, startScheduler, startWorkerProcess, stopWithParent, WORKER_STOP_MS_MAX } from "./process/children.ts"
 import type { Ground, Piece, Wiring } from "./process/ground.ts"
 import { startApi, tryPort } from "./process/listen.ts"
 import { type OpenServers, openServers, startServers } from "./process/servers.ts"
@@ -22,18 +22,19 @@ import { wireEngine } from "./wire.ts"
 
 /** From the signal to the exit. Whoever runs us waits ten seconds before he kills. */
 const STOP_MS_MAX = 10_000
-/** Of these, beside what requests in flight have: what the worker has, and what is kept for our own exit. */
-const WORKER_STOP_MS_MAX = 2_000
+/** The worker's process runs by then; without it checkouts are served, and what they decide waits for it. */
+const WORKER_START_MS_MAX = 10_000
+/** Of the stop, what is kept for our own exit. */
 const EXIT_MS = 500
 
-/** Wait for a step of the stop, and go on without it when it takes too long. */
+/** Wait for a step, and go on without it when it takes too long. */
 const within = async (wait_ms: number, step: string, log: Log, work: Promise<unknown>): Promise<void> => {
   let timer: Timer | undefined
   const late = new Promise<"late">((settle) => { timer = setTimeout(settle, wait_ms, "late") })
   try {
-    if ((await Promise.race([work, late])) === "late") log.warn("a step of the stop takes too long and is left", { step, wait_ms })
+    if ((await Promise.race([work, late])) === "late") log.warn("a step takes too long and is left", { step, wait_ms })
   } catch (fault) {
-    log.error("a step of the stop has failed", { step, ...faultFields(fault) })
+    log.error("a step has failed", { step, ...faultFields(fault) })
   } finally {
     clearTimeout(timer)
   }
@@ -60,11 +61,13 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
 
   const ending = new AbortController()
   const isDraining = () => ending.signal.aborted
+  const drained = new Promise<void>((resolve) => ending.signal.addEventListener("abort", () => resolve()))
   let servers: PrivateServers | undefined
   let opened: OpenServers | undefined
   let api: ReturnType<typeof startApi> | undefined
   const apiProcesses: Child[] = []
   const loops: Piece[] = []
+  let worker: Child | undefined
   let scheduler: Child | undefined
 
   let starting: Promise<void> | undefined
@@ -79,6 +82,7 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
     // A start under way comes to its next step and sees that it is over: then all that it has made is known.
     await within(DRAIN_MS_MAX, "start", log, starting?.catch(() => undefined) ?? Promise.resolve())
     await within(DRAIN_MS_MAX, "api", log, Promise.all([api?.stop(), ...apiProcesses.map((child) => child.stop()), scheduler?.stop()]))
+    await worker?.stop()
     for (const loop of loops.toReversed()) await within(WORKER_STOP_MS_MAX / loops.length, loop.name, log, loop.stop())
     opened?.redis.disconnect()
     await within(EXIT_MS, "postgres", log, Promise.resolve(opened?.postgres.close()))
@@ -112,10 +116,19 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
       readiness: { durability: judgement.durability, accepted, isDraining },
       serverRestarts: () => servers?.restarts() ?? {},
     }
-    if (wiring.worker && (role === "all" || role === "worker")) loops.push(...(await wiring.worker(ground)))
+    const isPart = config.childOf !== undefined
+    if (wiring.worker && (role === "all" || role === "worker") && !isPart) await wiring.prepare?.(ground)
     if (isDraining()) return
+    let link = isPart ? linkToParent() : undefined
+    if (wiring.worker && role === "worker") {
+      loops.push(...(await wiring.worker(link ? { ...ground, link } : ground)))
+      link?.tell({})
+    }
+    let running: Promise<void> | undefined
+    if (wiring.worker && role === "all") ({ worker, link, running } = startWorkerProcess(ground, environment))
     if (wiring.app && (role === "all" || role === "api")) {
-      const app = await wiring.app(ground)
+      const app = await wiring.app(link ? { ...ground, link } : ground)
+      await within(WORKER_START_MS_MAX, "worker", log, Promise.race([running, drained]))
       if (isDraining()) return
       api = startApi(ground, app)
       apiProcesses.push(...startApiProcesses(ground, environment))

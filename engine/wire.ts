@@ -41,9 +41,9 @@ import { openCatalogue } from "./operate/catalogue.ts"
 import { bootstrapKey, createKeyWith, hasKeys, openKeys, revokeKeyWith } from "./operate/keys.ts"
 import { openSigner } from "./operate/signer.ts"
 import { AGE_MS, REMEMBER_MS, type Parts } from "./parts.ts"
-import type { Ground, Wiring } from "./process/ground.ts"
+import type { Ground, Link, Wiring } from "./process/ground.ts"
 import { isOpen } from "./ready.ts"
-import { newLeaseTally } from "./quota/tally.ts"
+import { addTally, newLeaseTally, takeTally, type LeaseTally } from "./quota/tally.ts"
 import { openClock, replayClock, type Clock } from "./store/clock.ts"
 import type { Postgres, Sql } from "./store/postgres.ts"
 import type { Servers } from "./store/redis.ts"
@@ -165,6 +165,35 @@ const sayCells = (checked: Exclude<CellsCheck, { outcome: "agreed" }>): string =
 /** Between two looks of a process at what changed in the catalogue. */
 const CATALOGUE_EVERY_MS = 1_000
 
+/** What the worker tells the API of its start: what leases have cost there since it told it last. And back: what time a replay's request says. */
+interface Told { readonly leases?: LeaseTally; readonly now_ms?: number }
+const TALLY_EVERY_MS = 1_000
+
+/** The worker's end of the link. */
+const tellApi = ({ tell, hear }: Link, { leases }: Parts, clock: Clock): void => {
+  hear((message) => {
+    const { now_ms } = message as Told
+    if (now_ms !== undefined) clock.told(now_ms)
+  })
+  // It lives as long as the process and holds nothing open.
+  setInterval(() => tell({ leases: takeTally(leases) } satisfies Told), TALLY_EVERY_MS).unref()
+}
+
+/** The API's end: the clock that its requests tell the time. */
+const hearWorker = ({ tell, hear }: Link, { leases }: Parts, clock: Clock): Clock => {
+  hear((message) => {
+    const { leases: counted } = message as Told
+    if (counted !== undefined) addTally(leases, counted)
+  })
+  return {
+    ...clock,
+    told: (at_ms) => {
+      clock.told(at_ms)
+      tell({ now_ms: at_ms } satisfies Told)
+    },
+  }
+}
+
 /** The pieces of one process over the ground that main.ts has made. */
 export const wireEngine = (): Wiring => {
   let opening: Promise<{ parts: Parts; clock: Clock }> | undefined
@@ -176,11 +205,13 @@ export const wireEngine = (): Wiring => {
     await checkClock(postgres.sql, config.clock)
     const clock = config.clock === "replay" ? replayClock() : await openClock(redis)
     const parts = await openParts(redis, postgres, { cells: config.cells, zone: config.timeZone, misses: missesOf(config) })
+    // It lives as long as the process and holds nothing open.
+    setInterval(() => void parts.catalogue.refresh().catch(() => undefined), CATALOGUE_EVERY_MS).unref()
     return { clock, parts: config.durability === "replicated" ? promising(parts, { is_replicated: true }) : parts }
   })())
 
   return {
-    worker: async (ground) => {
+    prepare: async (ground) => {
       const { parts, clock } = await open(ground)
       const { config, postgres, log } = ground
       const isFirst = !(await hasKeys(postgres.sql))
@@ -190,11 +221,16 @@ export const wireEngine = (): Wiring => {
       const shown = config.clock === "replay" ? "none" : isOnPrivate ? "demo" : "own"
       if (isFirst && shown === "demo") await makeDemo(usesOf(parts), clock.now_ms(), config.timeZone)
       if (isFirst) first = { key, shown }
+    },
+    worker: async (ground) => {
+      const { parts, clock } = await open(ground)
+      const { config, log, link } = ground
+      if (link) tellApi(link, parts, clock)
       return startWorker(parts, clock, log, config.durability === "ledger" ? LEDGER_PACE : paceOf(config.cells))
     },
     app: async (ground) => {
       const { parts, clock } = await open(ground)
-      const { config, readiness, log } = ground
+      const { config, readiness, log, link } = ground
       const ready = async (): Promise<Readiness> => ({
         missing: [...(readiness.isDraining() ? ["the process is being stopped"] : []), ...await isOpen(parts)],
         durability: readiness.durability, accepted: readiness.accepted, clock: config.clock, cells: config.cells,
@@ -204,10 +240,9 @@ export const wireEngine = (): Wiring => {
       const memory = rememberAcknowledged({ sql: parts.postgres.sql, log, now_ms: clock.now_ms, process_id: crypto.randomUUID(), pid: process.pid })
       const remembering = memory.start()
       const shedder = makeShedder()
-      const { app, metrics } = apiOf(witnessed(parts, memory.witness), ledger, clock, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability, waitMs: shedder.wait_ms })
+      const told = link ? hearWorker(link, parts, clock) : clock
+      const { app, metrics } = apiOf(witnessed(parts, memory.witness), ledger, told, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability, waitMs: shedder.wait_ms })
       showGauges(metrics, parts, clock)
-      // It lives as long as the process and holds nothing open.
-      setInterval(() => void parts.catalogue.refresh().catch(() => undefined), CATALOGUE_EVERY_MS).unref()
       watchWait(parts.redis, shedder)
       showWait(metrics, shedder)
       return { fetch: shedding(shedder, (request) => app.fetch(request)), stop: () => remembering.stop() }

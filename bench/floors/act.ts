@@ -2,7 +2,7 @@
  * The floor of one act: HTTP, and one Redis function that writes a journal entry of the real format and two values more.
  *
  * What must stay true: whatever answers a checkout durably and tells Postgres about it pays at least this. The journal is the
- * cell's own, opened by the real gate, and the real worker flushes it in this process, as it does in Scrip's.
+ * cell's own, opened by the real gate, and the real worker flushes it from a process beside, as it does for Scrip.
  */
 import { readFileSync } from "node:fs"
 import { Hono } from "hono"

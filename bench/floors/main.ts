@@ -1,7 +1,7 @@
 /**
  * The floors and the Postgres contestant, as one process on the engine's own start, with a Redis and a Postgres of its own.
  *
- * Scrip's real worker runs here as it does in Scrip, so that the floor of one act pays for its flushing too.
+ * Scrip's real worker runs beside it as it does beside Scrip, so that the floor of one act pays for its flushing too.
  */
 import { Hono } from "hono"
 import { runEngine } from "../../engine/main.ts"
@@ -10,10 +10,10 @@ import { actFloor } from "./act.ts"
 import { httpFloor } from "./http.ts"
 import { postgresContestant } from "./postgres.ts"
 
-const { worker } = wireEngine()
+const { prepare, worker } = wireEngine()
 
 await runEngine(process.env, {
-  ...(worker ? { worker } : {}),
+  ...(prepare && worker ? { prepare, worker } : {}),
   app: async ({ redis, databaseUrl }) => {
     const app = new Hono()
       .route("/http", httpFloor())

@@ -12,7 +12,7 @@ import { quietLog } from "../../engine/log.ts"
 import { startPrivate } from "../../engine/store/private.ts"
 import { temporaryFolder } from "../bare.ts"
 import { CAMPAIGN_ID, confirmRequest, issueRequest, makeBudget, makeCampaign, reserveRequest } from "../contestants.ts"
-import { cpuOf, cpuOfFamily, exactCpuOf, percentile } from "../cpu.ts"
+import { cpuOfFamily, exactCpuOf, percentile } from "../cpu.ts"
 import { type Asked, isYes, offer } from "../open_loop.ts"
 import type { Result } from "../result.ts"
 import { shopper } from "../shop.ts"
@@ -61,7 +61,7 @@ export const playAway = async (minutes: number, say: (text: string) => void): Pr
     /** Microseconds so far of each process that shares the machine. */
     const cpu = (): [name: string, us: number][] => {
       const { user, system } = process.cpuUsage()
-      return [["the engine", cpuOf(scrip.pid)], ["Redis", exactCpuOf(redis_pid)], ["Postgres", cpuOfFamily(postgres_pid)], ["the driver", user + system]]
+      return [["the engine", scrip.engineCpu()], ["Redis", exactCpuOf(redis_pid)], ["Postgres", cpuOfFamily(postgres_pid)], ["the driver", user + system]]
     }
     const back_ms = performance.now(), first = await cursor(), backlog = await scrip.lag(), before = cpu()
     say(`${backlog} entries wait`)

@@ -15,6 +15,12 @@ export interface Readiness {
   isDraining(): boolean
 }
 
+/** What the worker's process and the API's tell each other, where one has started the other. What is told to one that has died is lost. */
+export interface Link {
+  tell(message: unknown): void
+  hear(listener: (message: unknown) => void): void
+}
+
 /** What every piece stands on: settings, log, and servers that were looked at. */
 export interface Ground {
   readonly config: Config
@@ -24,6 +30,8 @@ export interface Ground {
   readonly redis: Masters
   readonly postgres: Postgres
   readonly readiness: Readiness
+  /** From the worker to the API of the same start, and back. Roles that were started apart have none. */
+  readonly link?: Link
   /** Restarts of the private servers, by name; empty where there are none. */
   serverRestarts(): Readonly<Record<string, number>>
 }
@@ -43,6 +51,8 @@ export interface App {
 
 /** What is started for each role. A piece that is not there is not started. */
 export interface Wiring {
+  /** What is done before anything answers or runs, by whoever starts the worker. */
+  readonly prepare?: (ground: Ground) => Promise<void>
   readonly app?: (ground: Ground) => Promise<App>
   /** The loops beside the API, in the order in which they start; they stop in the opposite order. */
   readonly worker?: (ground: Ground) => Promise<readonly Piece[]>

@@ -1,0 +1,36 @@
+/** The worker of a start: a process beside the API, which answers without it and has it back when it dies. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { readFileSync } from "node:fs"
+import { isAlive, signal } from "../../engine/child.ts"
+import { descendantsOf, runEngineProcess, until } from "../support/run_engine.ts"
+
+/** It starts an engine with servers of its own, on a machine that may be busy. */
+setDefaultTimeout(60_000)
+
+const KEY = "worker-test-0123456789"
+const workersOf = (pid: number) => descendantsOf(pid).filter((child) => readFileSync(`/proc/${child.pid}/environ`, "utf8").split("\0").includes("SCRIP_ROLE=worker"))
+
+describe("the worker's process", () => {
+  test("dies: acts are answered meanwhile, it is started again, and Postgres hears of them all", async () => {
+    const engine = runEngineProcess({ SCRIP_BOOTSTRAP_KEY: KEY, SCRIP_CELLS: "7" }, "engine/main.ts")
+    const url = await engine.url()
+    const call = async (method: string, path: string, body?: unknown) => {
+      const response = await fetch(`${url}${path}`, { method, headers: { authorization: `Bearer ${KEY}`, "content-type": "application/json" }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
+      return { status: response.status, body: await response.json() as { items?: { limit_minor: number }[] } }
+    }
+    const limitInPostgres = async () => (await call("GET", "/v1/budgets/b/entries")).body.items?.reduce((sum, { limit_minor }) => sum + limit_minor, 0)
+    const month = new Date().toISOString().slice(0, 7)
+    expect((await call("PUT", "/v1/budgets/b", { line: "retail", month, currency: "CNY", limit_minor: 1_000 })).status).toBe(201)
+    await until("the budget is in Postgres", async () => await limitInPostgres() === 1_000)
+
+    const [worker, ...more] = workersOf(engine.pid)
+    expect(worker && more).toEqual([])
+    signal(worker!, "SIGKILL")
+    await until("the worker is dead", () => !isAlive(worker!))
+    expect((await call("POST", "/v1/budgets/b/additions", { addition_id: "a", amount_minor: 500 })).status).toBe(201)
+    await until("the addition is in Postgres", async () => await limitInPostgres() === 1_500)
+    expect(engine.said()).toContain('"child":"worker"')
+    engine.kill("SIGTERM")
+    expect(await engine.exited).toBe(0)
+  })
+})
