@@ -82,7 +82,7 @@ export const readmeOf = (machine: Machine, results: readonly Result[]): string =
   const figures = results.flatMap((result) => result.figures).flatMap((figure) => figure.wanted ? [{ ...figure, wanted: figure.wanted }] : [])
   return [
     `Measured ${machineLine(machine)}.`,
-    "API, worker, Redis, Postgres and the callers share the processors, so rates are of that machine and its load; ratios are of contestants",
+    "API, worker, Redis, Postgres and the callers share the processors, so rates are of that machine and its load; what the API took is what its process and its worker's took; ratios are of contestants",
     "that took turns within one run.", "",
     line(columns.map(([title]) => title)), line(columns.map((_, place) => place === 0 ? "---" : "---:")), ...rows.map((row) => line(columns.map(([, value]) => value(row)))), "",
     line(["what", "measured", "to reach"]), line(["---", "---:", "---"]),
