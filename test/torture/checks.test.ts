@@ -1,12 +1,16 @@
 // The checks see what they are for: on a real engine, a small history that is whole, and then one lie in it or in the tables.
 
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { ask } from "../../engine/store/redis.ts"
+import { quotaKey } from "../../lua/keys.ts"
+import { pack } from "../../lua/records.ts"
 import { openStory, type Story } from "../story/story.ts"
 import { fresh, issueAsk, openCampaign, reserveAsk, type Say } from "../story/till.ts"
 import { chanceFrom } from "./chance.ts"
 import { CHECKS, type World } from "./checks.ts"
 import { type Scene, shopper } from "./clients.ts"
 import type { Act, Heard } from "./history.ts"
+import { lookAtCell, type Watched } from "./online.ts"
 
 let story: Story, say: Say
 const history: Act[] = []
@@ -35,7 +39,7 @@ beforeAll(async () => {
 afterAll(() => story.close())
 
 const faultsOf = async (name: string, told: Partial<World> = {}): Promise<readonly unknown[]> => (await CHECKS.find((check) => check.name === name)!.look({
-  sql: story.parts.postgres.sql, say, history, offset_ms: 0, flushed: story.flush, struck_ms: [], followed: { ids: [], after: "" }, verify: async () => [],
+  sql: story.parts.postgres.sql, say, history, offset_ms: 0, flushed: story.flush, struck_ms: [], followed: { ids: [], after: "" }, watched: { looked_at: 0, faults: [] }, verify: async () => [],
   shelf: { campaigns: [], codes: { campaign_id: "", stock: 0, per_user: 0, unique: [], public: "", limit: 0 }, arenas: [] }, ...told,
 })).faults
 
@@ -78,6 +82,21 @@ test("I6, the states: a redemption that left an end, and a coupon that was issue
   await sql`insert into events (cell, epoch, n, act, at_ms, ref) values (0, 1000000, 0, 'issued', 0, ${one!.ref})`
   expect(await faultsOf("I6, the states")).toHaveLength(1)
   await sql`delete from events where epoch = 1000000`
+})
+
+test("I1 I2, while it broke: more held than a cell has, and more lent than there is", async () => {
+  const { redis } = story.parts, key = quotaKey(0)
+  const seen = async (): Promise<Watched> => { const watched: Watched = { looked_at: 0, faults: [] }; await lookAtCell(redis, 0, watched); return watched }
+  const { looked_at, faults } = await seen()
+  expect([looked_at > 0, faults, await faultsOf("I1 I2, while it broke"), await faultsOf("I1 I2, while it broke", { watched: { looked_at, faults } })]).toEqual([true, [], ["nobody has looked"], []])
+  const put = (field: string, bytes: Buffer) => ask(redis, key, (node) => node.hset(key, field, bytes))
+  const gone = (field: string) => ask(redis, key, (node) => node.hdel(key, field))
+  await put("b999999", pack("budget", { opens_ms: 0, closes_ms: 1, granted: 100, returned: 0, held: 90, spent: 11 }))
+  expect((await seen()).faults.map((fault) => fault.slice(0, 11))).toEqual(["I2: b999999"])
+  await gone("b999999")
+  await put("vb999999", pack("bank", { total: 100, leases: [[0, 60, 0], [1, 50, 5]] }))
+  expect((await seen()).faults.map((fault) => fault.slice(0, 23))).toEqual(["I1: the bank of b999999"])
+  await gone("vb999999")
 })
 
 test("a no that cannot be: a coupon that was given is unknown, and the engine failed", async () => {

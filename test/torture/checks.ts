@@ -12,6 +12,7 @@ import { ACTS_MIN, judgeArena, type Judged } from "./arena.ts"
 import { follow, pageAfter, type Scene } from "./clients.ts"
 import { type Act, type ActKind, isUncertain, yesOf } from "./history.ts"
 import { madeBy, type Place, type Window, windowsOf } from "./made.ts"
+import type { Watched } from "./online.ts"
 import type { Shelf } from "./shelf.ts"
 
 export interface World {
@@ -21,6 +22,8 @@ export interface World {
   readonly shelf: Shelf
   /** When a nemesis began to strike. */
   readonly struck_ms: readonly number[]
+  /** What was seen of the quotas while everything broke. */
+  readonly watched: Watched
   /** What one who followed the events was told, and where he goes on. */
   readonly followed: Scene["followed"]
   /** By how much Redis' clock is ahead of the history's. */
@@ -364,5 +367,11 @@ const linear: Check = {
   },
 }
 
+const atEveryInstant: Check = {
+  name: "I1 I2, while it broke",
+  says: "at every instant no quota of any cell was below zero, and no bank lent out more than its total",
+  look: async ({ watched: { looked_at, faults } }) => ({ faults: looked_at === 0 ? ["nobody has looked"] : faults, counted: { quotas_looked_at: looked_at } }),
+}
+
 /** In the order in which they are looked at: linear before exactlyOnce, whose repeats are acts of their own. */
-export const CHECKS: readonly Check[] = [linear, agrees, balances, limits, lives, codes, chain, inTime, inFull, followed, exactlyOnce, conflicts, codesToTheEnd, { ...agrees, name: `${agrees.name}, after the repeats` }]
+export const CHECKS: readonly Check[] = [linear, atEveryInstant, agrees, balances, limits, lives, codes, chain, inTime, inFull, followed, exactlyOnce, conflicts, codesToTheEnd, { ...agrees, name: `${agrees.name}, after the repeats` }]

@@ -48,7 +48,7 @@ test("an act that is there although its client heard a no: served late by an att
   const judged = async (told: Partial<Act>) => {
     const { faults, counted } = await CHECKS.find(({ name }) => name === "I7")!.look({
       sql: story.parts.postgres.sql, say, history: history.map((act) => act === refused ? { ...act, ...told } : act), offset_ms, flushed: story.flush,
-      shelf: { campaigns: [], codes: { campaign_id, stock: 0, per_user: 0, unique: [], public: "", limit: 0 }, arenas: [] }, struck_ms: [], followed: { ids: [], after: "" }, verify: async () => [],
+      shelf: { campaigns: [], codes: { campaign_id, stock: 0, per_user: 0, unique: [], public: "", limit: 0 }, arenas: [] }, struck_ms: [], followed: { ids: [], after: "" }, watched: { looked_at: 0, faults: [] }, verify: async () => [],
     })
     return [faults.map((fault) => (fault as { by: string }).by), counted!["made_after_a_no"]]
   }

@@ -11,6 +11,7 @@ import { chanceFrom } from "./chance.ts"
 import { CHECKS, FAULTS_MAX, type World } from "./checks.ts"
 import { claimant, follower, operator, readFrom, rival, sayTo, type Scene, shopper } from "./clients.ts"
 import { chooseNemesis, NEMESES, type Nemesis } from "./nemeses.ts"
+import { watch, type Watched } from "./online.ts"
 import { historiesOf, isArenaDue, openArena, openShelf } from "./shelf.ts"
 import { BACK_MS_MAX, type Layout, openStand, type Stand } from "./stand.ts"
 
@@ -92,14 +93,14 @@ const strikeAll = async (stand: Stand, scene: Scene, among: readonly Nemesis[], 
 const aheadMs = (): number => Date.now() - performance.now()
 
 /** Judge a stand whose clients are silent. */
-const judge = async (stand: Stand, scene: Scene, offset_ms: number): Promise<Checked[]> => {
+const judge = async (stand: Stand, scene: Scene, watched: Watched, offset_ms: number): Promise<Checked[]> => {
   const redis = connectServers(stand.redisUrl, () => undefined)
   const { sql, close } = openPostgres(stand.databaseUrl, CONNECTIONS)
   try {
     await redisReady(redis, BACK_MS_MAX)
     await until("Postgres serves", async () => (await sql`select 1`.catch(() => [])).length === 1, BACK_MS_MAX)
     const world: World = {
-      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, struck_ms: scene.struck_ms, followed: scene.followed, flushed: stand.flushed, offset_ms,
+      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, struck_ms: scene.struck_ms, followed: scene.followed, watched, flushed: stand.flushed, offset_ms,
       verify: async () => (await verifyAll({ redis, sql, cells: stand.cells, ages: () => ({ now_ms: Date.now(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }) })).differences,
     }
     // A hold that runs out while its budget is looked at would be held in one place and given back in the other.
@@ -124,6 +125,7 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
   const began = performance.now()
   const chance = chanceFrom(options.seed)
   const stand = await openStand({ ...options, ownDisk: true })
+  const watching = connectServers(stand.redisUrl, () => undefined)
   try {
     const wanted = NEMESES.filter(({ name, isFatal }) => options.only?.includes(name) ?? !isFatal)
     const skipped = wanted.flatMap((nemesis) => { const why = nemesis.cannot?.(stand); return why === undefined ? [] : [{ name: nemesis.name, why }] })
@@ -131,6 +133,7 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
     const say = sayTo(stand, chance.fork("house"), BACK_MS_MAX)
     let isOver = false, offset_ms = aheadMs()
     const scene: Scene = { urls: stand.urls, shelf: await openShelf(say, readFrom(stand, chance.fork("codes"), BACK_MS_MAX)), history: [], struck_ms: [], followed: { ids: [], after: "" }, findings: [], yeses: 0, isOver: () => isOver }
+    const watched: Watched = { looked_at: 0, faults: [] }
     const rivals = Array.from({ length: RIVALS }, (_, no) => `rival-${no}`)
     await openArena(say, scene.shelf, rivals)
     const others = isForHistories(options) ? FEW : CROWD
@@ -140,6 +143,7 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
       ...Array.from({ length: others.claimants }, (_, no) => claimant(scene, chance.fork(`claimant-${no}`), `claimant-${options.seed}-${no}`)),
       operator(scene, chance.fork("operator")),
       follower(scene, chance.fork("follower")),
+      watch(watching, stand.cells, watched, () => isOver),
       (async () => { while (!isOver) { if (isArenaDue(scene.shelf)) await openArena(say, scene.shelf, rivals); await Bun.sleep(WATCH_MS) } })(),
       // A host's clock may be set while it runs: what is most ahead makes no entry younger than it is.
       (async () => { while (!isOver) { offset_ms = Math.max(offset_ms, aheadMs()); await Bun.sleep(WATCH_MS) } })(),
@@ -156,7 +160,7 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
       broken.catch(() => undefined)
       await Promise.allSettled(actors)
     }
-    const checked = await judge(stand, scene, offset_ms)
+    const checked = await judge(stand, scene, watched, offset_ms)
     const { onStrike: _, ...asked } = options
     return {
       options: asked, strikes, skipped, checked, acts: scene.history.length, yeses: scene.yeses,
@@ -164,6 +168,7 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
       findings: [...scene.findings, ...stand.findings], took_ms: Math.round(performance.now() - began),
     }
   } finally {
+    watching.disconnect()
     await stand.stop()
   }
 }
