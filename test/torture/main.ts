@@ -63,7 +63,7 @@ const broken = async (options: Options): Promise<boolean> => {
     let found: string | undefined
     try {
       const tree = withoutGuard(TREE, guard)
-      for (const part of guard.on ? [guard.on] : parts) found ??= foundBy(await runOnce(runOf({ ...options, only: guard.only ?? options.only }, part, tree)))
+      for (const part of guard.on ? [guard.on] : parts) found ??= foundBy(await runOnce({ ...runOf({ ...options, only: guard.only ?? options.only }, part, tree), ...guard.stops === undefined ? {} : { stops: guard.stops } }))
     } catch (fault) {
       const why = fault instanceof Error ? fault.message : String(fault)
       if (guard.stops !== undefined && why.includes(guard.stops)) found = `it stands still: ${guard.stops}`

@@ -43,6 +43,8 @@ export interface RunOptions {
   readonly tree: string
   /** Only nemeses of these names; all where it is missing. */
   readonly only?: readonly string[]
+  /** A run ends at once, by a fault with an engine's last words, when one has said this. */
+  readonly stops?: string
   readonly onStrike?: (strike: Strike) => void
 }
 
@@ -77,7 +79,10 @@ const strikeAll = async (stand: Stand, scene: Scene, among: readonly Nemesis[], 
   // Bounded by the minutes: each turn takes at least as long as its yeses.
   while (!isDone() && performance.now() - began < options.minutes * 60_000) {
     const before = scene.yeses, wanted = Math.ceil(yeses_between * (0.5 + chance()))
-    await until(`${wanted} yeses after ${strikes.at(-1)?.name ?? "the start"}`, () => scene.yeses - before >= wanted, CALM_MS_MAX)
+    await until(`${wanted} yeses after ${strikes.at(-1)?.name ?? "the start"}`, () => {
+      if (options.stops !== undefined && stand.said().includes(options.stops)) throw new Error(options.stops)
+      return scene.yeses - before >= wanted
+    }, CALM_MS_MAX)
     const nemesis = chooseNemesis(among, chance)
     scene.struck_ms.push(performance.now())
     const what = await nemesis.strike(stand, chance)
