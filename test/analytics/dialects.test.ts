@@ -2,6 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { join } from "node:path"
+import { compileRules } from "../../analytics/badges/compile.ts"
+import { judgeMonth, NO_LEVELS } from "../../analytics/badges/month.ts"
 import { badges } from "../../analytics/jobs/badges.ts"
 import { risk } from "../../analytics/jobs/risk.ts"
 import { clickhouse } from "../../analytics/dialects/clickhouse.ts"
@@ -103,5 +105,36 @@ test("a text is the same text in every engine, whatever signs it has", async () 
   for (const text of ["", "o'clock", "a\\b", "\\", "\\\\'", "ü", "a\nb"]) {
     expect(await duck.one(`select ${literal(text)} as text`)).toEqual({ text })
     expect(literal(text).replace(/'(?:[^'\\]|'')*'/g, "")).toMatch(/^( \|\| backslash\(\) \|\| )*$/)
+  }
+})
+
+test("badges by nodes: those that share the users by their hashes make together what one makes that has them all", async () => {
+  const compiled = compileRules((["at_once", "one_level", { grace_months: 2 }] as const).map(ruled)), was = new Map(compiled.badges.map(({ badge_id, place }) => [badge_id, place]))
+  const NODES = [["0", "1", "2", "3", "4", "5", "6"], ["7", "8", "9", "a", "b", "c", "d", "e", "f"]]
+  const isOf = (node: readonly string[], user: string): string => `hash_prefix(user_hash(${user}), 1) in (${node.map((digit) => `'${digit}'`).join(", ")})`
+  for (const month of [9, 10]) await duck.run(`create table feed_${month} as select 'user-' || (hash(i, ${month}) % 900) as user_pin, '2026-${String(month).padStart(2, "0")}-' || (10 + hash(i, 2, ${month}) % 18) as dt, 1::bigint as import_no, i::bigint as row,
+    (hash(i, 3, ${month}) % 5)::varchar as a, (hash(i, 4, ${month}) % 4)::varchar as b, (hash(i, 5, ${month}) % 2)::varchar as c from range(1000) r(i)`)
+
+  /** The rows of each output, of all its shards, in the users' order. */
+  const made = async (month: number, digits: number, node: readonly string[], before: string): Promise<Map<string, unknown[]>> => {
+    const rows = new Map<string, unknown[]>()
+    const cut = (shard: string): string => before === "" ? NO_LEVELS : `(select * from ${before} where ${isOf(node, "user_id")} and hash_prefix(user_hash(user_id), ${digits}) = '${shard}')`
+    await judgeMonth(duck, {
+      compiled, period: `2026-${String(month).padStart(2, "0")}`, digits, scores: `(select * from feed_${month} where ${isOf(node, "user_pin")}) as node_of`, was: before === "" ? new Map() : was, previous: cut, progress: () => {}, signal: new AbortController().signal,
+      write: async ({ name, select }) => {
+        const output = name.split("_")[0]!, kept = rows.get(output)
+        rows.set(output, [...kept ?? [], ...await duck.all(select)])
+        if (before === "" && output === "levels") await duck.run(kept === undefined ? `create table levels_before as ${select}` : `insert into levels_before ${select}`)
+      },
+    })
+    for (const all of rows.values()) all.sort((one, other) => JSON.stringify(one) < JSON.stringify(other) ? -1 : 1)
+    return rows
+  }
+  await made(9, 0, NODES.flat(), "")
+  const whole = await made(10, 1, NODES.flat(), "levels_before"), parts = [await made(10, 0, NODES[0]!, "levels_before"), await made(10, 0, NODES[1]!, "levels_before")]
+  expect([...whole.keys()].sort()).toEqual(["events", "explanations", "levels", "rights"])
+  for (const [output, rows] of whole) {
+    expect(rows.length).toBeGreaterThan(100)
+    expect([output, parts.flatMap((part) => part.get(output) ?? []).sort((one, other) => JSON.stringify(one) < JSON.stringify(other) ? -1 : 1)]).toEqual([output, rows])
   }
 })
