@@ -142,7 +142,7 @@ export function search(
   /** Looks again what the coupons to come can give on the cart that is left, where it is known exactly. False: it is not. */
   const lookAgain = (turn: number): boolean => {
     const depth = path.length
-    if ((depth === 0 && !claims) || exact.length < depth || (depth > 0 && path[depth - 1]!.outline)) return false
+    if ((depth === 0 && !claims) || exact.length < depth || (depth > 0 && path[depth - 1]!.outline && !claims)) return false
     const cart = exact[depth - 1]?.cart ?? untouched
     if (claims) {
       steps -= stepsOfClaims
@@ -280,6 +280,8 @@ export function search(
     if (isOut()) return true
     more = Math.min(more, reachFrom(turn, standing))
     if (isOut()) return true
+    // Of what a coupon on the sketch took, units know nothing: priced exactly, it leaves the claims behind it less.
+    if (isFresh && claims && exact.length < depth && !settle()) return true
     const isKnown = isFresh && lookAgain(turn)
     if (isKnown) more = Math.min(more, reachFrom(turn, standing))
     if (claims) {

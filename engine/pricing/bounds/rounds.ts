@@ -6,7 +6,7 @@
 
 import type { Claim, Sheet } from "../types.ts"
 import { UNITS_MAX, type Claimant, type Held } from "./claimant.ts"
-import { covers, overlap, poolOf, worthsOf, type Pool } from "./pools.ts"
+import { covers, overlap, poolsOn, worthsOf, type Pool } from "./pools.ts"
 
 type Rounds = Claimant<Extract<Claim, { takes: "rounds" }>>
 
@@ -14,14 +14,15 @@ type Rounds = Claimant<Extract<Claim, { takes: "rounds" }>>
 type Taking = { readonly turn: number; readonly clique: number; readonly units: number; readonly end: "front" | "back" }
 
 export function roundsOn(sheet: Sheet, claimants: readonly Claimant[]): Held {
+  const pools = poolsOn(sheet)
   const laid = claimants.filter((one): one is Rounds => one.claim.takes === "rounds").map((one) => {
     const { buy, get, pick } = one.claim
-    const gets = poolOf(sheet, one.candidate, get, pick)
-    return { ...one, gets, units: get.quantity * roundsThatFit(sheet, one.claim, poolOf(sheet, one.candidate, buy, "dearest"), gets) }
+    const gets = pools(one.candidate, get, pick)
+    return { ...one, gets, units: get.quantity * roundsThatFit(sheet, one.claim, pools(one.candidate, buy, "dearest"), gets) }
   })
   const held = laid.flatMap((mine) => {
     const { units } = mine
-    const takings = claimants.filter(({ turn }) => turn <= mine.turn).flatMap((other) => takingsOf(sheet, other, mine, mine.gets))
+    const takings = claimants.filter(({ turn }) => turn <= mine.turn).flatMap((other) => takingsOf(sheet, pools, other, mine, mine.gets))
     const behind = takings.reduce((sum, { units, end }) => sum + (end === "back" ? units : 0), 0)
     const before = takings.reduce((sum, { units, end }) => sum + (end === "front" ? units : 0), 0)
     // Where both ends meet, what is taken from the back may leave gaps in front of what is got.
@@ -101,20 +102,20 @@ function roundsThatFit(sheet: Sheet, { buy, get, times }: Rounds["claim"], buys:
 }
 
 /** What a claim takes, at its own turn or before, of the units that another gets. */
-function takingsOf(sheet: Sheet, { turn, clique, candidate, claim }: Claimant, mine: Claimant, wanted: Pool): Taking[] {
+function takingsOf(sheet: Sheet, poolOf: ReturnType<typeof poolsOn>, { turn, clique, candidate, claim }: Claimant, mine: Claimant, wanted: Pool): Taking[] {
   const taking = (pool: Pool, units: number, isBehind: boolean): Taking[] =>
     overlap(pool, wanted) ? [{ turn, clique, units, end: isBehind && covers(pool, wanted) ? "back" : "front" }] : []
   switch (claim.takes) {
     case "share":
       return []
     case "sets": {
-      const pools = claim.portions.map((portion) => poolOf(sheet, candidate, portion, claim.pick))
+      const pools = claim.portions.map((portion) => poolOf(candidate, portion, claim.pick))
       const sets = Math.min(claim.times, ...pools.map(({ units }, k) => Math.floor(units / claim.portions[k]!.quantity)))
       return pools.flatMap((pool, k) => taking(pool, sets * claim.portions[k]!.quantity, claim.pick === "dearest"))
     }
     case "rounds": {
-      const buys = poolOf(sheet, candidate, claim.buy, "dearest")
-      const gets = poolOf(sheet, candidate, claim.get, claim.pick)
+      const buys = poolOf(candidate, claim.buy, "dearest")
+      const gets = poolOf(candidate, claim.get, claim.pick)
       const rounds = roundsThatFit(sheet, claim, buys, gets)
       // Of what it could get too it buys no more than its rounds leave over, so it may pass by the dearest.
       const isWhole = !overlap(gets, wanted) || covers(gets, wanted)
