@@ -130,7 +130,7 @@ const HOUSE: Record<string, { get: Described }> = {
 const ABOUT = [
   "Money is in whole minor units (`_minor`), shares in basis points (`_bp`), instants in RFC 3339 in UTC (`_at`), spans in seconds (`_s`).",
   "Every write is idempotent by the ids in it: a repeat has the same status and body and `Idempotency-Hit: true`; the same ids with other content are `request_conflict`.",
-  "A repeat of a PUT is 200, also where the first was 201; what has no id of its own (activate, pause, stop, close) says what is so now.",
+  "A repeat of a budget's, a campaign's or a public code's PUT is 200, also where the first was 201; what has no id of its own (activate, pause, stop, close) says what is so now.",
   "In an address an id is percent-encoded. `.` and `..` cannot stand in one, however they are encoded: no budget, campaign or badge can be called so, and what a user called so has cannot be listed.",
   "A no is `application/problem+json`: `code` is the word, `retry` says whether the same request may succeed later, `detail` is a sentence.",
   "`outcome_unknown` means just that: send the same request again and it tells.",

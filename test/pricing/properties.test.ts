@@ -29,6 +29,7 @@ function faultsOf(order: Order, answered: Quote): string[] {
     ...wrong("benefits or costs do not sum", benefit_minor === sum(applied.map((one) => one.benefit_minor)) && cost_minor === sum(applied.map((one) => one.cost_minor))),
     ...wrong("the shipping is paid back", shipping_discount_minor <= (order.shipping_minor ?? 0)),
   ]
+  for (const { coupon_id, detail } of answered.rejected) found.push(...wrong(`${coupon_id} is told of a part of a minor unit: ${detail}`, !/\d\.\d/.test(detail)))
   for (const one of applied) {
     found.push(...wrong(`${one.coupon_id}: its lines do not sum to it`, one.discount_minor === sum(one.lines.map((line) => line.discount_minor)) + one.shipping_discount_minor))
     found.push(...wrong(`${one.coupon_id} is applied and changes nothing`, one.discount_minor + one.benefit_minor > 0))
