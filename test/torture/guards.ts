@@ -21,8 +21,6 @@ export interface Guard {
   readonly only?: readonly string[]
   /** Where it stands guard, if that is not on one Redis at local. */
   readonly on?: Part
-  /** Without it the engine sees for itself that a journal is not what it must be, and stands still for good with these words. A run that does not end without them proves nothing. */
-  readonly stops?: string
 }
 
 export const GUARDS: readonly Guard[] = [
@@ -72,7 +70,7 @@ export const GUARDS: readonly Guard[] = [
   },
   {
     name: "gate", says: "a cell that was restarted serves nobody until it was compared with Postgres",
-    file: "lua/prelude.lua", find: "gate[quota] ~= cell.epoch or", without: "", only: ["lose_tail"], stops: "a cell's journal cannot be flushed",
+    file: "lua/prelude.lua", find: "gate[quota] ~= cell.epoch or", without: "", only: ["lose_tail"],
   },
   {
     name: "contiguity", says: "a batch begins where the cursor stands, and has no hole",

@@ -63,11 +63,10 @@ const broken = async (options: Options): Promise<boolean> => {
     let found: string | undefined
     try {
       const tree = withoutGuard(TREE, guard)
-      for (const part of guard.on ? [guard.on] : parts) found ??= foundBy(await runOnce({ ...runOf({ ...options, only: guard.only ?? options.only }, part, tree), ...guard.stops === undefined ? {} : { stops: guard.stops } }))
+      for (const part of guard.on ? [guard.on] : parts) found ??= foundBy(await runOnce(runOf({ ...options, only: guard.only ?? options.only }, part, tree)))
     } catch (fault) {
-      const why = fault instanceof Error ? fault.message : String(fault)
-      if (guard.stops !== undefined && why.includes(guard.stops)) found = `it stands still: ${guard.stops}`
-      else say(`unjudged without ${name}: ${why}`)
+      // A machine that is too busy looks the same: it proves nothing.
+      say(`unjudged without ${name}: ${fault instanceof Error ? fault.message : String(fault)}`)
     }
     say(`${found === undefined ? "BLIND" : "seen "}  without ${name} (${guard.says}): ${found ?? "nothing was found"}`)
     rows.push({ guard: name, found })

@@ -44,6 +44,8 @@ const LOST_BYTES = 48 * 1024
 /** So long workers stand still, and a replica, before what they have not seen is lost: some dozen acts, and less than a node's timeout. */
 const UNFLUSHED_MS = 400
 const BEHIND_MS = 800
+/** How likely the workers go on meanwhile. */
+const FLUSHED_BEHIND = 0.3
 /** Between the keys of a slot that is moved. */
 const SLOT_PAUSE_MS = 5
 
@@ -239,20 +241,26 @@ const failOver: Nemesis = {
   },
 }
 
-/** A master goes on for a while after its replica has stood still, and dies: the replica takes its place without the last it wrote. */
+/**
+ * A master goes on for a while after its replica has stood still, and dies: the replica takes its place without the last it wrote. Mostly the
+ * workers stand still too, so that Postgres does not have it either; otherwise Postgres knows more than the new master.
+ */
 const failOverBehind: Nemesis = {
   name: "fail_over_behind", weight: 3, isKill: true, cannot: withoutCluster,
   strike: async (stand, chance) => {
     const key = cellKey(stand, chance), { replica } = await stand.cluster!.serving(key)
     if (!replica) return `nobody: ${key} has no replica`
-    await stand.cluster!.sever(key)
+    const pids = chance.happens(FLUSHED_BEHIND) ? [] : (["worker_1", "worker_2"] as const).flatMap((part) => stand.pidOf(part) ?? [])
+    for (const pid of pids) process.kill(pid, "SIGSTOP")
     try {
+      await stand.cluster!.sever(key)
       await Bun.sleep(BEHIND_MS)
-    } finally {
       await stand.cluster!.failOver(key)
+    } finally {
+      for (const pid of pids) process.kill(pid, "SIGCONT")
     }
     await stand.cluster!.whole()
-    return `the master of ${key}, ${BEHIND_MS} ms after its replica stood still`
+    return `the master of ${key}, ${BEHIND_MS} ms after its replica ${pids.length > 0 ? "and the workers " : ""}stood still`
   },
 }
 

@@ -27,6 +27,8 @@ const YESES_BETWEEN = 30, YESES_BETWEEN_FOR_HISTORIES = 200
 const CALM_MS_MAX = 300_000
 const CONNECTIONS = 4
 const WATCH_MS = 50
+/** Holds that ran out while everything was broken are swept within this. */
+const SWEPT_MS_MAX = 60_000
 /** A hold that ends within this is one of the short ones; the long ones last a day. */
 const SHORT_HOLD_MS_MAX = 3_600_000
 
@@ -43,8 +45,6 @@ export interface RunOptions {
   readonly tree: string
   /** Only nemeses of these names; all where it is missing. */
   readonly only?: readonly string[]
-  /** A run ends at once, by a fault with an engine's last words, when one has said this. */
-  readonly stops?: string
   readonly onStrike?: (strike: Strike) => void
 }
 
@@ -79,10 +79,7 @@ const strikeAll = async (stand: Stand, scene: Scene, among: readonly Nemesis[], 
   // Bounded by the minutes: each turn takes at least as long as its yeses.
   while (!isDone() && performance.now() - began < options.minutes * 60_000) {
     const before = scene.yeses, wanted = Math.ceil(yeses_between * (0.5 + chance()))
-    await until(`${wanted} yeses after ${strikes.at(-1)?.name ?? "the start"}`, () => {
-      if (options.stops !== undefined && stand.said().includes(options.stops)) throw new Error(options.stops)
-      return scene.yeses - before >= wanted
-    }, CALM_MS_MAX)
+    await until(`${wanted} yeses after ${strikes.at(-1)?.name ?? "the start"}`, () => scene.yeses - before >= wanted, CALM_MS_MAX)
     const nemesis = chooseNemesis(among, chance)
     scene.struck_ms.push(performance.now())
     const what = await nemesis.strike(stand, chance)
@@ -109,11 +106,14 @@ const judge = async (stand: Stand, scene: Scene, watched: Watched, offset_ms: nu
       verify: async () => (await verifyAll({ redis, sql, cells: stand.cells, ages: () => ({ now_ms: Date.now(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }) })).differences,
     }
     // A hold that runs out while its budget is looked at would be held in one place and given back in the other.
-    await until("no short hold is open", async () => {
+    let open: readonly unknown[] = []
+    for (const end = performance.now() + SWEPT_MS_MAX; ;) {
       await stand.flushed()
-      return (await sql`select 1 from redemptions where state = 1 and (head->>5)::bigint < ${Date.now() + SHORT_HOLD_MS_MAX} limit 1`).length === 0
-    }, BACK_MS_MAX)
-    const checked: Checked[] = []
+      open = await sql`select redemption_id, head from redemptions where state = 1 and (head->>5)::bigint < ${Date.now() + SHORT_HOLD_MS_MAX} limit ${FAULTS_MAX}`
+      if (open.length === 0 || performance.now() > end) break
+      await Bun.sleep(WATCH_MS)
+    }
+    const checked: Checked[] = [{ name: "holds", says: "a hold that ran out is given back", faults: open, counted: {} }]
     for (const { name, says, look } of CHECKS) {
       const { faults, counted = {} } = await look(world)
       checked.push({ name, says, faults: faults.slice(0, FAULTS_MAX), counted: { ...counted, ...(faults.length > FAULTS_MAX ? { faults: faults.length } : {}) } })
@@ -156,16 +156,15 @@ export const runOnce = async (options: RunOptions): Promise<RunResult> => {
     // An actor that breaks ends the run at once, not at its end.
     const broken = Promise.all(actors).then(() => { throw new Error("the clients have ended before their time") })
     let strikes: Strike[]
+    const withLastWords = (fault: unknown): never => { throw new Error(`${fault instanceof Error ? fault.message : String(fault)}\n${stand.said()}`) }
     try {
-      strikes = await Promise.race([strikeAll(stand, scene, among, options), broken])
-    } catch (fault) {
-      throw new Error(`${fault instanceof Error ? fault.message : String(fault)}\n${stand.said()}`)
+      strikes = await Promise.race([strikeAll(stand, scene, among, options), broken]).catch(withLastWords)
     } finally {
       isOver = true
       broken.catch(() => undefined)
       await Promise.allSettled(actors)
     }
-    const checked = await judge(stand, scene, watched, offset_ms)
+    const checked = await judge(stand, scene, watched, offset_ms).catch(withLastWords)
     const { onStrike: _, ...asked } = options
     return {
       options: asked, strikes, skipped, checked, acts: scene.history.length, yeses: scene.yeses,
