@@ -13,6 +13,8 @@ import { slotOf } from "../../engine/store/slots.ts"
 import { until } from "./run_engine.ts"
 import { scratchFolder } from "./scratch.ts"
 
+const ANSWER_MS_MAX = 1_000
+
 interface Member { readonly name: string; readonly port: number; readonly client: Redis }
 
 const quiet = (url: string): Redis => new Redis(url, { retryStrategy: () => 50 }).on("error", () => {})
@@ -28,7 +30,8 @@ export const handsOn = (servers: Pick<PrivateServers, "redisUrl" | "pids">, befo
   const serving = async (key: string): Promise<{ master: Member; replica: Member | undefined }> => {
     for (const { client } of members) {
       if (client.status !== "ready") continue
-      const slots = await client.call("CLUSTER", "SLOTS").catch(() => []) as [number, number, ...[string, number][]][]
+      // One that stands still does not answer; the next may.
+      const slots = await Promise.race([client.call("CLUSTER", "SLOTS").catch(() => []), Bun.sleep(ANSWER_MS_MAX).then(() => [])]) as [number, number, ...[string, number][]][]
       const range = slots.find(([first, last]) => slotOf(key) >= first && slotOf(key) <= last)
       const of = (port: number | undefined) => members.find((member) => member.port === port)
       const master = of(range?.[2]?.[1])
