@@ -246,7 +246,8 @@ const failOver: Nemesis = {
  * workers stand still too, so that Postgres does not have it either; otherwise Postgres knows more than the new master.
  */
 const failOverBehind: Nemesis = {
-  name: "fail_over_behind", weight: 3, isKill: true, cannot: withoutCluster,
+  // A second one on the same shard has left its replica standing still, and the run with it: only when it is named, until that is mended.
+  name: "fail_over_behind", weight: 3, isKill: true, isFatal: true, cannot: withoutCluster,
   strike: async (stand, chance) => {
     const key = cellKey(stand, chance), { replica } = await stand.cluster!.serving(key)
     if (!replica) return `nobody: ${key} has no replica`
