@@ -231,7 +231,7 @@ const quarantine = async ({ sql, now_ms }: Stores, words: readonly string[], out
     case "not_there": out.say(`Nothing was changed: cell ${cell} has no entry ${textOf(id)} in quarantine.`); return NOT_WELL
     case "settled_before": out.say(`Nothing was changed: ${settled.by || "somebody"} settled it at ${new Date(settled.at_ms).toISOString()}.`); return NOT_WELL
     case "settled":
-      out.say(`Cell ${cell} goes on without entry ${textOf(id)}. ${settled.left > 0 ? `${counted(settled.left, "entry", "entries")} of it still in quarantine.` : "npm run rebuild now takes from Redis what the entry did."}`)
+      out.say(`Cell ${cell} goes on without entry ${textOf(id)}. ${settled.left > 0 ? `${settled.left} of its entries still ${settled.left === 1 ? "waits" : "wait"}.` : "npm run rebuild now takes from Redis what the entry did."}`)
       return WELL
   }
 }
