@@ -170,13 +170,13 @@ interface Told { readonly leases?: LeaseTally; readonly now_ms?: number }
 const TALLY_EVERY_MS = 1_000
 
 /** The worker's end of the link. */
-const tellApi = ({ tell, hear }: Link, { leases }: Parts, clock: Clock): void => {
+const tellApi = ({ tell, hear }: Link, { leases, cells }: Parts, clock: Clock): void => {
   hear((message) => {
     const { now_ms } = message as Told
     if (now_ms !== undefined) clock.told(now_ms)
   })
-  // It lives as long as the process and holds nothing open.
-  setInterval(() => tell({ leases: takeTally(leases) } satisfies Told), TALLY_EVERY_MS).unref()
+  // One cell lends nothing. The timer lives as long as the process and holds nothing open.
+  if (cells > 1) setInterval(() => tell({ leases: takeTally(leases) } satisfies Told), TALLY_EVERY_MS).unref()
 }
 
 /** The API's end: the clock that its requests tell the time. */

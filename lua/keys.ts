@@ -21,6 +21,8 @@ export const COUPON_HASH_CHARS = 14
 export const REDEMPTION_HASH_CHARS = 12
 export const ORDER_HASH_CHARS = 12
 export const ID_HASH_CHARS = 12
+/** Sorts behind every character of an id: what lies between a user's hash and this behind it is his, found by the primary key. */
+export const AFTER_IDS = "~"
 export const FINGERPRINT_CHARS = 8
 /** The mark that outlives an evicted coupon: characters of its field that stay. */
 export const MARK_CHARS = 8

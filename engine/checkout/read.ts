@@ -1,5 +1,5 @@
 /** Read redemptions: one by its id, or all of an order. What is told is true now. */
-import { cellOf, orderHash, readRedemptionId, userHash } from "../../lua/keys.ts"
+import { AFTER_IDS, cellOf, orderHash, readRedemptionId, userHash } from "../../lua/keys.ts"
 import { fromValues } from "../../lua/records.ts"
 import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { RedemptionAsk, ListRedemptionsAsk } from "../contract/checkout.ts"
@@ -16,9 +16,6 @@ export const getRedemptionWith = (parts: Parts) => async ({ redemption_id }: Red
   if (!isFound(found)) return found
   return { outcome: "found", body: presentAnswer(redemption_id, found.allocation, found.head, found.at_ms) }
 }
-
-/** Sorts behind every character of an id: what lies between a user's hash and this behind it is his, found by the primary key. */
-const AFTER_IDS = "~"
 
 /** Where in an order's list a redemption stands; nothing where it is none of the order's. */
 const placeOf = async ({ postgres: { sql } }: Parts, user: string, order_id: string, redemption_id: string): Promise<{ reserved_ms: number } | undefined> =>

@@ -3,7 +3,7 @@
  *
  * Where the campaign's money is held at issue, the most that the coupon can cost is held now, by the shares of its funding.
  */
-import { cellOf, COUPON_HASH_CHARS, couponField, dueKey, fingerprintOf, isHeldOut, journalKey, quotaKey, USER_HASH_CHARS, userHash, walletKey } from "../../lua/keys.ts"
+import { AFTER_IDS, cellOf, COUPON_HASH_CHARS, couponField, dueKey, fingerprintOf, isHeldOut, journalKey, quotaKey, USER_HASH_CHARS, userHash, walletKey } from "../../lua/keys.ts"
 import { issue } from "../../lua/issue.ts"
 import { CAMPAIGN_STATES } from "../../lua/records.ts"
 import { ANSWERS, type Answered, type Caller } from "../answers.ts"
@@ -55,9 +55,6 @@ export interface Grant {
   /** What the journal says beside what every issue says. */
   readonly facts: object
 }
-
-/** Sorts behind every character of an id. */
-const AFTER_IDS = "~"
 
 /** Whether a claim's request has brought its user the coupon of another campaign: the places differ in nothing but the campaign's number. */
 const isClaimedElse = async ({ postgres: { sql } }: Parts, coupon_id: string): Promise<boolean> => {

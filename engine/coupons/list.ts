@@ -1,5 +1,5 @@
 /** The coupons of one user, in the order of their ids: what is told is true now. */
-import { cellOf, readCouponId, userHash } from "../../lua/keys.ts"
+import { AFTER_IDS, cellOf, readCouponId, userHash } from "../../lua/keys.ts"
 import { COUPON_STATES } from "../../lua/records.ts"
 import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { ListCouponsAsk } from "../contract/coupons.ts"
@@ -9,9 +9,6 @@ import type { Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
 
 interface Row { coupon_id: string; campaign_id: string; state: number; ends_at_ms: number; issued_ms: number | null; since_ms: number | null; redemption: string | null; is_over: boolean }
-
-/** Sorts behind every character of an id: what lies between a user's hash and this behind it is his, found by the primary key. */
-const AFTER_IDS = "~"
 
 /** List what a user has and had, page by page. */
 export const listCouponsWith = (parts: Parts) => async ({ user_id, state, limit, after }: ListCouponsAsk, { now_ms, lines }: Caller): Promise<Answered> => {
