@@ -198,64 +198,63 @@ export const evenUnits = (quantity: number, discountMinor: number): Units[] => u
 
 /** An amount on units alike, `leftMinor` being what they had before it. */
 function unitsOf(quantity: number, leftMinor: number, discountMinor: number): Units[] {
-  laid = 0
-  layUnits(quantity, leftMinor, discountMinor)
-  return written()
+  fall(quantity, leftMinor, discountMinor)
+  const front = { quantity: frontUnits, discount_minor: outerMinor }
+  if (middleUnits === 0) return [front]
+  const middle = { quantity: middleUnits, discount_minor: middleMinor }
+  return backUnits === 0 ? [front, middle] : [front, middle, { quantity: backUnits, discount_minor: outerMinor }]
 }
 
+/** The same of runs one behind the other; where the discount goes on unchanged, so does the run. */
 function unitsOfPieces(pieces: readonly Piece[]): Units[] {
-  laid = 0
+  const units: { -readonly [Key in keyof Units]: Units[Key] }[] = []
   for (let i = 0; i < pieces.length; i++) {
     const { quantity, leftMinor, offMinor } = pieces[i]!
-    layUnits(quantity, leftMinor + offMinor, offMinor)
+    fall(quantity, leftMinor + offMinor, offMinor)
+    const last = i > 0 ? units[units.length - 1]! : undefined
+    if (last !== undefined && last.discount_minor === outerMinor) last.quantity += frontUnits
+    else units.push({ quantity: frontUnits, discount_minor: outerMinor })
+    if (middleUnits > 0) units.push({ quantity: middleUnits, discount_minor: middleMinor })
+    if (backUnits > 0) units.push({ quantity: backUnits, discount_minor: outerMinor })
   }
-  return written()
+  return units
 }
 
-// The runs of the line that is being written: a list that grows by objects took a fifth of a quote, so it is laid out in
-// numbers and written whole.
-const laidQuantities: number[] = []
-const laidOffs: number[] = []
-let laid = 0
+// How an amount falls on units alike, as `fall` leaves it: those in front and, with the same discount, those at the back; those in the middle give one minor
+// unit more or less. In numbers, since every line of every coupon asks for it: as lists they took 5 % more of a quote, and a line
+// cut into tiers cost 1.29 times a whole one instead of 1.18 (2026-11-22).
+let frontUnits = 0
+let middleUnits = 0
+let backUnits = 0
+let outerMinor = 0
+let middleMinor = 0
 
 /**
- * Lays an amount on units alike. What is left over goes on where the coupons before it have ended, so no unit gives more than it has: the last
- * units are the dearer ones by one minor unit, before and after, so those that give one more begin with them and go on at the first.
+ * What is left over goes on where the coupons before it have ended, so no unit gives more than it has: the last units are the dearer ones by one
+ * minor unit, before and after, so those that give one more begin with them and go on at the first.
  */
-function layUnits(quantity: number, leftMinor: number, discountMinor: number): void {
+function fall(quantity: number, leftMinor: number, discountMinor: number): void {
   const each = Math.floor(discountMinor / quantity)
   const odd = discountMinor - each * quantity
-  if (odd === 0) return lay(quantity, each)
-  // As above: a rest of numbers past 2^31 is a call of its own, a quotient is not.
-  const dearer = leftMinor - Math.floor(leftMinor / quantity) * quantity
-  if (dearer >= odd) {
-    lay(quantity - dearer, each)
-    lay(odd, each + 1)
-    if (dearer > odd) lay(dearer - odd, each)
+  if (odd === 0) {
+    frontUnits = quantity
+    outerMinor = each
+    middleUnits = backUnits = 0
     return
   }
-  lay(odd - dearer, each + 1)
-  lay(quantity - odd, each)
-  if (dearer > 0) lay(dearer, each + 1)
-}
-
-/** Goes on with the last run where the discount is the same. */
-function lay(quantity: number, offMinor: number): void {
-  if (laid > 0 && laidOffs[laid - 1] === offMinor) laidQuantities[laid - 1]! += quantity
-  else {
-    laidQuantities[laid] = quantity
-    laidOffs[laid++] = offMinor
+  // A rest of numbers past 2^31 is a call of its own, a quotient is not.
+  const dearer = leftMinor - Math.floor(leftMinor / quantity) * quantity
+  if (dearer >= odd) {
+    frontUnits = quantity - dearer
+    outerMinor = each
+    middleUnits = odd
+    middleMinor = each + 1
+    backUnits = dearer - odd
+    return
   }
-}
-
-const unitAt = (i: number): Units => ({ quantity: laidQuantities[i]!, discount_minor: laidOffs[i]! })
-
-/** Most lines have so few runs that the list can be written out. */
-function written(): Units[] {
-  switch (laid) {
-    case 1: return [unitAt(0)]
-    case 2: return [unitAt(0), unitAt(1)]
-    case 3: return [unitAt(0), unitAt(1), unitAt(2)]
-    default: return Array.from({ length: laid }, (_, i) => unitAt(i))
-  }
+  frontUnits = odd - dearer
+  outerMinor = each + 1
+  middleUnits = quantity - odd
+  middleMinor = each
+  backUnits = dearer
 }
