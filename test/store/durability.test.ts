@@ -88,10 +88,11 @@ test("lost: what a failover takes at local is listed by name; what was heard at 
     await yes(issue(userIn(CELL), fresh("issue")))
     await until("the flusher stands at the lock", async () => (await story.parts.postgres.sql`
       select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length > 0)
-    await hands.sever(quotaKey(CELL))
+    const nodes = await hands.serving(quotaKey(CELL))
+    await hands.sever(nodes)
     const answered = await yes(issue(lost.user_id, lost.request_id))
     expect((await issue(unheard.user_id, unheard.request_id, LEDGER)).body.code).toBe("outcome_unknown")
-    await hands.failOver(quotaKey(CELL))
+    await hands.failOver(quotaKey(CELL), nodes)
     return answered.coupon_id
   })
   expect((await again(kept.user_id, kept.request_id)).headers.get("idempotency-hit")).toBe("true")

@@ -16,6 +16,8 @@ import { scratchFolder } from "./scratch.ts"
 const ANSWER_MS_MAX = 1_000
 
 interface Member { readonly name: string; readonly port: number; readonly client: Redis }
+/** Who serves a slot. */
+export interface Pair { readonly master: Member; readonly replica: Member | undefined }
 
 const quiet = (url: string): Redis => new Redis(url, { retryStrategy: () => 50 }).on("error", () => {})
 
@@ -26,16 +28,23 @@ export const handsOn = (servers: Pick<PrivateServers, "redisUrl" | "pids">, befo
   const members: Member[] = urls.map((url, i) => ({ name: `redis_${i + 1}`, port: Number(url.port), client: quiet(url.href) }))
   beforeEnd(async () => { for (const { client } of members) client.disconnect() })
 
+  /** What a node answers; nothing where it is away or stands still, so that nobody waits for it without an end. */
+  const answerOf = ({ client }: Member, ...[command, ...words]: [string, ...string[]]): Promise<unknown> =>
+    client.status === "ready" ? Promise.race([client.call(command, ...words).catch(() => undefined), Bun.sleep(ANSWER_MS_MAX)]) : Promise.resolve(undefined)
+  /** Which nodes serve which slots, as one node says: the master first. */
+  const slotsOf = async (member: Member) => (await answerOf(member, "CLUSTER", "SLOTS") ?? []) as [first: number, last: number, ...nodes: [host: string, port: number][]][]
+  const nodesOf = async (member: Member, key: string) => {
+    const [, , ...nodes] = (await slotsOf(member)).find(([first, last]) => slotOf(key) >= first && slotOf(key) <= last) ?? [0, 0]
+    return nodes
+  }
+
   /** Who serves the slot of a key, as any node that answers says: the master and its first replica. */
-  const serving = async (key: string): Promise<{ master: Member; replica: Member | undefined }> => {
-    for (const { client } of members) {
-      if (client.status !== "ready") continue
-      // One that stands still does not answer; the next may.
-      const slots = await Promise.race([client.call("CLUSTER", "SLOTS").catch(() => []), Bun.sleep(ANSWER_MS_MAX).then(() => [])]) as [number, number, ...[string, number][]][]
-      const range = slots.find(([first, last]) => slotOf(key) >= first && slotOf(key) <= last)
+  const serving = async (key: string): Promise<Pair> => {
+    for (const member of members) {
+      const nodes = await nodesOf(member, key)
       const of = (port: number | undefined) => members.find((member) => member.port === port)
-      const master = of(range?.[2]?.[1])
-      if (master) return { master, replica: of(range?.[3]?.[1]) }
+      const master = of(nodes[0]?.[1])
+      if (master) return { master, replica: of(nodes[1]?.[1]) }
     }
     throw new Error(`nobody serves ${key}`)
   }
@@ -43,29 +52,27 @@ export const handsOn = (servers: Pick<PrivateServers, "redisUrl" | "pids">, befo
 
   return {
     members, serving, signal,
-    /** Cut the master of a key off from its replica, which stands still from now on: what the master writes is nowhere else. */
-    sever: async (key: string): Promise<void> => {
-      const { master, replica } = await serving(key)
+    /** Cut a master off from its replica, which stands still from now on: what the master writes is nowhere else. */
+    sever: async ({ master, replica }: Pair): Promise<void> => {
       signal(replica!, "SIGSTOP")
       await master.client.call("CONFIG", "SET", "min-replicas-to-write", "0")
       await master.client.call("CLIENT", "KILL", "TYPE", "replica")
     },
-    /** Kill the master of a key for good measure and have its replica take its place; it comes back as a replica. */
-    failOver: async (key: string): Promise<void> => {
-      const { master, replica } = await serving(key)
+    /** Kill the master of a key for good measure and have its replica take its place; it comes back as a replica. Nodes that were severed are named. */
+    failOver: async (key: string, nodes?: Pair): Promise<void> => {
+      const { master, replica } = nodes ?? await serving(key)
       if (!replica) throw new Error(`${master.name} has no replica`)
       signal(master, "SIGKILL")
       signal(replica, "SIGCONT")
       await until("the replica takes over", async () => String(await replica.client.call("CLUSTER", "FAILOVER", "TAKEOVER").catch((fault: Error) => fault.message)).match(/OK|You should send CLUSTER FAILOVER to a replica/) !== null)
-      await until("everyone sees the new master", async () => (await Promise.all(members.map(async ({ client }) => {
-        const slots = await client.call("CLUSTER", "SLOTS").catch(() => []) as [number, number, ...[string, number][]][]
-        return slots.some(([first, last, node]) => slotOf(key) >= first && slotOf(key) <= last && node?.[1] === replica.port)
-      }))).every((sees) => sees))
+      await until("everyone sees the new master", async () => (await Promise.all(members.map(async (member) => (await nodesOf(member, key))[0]?.[1] === replica.port))).every((sees) => sees))
     },
-    /** Wait until every master has a replica that has caught up. */
-    whole: () => until("every replica has caught up", async () => (await Promise.all(members.map(async ({ client }) => {
-      const info = String(await client.info("replication").catch(() => ""))
-      return /role:master/.test(info) ? !/connected_slaves:0/.test(info) || members.length > 6 && /db0/.test(info) : /master_link_status:up/.test(info)
+    /** Wait until every master has a replica that has caught up, and every node knows of it. A master that has joined has none. */
+    whole: () => until("every replica has caught up", async () => (await Promise.all(members.map(async (member) => {
+      const info = String(await answerOf(member, "INFO", "replication") ?? "")
+      if (!/role:master/.test(info)) return /master_link_status:up/.test(info)
+      if (members.length > 6) return !/connected_slaves:0/.test(info) || /db0/.test(info)
+      return !/connected_slaves:0/.test(info) && (await slotsOf(member)).every((range) => range.length > 3)
     }))).every((ok) => ok)),
     /** Start one more node, without slots: a master that joins. */
     join: async (): Promise<Member> => {

@@ -37,9 +37,11 @@ export interface World {
 export interface Check {
   readonly name: string
   readonly says: string
-  /** What breaks it, and what was counted on the way. */
-  look(world: World): Promise<{ readonly faults: readonly unknown[]; readonly counted?: Readonly<Record<string, number>> }>
+  /** Throws Unanswered where somebody is never answered, which breaks it too. */
+  look(world: World): Promise<Found>
 }
+/** What breaks a check, and what was counted on the way. */
+export interface Found { readonly faults: readonly unknown[]; readonly counted?: Readonly<Record<string, number>> }
 
 /** More faults than a person reads. */
 export const FAULTS_MAX = 20
@@ -51,9 +53,13 @@ const CLAIMS_POLL_MS = 200
 /** So many yeses are asked again with other words. */
 const OTHER_WORDS_MAX = 400
 
+/** Do one after the other, some at once; the first that throws is the last that is begun. */
 const byAll = async <T>(all: readonly T[], one: (each: T) => Promise<void>): Promise<void> => {
   const left = [...all]
-  await Promise.all(Array.from({ length: AT_ONCE }, async () => { for (let each = left.pop(); each !== undefined; each = left.pop()) await one(each) }))
+  const ends = await Promise.allSettled(Array.from({ length: AT_ONCE }, async () => {
+    try { for (let each = left.pop(); each !== undefined; each = left.pop()) await one(each) } catch (fault) { left.length = 0; throw fault }
+  }))
+  for (const end of ends) if (end.status === "rejected") throw end.reason
 }
 
 /** The id by which the tables know an act. */

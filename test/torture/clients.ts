@@ -58,7 +58,10 @@ export const sendTo = (scene: Pick<Scene, "urls">): Send => async (method, path,
   }
 }
 
-/** Ask until somebody knows; for the words of a story that are no act of its history. */
+/** Nobody answered within the time that all should be back in. */
+export class Unanswered extends Error { override readonly name = "Unanswered" }
+
+/** Ask until somebody knows; for the words of a story that are no act of its history. Throws Unanswered. */
 export const sayTo = (scene: Pick<Scene, "urls">, chance: Chance, wait_ms: number): Say => {
   const send = sendTo(scene)
   return async (method, path, body) => {
@@ -66,7 +69,7 @@ export const sayTo = (scene: Pick<Scene, "urls">, chance: Chance, wait_ms: numbe
     for (;;) {
       const heard = await send(method, path, body, chance)
       if (heard && heard.status !== 503) return { status: heard.status, body: heard.text === "" ? undefined : JSON.parse(heard.text), headers: new Headers() }
-      if (performance.now() > end) throw new Error(`${method} ${path}: ${heard?.text ?? "no answer"} for ${wait_ms} ms`)
+      if (performance.now() > end) throw new Unanswered(`${method} ${path} ${JSON.stringify(body)}: ${heard?.text ?? "no answer"} for ${wait_ms} ms`)
       await Bun.sleep(AGAIN_MS)
     }
   }

@@ -50,7 +50,9 @@ export const GUARDS: readonly Guard[] = [
   },
   {
     name: "coupon_state", says: "a coupon that is held is not held again",
-    file: "lua/reserve.lua", find: "if state == COUPON.reserved then return { COUPON_RESERVED, field } end", without: "",
+    // Two lines of it refuse one that is held: that of every coupon, and that of a coupon which was named twice.
+    file: "lua/reserve.lua", find: "held_coupons[fields[i]] = unpack_coupon(found[i + 2]) end",
+    without: "held_coupons[fields[i]] = unpack_coupon(found[i + 2]); if held_coupons[fields[i]].state == COUPON.reserved then held_coupons[fields[i]].state = COUPON.issued end end",
   },
   {
     name: "code_once", says: "a code that is claimed is not claimed again",

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test"
 import { resolve } from "node:path"
 import { AMOUNT_MINOR, type Arena, HOLDS, judgeArena } from "./arena.ts"
 import { chanceFrom } from "./chance.ts"
+import { sayTo, Unanswered } from "./clients.ts"
 import { GUARDS, LEASE_GUARDS, timesFound } from "./guards.ts"
 import { type Act, type ActKind, noOf } from "./history.ts"
 import { linearizable, type Timed } from "./linear.ts"
@@ -223,6 +224,11 @@ test("the same seed chooses the same, and an actor's choices are his own", () =>
   const parent = chanceFrom(5), before = parent.fork("one")()
   parent()
   expect(parent.fork("one")()).toBe(before)
+})
+
+test("a question that nobody answers is told as such, and not waited for without an end", async () => {
+  const nobody = sayTo({ urls: () => [] }, chanceFrom(1), 30)("POST", "/v1/coupons", { request_id: "one" })
+  expect(await nobody.catch((fault: unknown) => fault)).toBeInstanceOf(Unanswered)
 })
 
 test("every guard that can be taken out is found once in the source", () => {

@@ -8,8 +8,8 @@ import { openPostgres } from "../../engine/store/postgres.ts"
 import { connectServers, redisReady } from "../../engine/store/redis.ts"
 import { until } from "../support/run_engine.ts"
 import { chanceFrom } from "./chance.ts"
-import { CHECKS, FAULTS_MAX, type World } from "./checks.ts"
-import { claimant, follower, operator, readFrom, rival, sayTo, type Scene, shopper } from "./clients.ts"
+import { CHECKS, FAULTS_MAX, type Found, type World } from "./checks.ts"
+import { claimant, follower, operator, readFrom, rival, sayTo, type Scene, shopper, Unanswered } from "./clients.ts"
 import { chooseNemesis, NEMESES, type Nemesis } from "./nemeses.ts"
 import { watch, type Watched } from "./online.ts"
 import { historiesOf, isArenaDue, openArena, openShelf } from "./shelf.ts"
@@ -29,6 +29,8 @@ const CONNECTIONS = 4
 const WATCH_MS = 50
 /** Holds that ran out while everything was broken are swept within this. */
 const SWEPT_MS_MAX = 60_000
+/** And within this everything is answered again: a request that nobody can answer then, none ever will. */
+const ANSWERED_MS_MAX = 60_000
 /** A hold that ends within this is one of the short ones; the long ones last a day. */
 const SHORT_HOLD_MS_MAX = 3_600_000
 
@@ -102,7 +104,7 @@ const judge = async (stand: Stand, scene: Scene, watched: Watched, offset_ms: nu
     await redisReady(redis, BACK_MS_MAX)
     await until("Postgres serves", async () => (await sql`select 1`.catch(() => [])).length === 1, BACK_MS_MAX)
     const world: World = {
-      sql, say: sayTo(stand, chanceFrom(0), BACK_MS_MAX), history: scene.history, shelf: scene.shelf, struck_ms: scene.struck_ms, followed: scene.followed, watched, flushed: stand.flushed, offset_ms,
+      sql, say: sayTo(stand, chanceFrom(0), ANSWERED_MS_MAX), history: scene.history, shelf: scene.shelf, struck_ms: scene.struck_ms, followed: scene.followed, watched, flushed: stand.flushed, offset_ms,
       verify: async () => (await verifyAll({ redis, sql, cells: stand.cells, ages: () => ({ now_ms: Date.now(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }) })).differences,
     }
     // A hold that runs out while its budget is looked at would be held in one place and given back in the other.
@@ -115,7 +117,10 @@ const judge = async (stand: Stand, scene: Scene, watched: Watched, offset_ms: nu
     }
     const checked: Checked[] = [{ name: "holds", says: "a hold that ran out is given back", faults: open, counted: {} }]
     for (const { name, says, look } of CHECKS) {
-      const { faults, counted = {} } = await look(world)
+      const { faults, counted = {} } = await look(world).catch((fault: unknown): Found => {
+        if (!(fault instanceof Unanswered)) throw fault
+        return { faults: [fault.message] }
+      })
       checked.push({ name, says, faults: faults.slice(0, FAULTS_MAX), counted: { ...counted, ...(faults.length > FAULTS_MAX ? { faults: faults.length } : {}) } })
     }
     return checked
