@@ -15,6 +15,9 @@ import { decodeMulti, encode } from "@msgpack/msgpack"
 /** Code that meets a higher format leaves the cell to newer code. */
 export const FORMAT = 1
 
+/** The name of an entry's second field, the facts. */
+export const ENTRY_FACTS = "p"
+
 /** What a wallet keeps in place of a count for a user whom the hold-out kept from being issued. */
 export const HELD_OUT_MARK = "h"
 
@@ -57,9 +60,9 @@ interface Places { readonly always: readonly string[]; readonly optional: readon
  * held at issue.
  * redemption: coupons held for an order. `coupons` is [[field, campaign, cost, at_issue, [[budget, held, spent, back]…]]…],
  * `refunds` [[refund, fingerprint, answer]…].
- * entry: one of the journal, the only field of its stream's entry, under the format as its name. `user` is a hash, "" for an
+ * entry: one of the journal, the first field of its stream's entry, under the format as its name. `user` is a hash, "" for an
  * operator's act; `moves` [[quota, delta…]…]; `coupons` [[field, coupon]…]; `redemptions` [[redemption, head, body]…], body ""
- * where it is as before; `counts` [[campaign, count]…]; `payload` the facts as JSON, "" for none.
+ * where it is as before; `counts` [[campaign, count]…]. The payload, the facts as JSON, is a field of its own, where there are any.
  */
 export const RECORDS = {
   cell: { always: ["format", "epoch", "at_ms", "full", "rebuilding", "evicted"], optional: [] },
@@ -75,7 +78,7 @@ export const RECORDS = {
     always: ["format", "state", "order", "fingerprint", "reserved_ms", "expires_ms", "since_ms", "revision", "coupons"],
     optional: ["confirmed_ms", "refunds"],
   },
-  entry: { always: ["act", "at_ms", "user", "moves", "coupons", "redemptions", "counts", "payload"], optional: [] },
+  entry: { always: ["act", "at_ms", "user", "moves", "coupons", "redemptions", "counts"], optional: [] },
 } as const satisfies Record<string, Places>
 
 export type RecordName = keyof typeof RECORDS
@@ -116,7 +119,6 @@ export interface EntryRecord {
   coupons: [field: string, coupon: Values][]
   redemptions: [redemption: string, head: Values, body: string][]
   counts: [campaign: number, count: string][]
-  payload: string
 }
 
 /** A record's values in the order of its places, as the array that is packed. */

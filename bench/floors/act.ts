@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs"
 import { Hono } from "hono"
 import type { Redis } from "ioredis"
 import { journalKey, openKey, quotaKey, walletKey } from "../../lua/keys.ts"
-import { FORMAT, unpack } from "../../lua/records.ts"
+import { ENTRY_FACTS, FORMAT, unpack } from "../../lua/records.ts"
 import { confirmed, reserved, type ReserveRequest, userOf } from "./answers.ts"
 
 const NAME = "bench_act"
@@ -17,7 +17,7 @@ const REDEMPTION_CHARS = 12
 const CAMPAIGN = "zz1"
 
 const source = (): string => `#!lua name=${NAME}
-local FORMAT = ${FORMAT}
+local FORMAT, FACTS = ${FORMAT}, "${ENTRY_FACTS}"
 redis.register_function("${NAME}", function(keys, args)
 ${readFileSync(new URL("act.lua", import.meta.url), "utf8")}
 end)

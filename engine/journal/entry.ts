@@ -5,7 +5,7 @@
  * cannot be read is told as such with its raw bytes, because an entry that is skipped in silence is money that is lost.
  */
 import { encode } from "@msgpack/msgpack"
-import { ACTS, FORMAT, fromValues, RECORDS, type Act, type Move, type Values } from "../../lua/records.ts"
+import { ACTS, ENTRY_FACTS, FORMAT, fromValues, RECORDS, type Act, type Move, type Values } from "../../lua/records.ts"
 import { unpackValue } from "./unpack_values.ts"
 
 /** The place of an entry in its cell's journal. */
@@ -119,10 +119,10 @@ const withoutUser = (payload: string, facts: Facts): string => {
     : payload.slice(0, from) + payload.slice(to)
 }
 
-const decodeEntry = (id: EntryId, bytes: number, packed: Buffer): Entry => {
+const decodeEntry = (id: EntryId, bytes: number, packed: Buffer, payload: string): Entry => {
   const values = unpackValue(packed)
   if (!isList(values) || values.length !== RECORDS.entry.always.length) throw new Error("the entry is not as declared")
-  const { act, at_ms, user, payload, ...lists } = fromValues("entry", values)
+  const { act, at_ms, user, ...lists } = fromValues("entry", values)
   if (typeof act !== "string" || !ACT_NAMES.has(act)) throw new Error(`the act ${JSON.stringify(act)} is unknown`)
   if (!Number.isSafeInteger(at_ms) || at_ms < 0) throw new Error("the instant is not a whole number")
   if (typeof user !== "string" || (user !== "" && !/^[A-Za-z0-9_-]{22}$/.test(user))) throw new Error("the user is not a hash")
@@ -132,7 +132,6 @@ const decodeEntry = (id: EntryId, bytes: number, packed: Buffer): Entry => {
     typeof redemption === "string" && isList(head) && head.length >= 9 && typeof body === "string")
   const counts = listOf(lists.counts, "counts", ([campaign, count]) => Number.isSafeInteger(campaign) && typeof count === "string")
   if (user === "" && coupons.length + redemptions.length + counts.length > 0) throw new Error("a user's act names no user")
-  if (typeof payload !== "string") throw new Error("the payload is not text")
   let facts = NO_FACTS
   if (payload !== "" && act !== "opened") {
     const parsed: unknown = JSON.parse(payload)
@@ -153,14 +152,15 @@ export const rawOf = ([, fields]: RawEntry): Buffer => Buffer.from(encode(fields
 
 /** Read one entry, or say why it cannot be read. Never throws on what the entry holds. */
 export const readEntry = (rawEntry: RawEntry): Read => {
-  const [rawId, [name, packed]] = rawEntry
+  const [rawId, [name, packed, factsName, facts]] = rawEntry
   const id = idOf(rawId.toString("latin1"))
-  const bytes = ENTRY_OVERHEAD_BYTES + (packed?.length ?? 0)
+  const bytes = ENTRY_OVERHEAD_BYTES + (packed?.length ?? 0) + (facts?.length ?? 0)
   const format = Number(name?.toString("latin1"))
   if (format > FORMAT) return { newer: { id, format } }
   try {
     if (format !== FORMAT || !packed) throw new Error(`the format ${String(name)} is unknown`)
-    return { entry: decodeEntry(id, bytes, packed) }
+    if (factsName && factsName.toString("latin1") !== ENTRY_FACTS) throw new Error(`the field ${factsName.toString("latin1")} is unknown`)
+    return { entry: decodeEntry(id, bytes, packed, facts?.toString("utf8") ?? "") }
   } catch (fault) {
     return { unreadable: { id, bytes, raw: rawOf(rawEntry), reason: fault instanceof Error ? fault.message : String(fault) } }
   }

@@ -235,6 +235,8 @@ export const redisConf = (dir: string, port: number, password: string): string =
     "auto-aof-rewrite-percentage 50",
     "aof-use-rdb-preamble yes",
     'save ""',
+    "# Nobody asks for it, and an act is counted eight times: once itself, once for each command in it. Without it an act takes Redis some 3 % less.",
+    "latency-tracking no",
     "# A full memory refuses new work; it never forgets a coupon.",
     "maxmemory-policy noeviction",
     "",

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test"
+import { encode } from "@msgpack/msgpack"
 import { journalKey, userHash } from "../../lua/keys.ts"
 import { FORMAT } from "../../lua/records.ts"
 import { FLUSH_BATCH_MAX, flushOnce, newCellFlush, trimPoint } from "../../engine/journal/flusher.ts"
@@ -122,7 +123,7 @@ test("wrong_tail: an epoch that begins after another entry than it was allotted 
   await world.sql`update epochs set tail = '1-1' where epoch = 1`
   await world.sql`insert into epochs (cell, epoch, tail, at_ms) values (0, 2, '1-99', 0)`
   const [{ n } = { n: 0 }] = await world.sql<{ n: number }[]>`select n from cells`
-  await addEntry(world, 0, 2, { act: "opened", at_ms: world.now(), user: "", payload: `1-${n}` })
+  await addEntry(world, 0, 2, { act: "opened", at_ms: world.now(), user: "" }, `1-${n}`)
   expect((await world.flush()).faults[0]!.disorder).toMatchObject({ fault: "wrong_tail" })
 })
 
@@ -141,11 +142,13 @@ test("quarantine: an entry that cannot be read is put aside in the same transact
   const world = await newWorld()
   await world.shop()
   await world.redis.xadd(journalKey(0), "1-*", String(FORMAT), "not a packed entry")
+  await world.redis.xadd(journalKey(0), "1-*", String(FORMAT), Buffer.from(encode(["tick", world.now(), "", [], [], [], []])), "x", "{}")
   await world.issue("ann")
   const { quarantined, faults } = await world.flush()
-  expect([quarantined, faults.length]).toEqual([1, 0])
-  const [row] = await world.sql<{ reason: string; settled_ms: number | null }[]>`select reason, settled_ms from quarantine`
-  expect(row!.settled_ms).toBeNull()
+  expect([quarantined, faults.length]).toEqual([2, 0])
+  const rows = await world.sql<{ reason: string; settled_ms: number | null }[]>`select reason, settled_ms from quarantine order by n`
+  expect(rows.map(({ settled_ms }) => settled_ms)).toEqual([null, null])
+  expect(rows[1]!.reason).toBe("the field x is unknown")
   expect([...await world.sql`select count(*)::integer as count from coupons`]).toEqual([{ count: 1 }])
 })
 

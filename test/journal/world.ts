@@ -14,7 +14,7 @@ import {
   cellOf, couponField, dueKey, fingerprintOf, homeOf, hourOf, idHash, journalKey, openKey, orderHash, quotaKey, redemptionHash, settledKey, userHash, walletKey,
 } from "../../lua/keys.ts"
 import { publish } from "../../lua/publish.ts"
-import { CAMPAIGN_STATES, FORMAT, valuesOf, type CampaignState, type EntryRecord } from "../../lua/records.ts"
+import { CAMPAIGN_STATES, ENTRY_FACTS, FORMAT, valuesOf, type CampaignState, type EntryRecord } from "../../lua/records.ts"
 import { refund } from "../../lua/refund.ts"
 import { reserve } from "../../lua/reserve.ts"
 import { revoke } from "../../lua/revoke.ts"
@@ -58,8 +58,8 @@ const emptyDatabase = async (): Promise<Sql> => {
 export type World = Awaited<ReturnType<typeof newWorld>>
 
 /** Put an entry into a journal by hand, where no act would make it so. */
-export const addEntry = (world: World, cell: number, epoch: number, entry: Pick<EntryRecord, "act" | "at_ms" | "user"> & Partial<EntryRecord>) =>
-  world.redis.xadd(journalKey(cell), `${epoch}-*`, String(FORMAT), Buffer.from(encode(valuesOf("entry", { moves: [], coupons: [], redemptions: [], counts: [], payload: "", ...entry }))))
+export const addEntry = (world: World, cell: number, epoch: number, entry: Pick<EntryRecord, "act" | "at_ms" | "user"> & Partial<EntryRecord>, payload = "") =>
+  world.redis.xadd(journalKey(cell), `${epoch}-*`, String(FORMAT), Buffer.from(encode(valuesOf("entry", { moves: [], coupons: [], redemptions: [], counts: [], ...entry }))), ...(payload === "" ? [] : [ENTRY_FACTS, payload]))
 
 /** Everything empty. The worlds of one file share a Redis, so each test has to be done before the next begins. */
 export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {}) => {

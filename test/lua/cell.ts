@@ -37,7 +37,7 @@ import { open_gate } from "../../lua/open_gate.ts"
 import { peek } from "../../lua/peek.ts"
 import { publish } from "../../lua/publish.ts"
 import {
-  CAMPAIGN_STATES, COUPON_STATES, type EntryRecord, FORMAT, fromValues, pack, REDEMPTION_STATES, unpack, unpackKept, valuesOf, type CampaignState, type CellRecord,
+  CAMPAIGN_STATES, COUPON_STATES, ENTRY_FACTS, type EntryRecord, FORMAT, fromValues, pack, REDEMPTION_STATES, unpack, unpackKept, valuesOf, type CampaignState, type CellRecord,
   type CouponRecord, type RedemptionRecord, type Values,
 } from "../../lua/records.ts"
 import { put_back } from "../../lua/put_back.ts"
@@ -99,14 +99,15 @@ export const use = ({ request, campaign = SPRING, version = 1, discount_minor = 
 export const hostile = (text: string): number => text as unknown as number
 
 /** A journal's entry and its id; its moves are sorted. */
-export interface Entry extends EntryRecord { readonly id: string }
+export interface Entry extends EntryRecord { readonly id: string; readonly payload: string }
 
 const readEntry = ([id, fields]: [Buffer, Buffer[]]): Entry => {
-  expect([fields.length, fields[0]!.toString()]).toEqual([2, String(FORMAT)])
-  const entry = fromValues("entry", decode(fields[1]!))
+  const [, packed, , payload] = fields
+  expect(fields.flatMap((field, i) => i % 2 === 0 ? [field.toString()] : [])).toEqual(payload ? [String(FORMAT), ENTRY_FACTS] : [String(FORMAT)])
+  const entry = fromValues("entry", decode(packed!))
   // In which order an act moves its quotas means nothing, and a move of nothing is none.
   const moves = entry.moves.filter(([quota, ...deltas]) => deltas.slice(quota.startsWith("i") ? 1 : 0).some((delta) => delta !== 0)).toSorted()
-  return { id: id.toString(), ...entry, moves }
+  return { id: id.toString(), payload: String(payload ?? ""), ...entry, moves }
 }
 
 let client: Promise<Redis> | undefined
