@@ -227,6 +227,8 @@ const loseTail: Nemesis = {
 }
 
 const withoutCluster = ({ cluster }: Stand): string | undefined => cluster === undefined ? "there is one Redis" : undefined
+/** What a replica had not heard yet is gone with its master, answered or not. */
+const withoutPromise = (stand: Stand): string | undefined => stand.durability === "local" ? "at local nothing is promised of a master that dies" : withoutCluster(stand)
 /** A key of a cell, to name its slot. */
 const cellKey = (stand: Stand, chance: Chance): string => `{c${chance.below(stand.cells)}}q`
 
@@ -235,7 +237,7 @@ const cellKey = (stand: Stand, chance: Chance): string => `{c${chance.below(stan
  * is behind loses with its master is the loss of two, which no level but `ledger` survives.
  */
 const failOver: Nemesis = {
-  name: "fail_over", weight: 3, isKill: true, cannot: withoutCluster,
+  name: "fail_over", weight: 3, isKill: true, cannot: withoutPromise,
   strike: async (stand, chance) => {
     const key = cellKey(stand, chance)
     await stand.cluster!.whole()
@@ -250,7 +252,7 @@ const failOver: Nemesis = {
  * workers stand still too, so that Postgres does not have it either; otherwise Postgres knows more than the new master.
  */
 const failOverBehind: Nemesis = {
-  name: "fail_over_behind", weight: 3, isKill: true, cannot: withoutCluster,
+  name: "fail_over_behind", weight: 3, isKill: true, cannot: withoutPromise,
   strike: async (stand, chance) => {
     const key = cellKey(stand, chance)
     await stand.cluster!.whole()
