@@ -4,12 +4,12 @@
  *
  * What must stay true: the last line on standard output is JSON; how far it is goes to standard error.
  */
+import { lowerPriority } from "../engine/priority.ts"
 import { forget } from "./forget.ts"
 import { JOBS } from "./jobs/index.ts"
 import { importCommand } from "./import_command.ts"
 import { jobCommand, type Out } from "./job_command.ts"
 import { openLake } from "./lake.ts"
-import { lowerPriority } from "./priority.ts"
 import type { House } from "./runner.ts"
 import { dropAged } from "./retention.ts"
 import { readSettings, type Settings } from "./settings.ts"

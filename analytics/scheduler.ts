@@ -9,6 +9,7 @@
 import { join } from "node:path"
 import { Cron } from "croner"
 import type { Sql } from "postgres"
+import { lowerPriority } from "../engine/priority.ts"
 import type { Follows, Job } from "./job.ts"
 import { JOBS } from "./jobs/index.ts"
 import { dirtyPeriods, noticeParts } from "./landed.ts"
@@ -81,6 +82,7 @@ const duePeriods = async (sql: Sql, job: Job, zone: string): Promise<Due[]> => [
 /** Carry out one thing in a process of its own; false when it has failed. */
 const carryOut = async (settings: Settings, words: Due, signal: AbortSignal): Promise<boolean> => {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, "command.ts")], { stdin: "pipe", stdout: "pipe", stderr: "inherit", signal, killSignal: "SIGTERM", detached: true })
+  lowerPriority(child.pid)
   child.stdin.write(`${JSON.stringify({ ...settings, words })}\n`)
   await child.stdin.flush()
   const [text, exit_code] = await Promise.all([new Response(child.stdout).text(), child.exited])

@@ -8,6 +8,7 @@ import { join, resolve } from "node:path"
 import { type Config, readConfig } from "./config.ts"
 import { quietLog } from "./log.ts"
 import { jobsKey } from "./operate/keys.ts"
+import { lowerPriority } from "./priority.ts"
 import { migrate, openPostgres, postgresReady, SchemaNewer, type Sql } from "./store/postgres.ts"
 import { rememberedServers, StartFault, startPrivate } from "./store/private.ts"
 
@@ -72,6 +73,7 @@ export const runSidecar = async (env: Readonly<Record<string, string | undefined
     const child = Bun.spawn([process.execPath, resolve(import.meta.dir, "..", FILE)], {
       env: { PATH: env["PATH"] ?? "", TZ: "UTC" }, stdin: "pipe", stdout: "inherit", stderr: "inherit", detached: true,
     })
+    lowerPriority(child.pid)
     // In a session of its own it hears nothing of a terminal's Ctrl-C but through us; we wait for its end either way.
     for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => child.kill(name))
     child.stdin.write(`${JSON.stringify({ ...settings, words, cwd: env["INIT_CWD"] ?? process.cwd() })}\n`)

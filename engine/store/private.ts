@@ -17,6 +17,7 @@ import { createServer } from "node:net"
 import { basename, dirname, join, resolve } from "node:path"
 import postgres from "postgres"
 import { keepLogShort } from "./private_log.ts"
+import { lowerRewrites } from "./rewrites.ts"
 import type { Loop } from "../loop.ts"
 import { type ClusterNode, clusterConf, formCluster, MASTERS, REPLICAS } from "./private_cluster.ts"
 import { type Child, end, type Identity, identityOf, isAlive, readIdentity, type StopSignals, superviseChild, withDeathSignal } from "../child.ts"
@@ -569,6 +570,7 @@ export const startPrivate = async (
     if (failed) throw failed.reason
     const ports = !redis ? [] : topology === "cluster" ? (memory.cluster ?? []).map(({ port }) => port) : [memory.redis_port]
     watches.push(...ports.map((port) => keepLogShort(port, memory.redis_password, log)))
+    if (process.platform === "linux") watches.push(...children.filter(({ name }) => name !== "postgres").map((child) => lowerRewrites(child.pid, log)))
     return {
       redisUrl: redis ? redisUrlOf(memory) : undefined,
       databaseUrl: wanted ? postgresUrl(memory, DATABASE) : undefined,

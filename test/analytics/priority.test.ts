@@ -1,14 +1,16 @@
 // A job's process has the lowest priority with every thread of it, and so has its session where it leads one.
 
 import { expect, test } from "bun:test"
+import { getPriority } from "node:os"
 import { join } from "node:path"
+import { lowerPriority } from "../../engine/priority.ts"
 import { scratchFolder } from "../support/scratch.ts"
 
 const LOWEST = 19
 const SESSION = "10"
 const PROGRAM = `
   const { readdirSync, readFileSync } = require("node:fs")
-  const { lowerPriority } = await import(${JSON.stringify(join(import.meta.dir, "../../analytics/priority.ts"))})
+  const { lowerPriority } = await import(${JSON.stringify(join(import.meta.dir, "../../engine/priority.ts"))})
   const { openDuck } = await import(${JSON.stringify(join(import.meta.dir, "../../analytics/duck.ts"))})
   lowerPriority()
   const duck = await openDuck({ memory_mb: 128, threads: 3, temp_dir: process.argv[1] })
@@ -33,3 +35,14 @@ test.skipIf(process.platform !== "linux")("lowest: every thread, DuckDB's too, a
   // null: this kernel knows no autogroups.
   if (own.session !== null) expect([own.session, shared.session === SESSION]).toEqual([SESSION, false])
 }, 60_000)
+
+test.skipIf(process.platform !== "linux")("lowest: a process from its first instant, by whoever starts it", async () => {
+  const child = Bun.spawn(["sleep", "60"], { stdin: "ignore", detached: true })
+  try {
+    lowerPriority(child.pid)
+    expect([getPriority(child.pid), getPriority()]).toEqual([LOWEST, 0])
+  } finally {
+    child.kill("SIGKILL")
+    await child.exited
+  }
+})

@@ -1,10 +1,13 @@
-/** The log of a private Redis: rewritten while little is written, and then alone. */
+/** The log of a private Redis: rewritten while little is written, and then alone, and never before the acts. */
 import { expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
+import { getPriority } from "node:os"
 import { join } from "node:path"
 import { Redis } from "ioredis"
 import { quietLog } from "../../engine/log.ts"
 import { startPrivate } from "../../engine/store/private.ts"
 import { keepLogShort, makeCalmWatch } from "../../engine/store/private_log.ts"
+import { REWRITE_NICENESS } from "../../engine/store/rewrites.ts"
 import { until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
 
@@ -36,6 +39,23 @@ test("a private Redis has its log rewritten once it is left alone, and has all o
     expect(await redis.dbsize()).toBe(3)
   } finally {
     await watch.stop()
+    redis.disconnect()
+    await servers.stop()
+  }
+}, 60_000)
+
+test.skipIf(process.platform !== "linux")("whoever rewrites the log of a private Redis makes way for it, and Redis itself does not", async () => {
+  const servers = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog, postgres: false })
+  const redis = new Redis(servers.redisUrl!)
+  try {
+    const server = servers.pids()["redis"]!
+    const children = (): number[] => readFileSync(`/proc/${server}/task/${server}/children`, "utf8").split(" ").filter((text) => text !== "").map(Number)
+    await redis.mset(...Array.from({ length: 1_000 }, (_, i) => [`key-${i}`, "x"]).flat())
+    await redis.config("SET", "rdb-key-save-delay", "1000") // a second for a rewrite
+    await redis.bgrewriteaof()
+    await until("the child is lowered", async () => children().some((child) => getPriority(child) === REWRITE_NICENESS))
+    expect(getPriority(server)).toBe(getPriority())
+  } finally {
     redis.disconnect()
     await servers.stop()
   }
