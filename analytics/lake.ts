@@ -12,6 +12,7 @@
  * Parquet may read a lake.
  */
 import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, closeSync, openSync, fsyncSync, writeSync } from "node:fs"
+import { open } from "node:fs/promises"
 import { createHash, randomBytes } from "node:crypto"
 import { dirname, join } from "node:path"
 import { type Duck, quoted } from "./duck.ts"
@@ -84,6 +85,26 @@ const syncFolder = (folder: string): void => {
 const syncFile = (file: string): void => {
   const fd = openSync(file, "r+")
   try { fsyncSync(fd) } finally { closeSync(fd) }
+}
+
+/** What has come to a file that is being written goes to the disk so often. */
+const SYNC_EVERY_MS = 50
+
+/**
+ * Have a file go to the disk piece by piece while it is written. All of it at once at the end is a queue that the log of Redis stands in: beside
+ * 128 MB that were written and then synced, one sync of a log took 100 to 125 ms, and 22 to 43 beside pieces of 4 MB (15 to 20 alone, 2026-11-22).
+ */
+const syncedWhile = async (file: string, writing: Promise<void>): Promise<void> => {
+  let isWriting = true
+  const written = writing.finally(() => { isWriting = false })
+  written.catch(() => undefined) // it is awaited below, after the sync that is under way
+  while (isWriting) {
+    await Promise.race([written, Bun.sleep(SYNC_EVERY_MS)])
+    if (!isWriting || !existsSync(file)) continue
+    const handle = await open(file, "r+")
+    try { await handle.datasync() } finally { await handle.close() }
+  }
+  await written
 }
 
 /** Put a file into its place so that a crash at any point leaves the old one or the new one. */
@@ -159,7 +180,7 @@ export const openLake = (root: string): Lake => {
       mkdirSync(to, { recursive: true })
       const from = temp()
       try {
-        await duck.run(`copy (select * from (${select})${order === undefined ? "" : ` order by ${order}`}) to ${quoted(from)} (format parquet, compression ${compression}, row_group_size ${ROW_GROUP_ROWS})`)
+        await syncedWhile(from, duck.run(`copy (select * from (${select})${order === undefined ? "" : ` order by ${order}`}) to ${quoted(from)} (format parquet, compression ${compression}, row_group_size ${ROW_GROUP_ROWS})`))
         const facts = await duck.one<Record<string, string | number | null>>(`select count(*) as rows${range === undefined ? "" : `, min(${range})::varchar as least, max(${range})::varchar as most`}${
           sums.map((column) => `, coalesce(sum("${column}"), 0)::varchar as "sum ${column}"`).join("")} from read_parquet(${quoted(from)})`)
         const sha256 = await sha256OfFile(from)
