@@ -106,7 +106,8 @@ const withoutHashed = ({ device_id: _, payment_id: __, address_id: ___, ...order
 
 /**
  * The facts of the entry: what later jobs need and cannot ask for again. Ids of devices, payments and addresses only as keyed hashes. The
- * policy stands in full, because a profile's name may come to mean something else; a coupon has its own where its campaign names one.
+ * policy stands in full, because a profile's name may come to mean something else; a coupon has its own where its campaign names one. What the
+ * flusher reads of it stands before the order.
  */
 const payloadOf = ({ hashId }: Parts, ask: ReserveAsk, { request_id, redemption_id }: Request, { quote, choices, payments }: Plan): string => {
   const { device_id, payment_id, address_id } = ask.order

@@ -110,13 +110,27 @@ const withoutUser = (payload: string, facts: Facts): string => {
   const named = `"user_id":${JSON.stringify(facts.user_id)}`
   const from = payload.indexOf(named)
   if (from < 0 || payload.indexOf('"user_id":', from + named.length) >= 0) {
-    const { user_id: _, ...rest } = facts
+    const { user_id: _, ...rest } = JSON.parse(payload) as Facts
     return JSON.stringify(rest)
   }
   const to = from + named.length
   return payload[to] === "," ? payload.slice(0, from) + payload.slice(to + 1)
     : payload[from - 1] === "," ? payload.slice(0, from - 1) + payload.slice(to)
     : payload.slice(0, from) + payload.slice(to)
+}
+
+/** With which a reserve's order begins. No text has it: a quote within a value is escaped. */
+const ORDER_BEGINS = ',"order":{'
+
+/**
+ * The facts of a payload. Of a reserve they stand before its order, and what comes from there on is nine tenths of it and passes through as text: to take
+ * it apart was a tenth of the flusher's time (2026-11-22).
+ */
+const factsOf = (payload: string): Facts => {
+  const order = payload.indexOf(ORDER_BEGINS)
+  const parsed: unknown = JSON.parse(order < 0 ? payload : `${payload.slice(0, order)}}`)
+  if (typeof parsed !== "object" || parsed === null || isList(parsed)) throw new Error("the payload is not an object")
+  return parsed as Facts
 }
 
 const decodeEntry = (id: EntryId, bytes: number, packed: Buffer, payload: string): Entry => {
@@ -132,12 +146,7 @@ const decodeEntry = (id: EntryId, bytes: number, packed: Buffer, payload: string
     typeof redemption === "string" && isList(head) && head.length >= 9 && typeof body === "string")
   const counts = listOf(lists.counts, "counts", ([campaign, count]) => Number.isSafeInteger(campaign) && typeof count === "string")
   if (user === "" && coupons.length + redemptions.length + counts.length > 0) throw new Error("a user's act names no user")
-  let facts = NO_FACTS
-  if (payload !== "" && act !== "opened") {
-    const parsed: unknown = JSON.parse(payload)
-    if (typeof parsed !== "object" || parsed === null || isList(parsed)) throw new Error("the payload is not an object")
-    facts = parsed as Facts
-  }
+  const facts = payload === "" || act === "opened" ? NO_FACTS : factsOf(payload)
   return {
     id, bytes, act, at_ms, user, moves,
     coupons: coupons as [string, Values][],
