@@ -150,6 +150,7 @@ export function compileTerms(body: CampaignBody): Terms {
     most: kind.most(body.terms),
     rate: kind.rate(body.terms),
     rises: kind.rises(body.terms),
+    each: kind.each(body.terms),
     claim: kind.claim(body.terms),
     target: kind.takes ?? body.target ?? "items",
     maxMinor: body.max_minor ?? Infinity,

@@ -41,12 +41,14 @@ type Definition<Schema extends TSchema> = {
   readonly rate?: (terms: Static<Schema>) => Rate
   /** It may give something on a cart that is worth less, even where it gives nothing alone. */
   readonly rises?: (terms: Static<Schema>) => boolean
+  /** It takes so much off each line, or each unit of it, as far as they have it, and off the units of a line alike. */
+  readonly each?: (terms: Static<Schema>) => "line" | "unit" | undefined
   /** It chooses among units: which, and what it gives of them. */
   readonly claim?: (terms: Static<Schema>) => Claim | undefined
 }
 
 /** A kind as the house lists it: its schema's type is closed in, so that all kinds fit one list. */
-export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "lacks" | "outline" | "most" | "rate" | "rises" | "claim"> & {
+export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "lacks" | "outline" | "most" | "rate" | "rises" | "each" | "claim"> & {
   readonly faults: (terms: unknown) => TermsFault[]
   readonly boundMinor: (terms: unknown) => number | undefined
   readonly act: (terms: unknown) => Act
@@ -55,6 +57,7 @@ export type Kind = Omit<Definition<TSchema>, "faults" | "boundMinor" | "act" | "
   readonly most: (terms: unknown) => Most | undefined
   readonly rate: (terms: unknown) => Rate | undefined
   readonly rises: (terms: unknown) => boolean
+  readonly each: (terms: unknown) => "line" | "unit" | undefined
   readonly claim: (terms: unknown) => Claim | undefined
 }
 
@@ -72,6 +75,7 @@ export function kind<Schema extends TSchema>(definition: Definition<Schema>): Ki
     most: (terms) => definition.most?.(terms as Static<Schema>),
     rate: (terms) => definition.rate?.(terms as Static<Schema>),
     rises: (terms) => definition.rises?.(terms as Static<Schema>) ?? false,
+    each: (terms) => definition.each?.(terms as Static<Schema>),
     claim: (terms) => definition.claim?.(terms as Static<Schema>),
   }
 }

@@ -64,10 +64,13 @@ export function search(
 
   const room = new Float64Array(sketch.cliques)
   for (const { candidate, clique } of forms) room[clique] = Math.max(room[clique]!, mostTogether(candidate))
-  const claims = claimsOn(sheet, forms, sketch.cliques, room)
+  const claims = claimsOn(sheet, sketch, room)
   const reachFrom = reachOn(sketch, claims?.holds)
   // By depth and turn: the most that all claims from there on give together.
   const claimed = new Float64Array(claims ? (count + 1) * (count + 1) : 0).fill(Infinity)
+  // The same of those that are not bounded together with coupons of whole lines.
+  const layers = claims?.layers
+  const besides = new Float64Array(layers ? (count + 1) * (count + 1) : 0)
   const sums = new Float64Array(count + 1)
   const isOpen = new Uint8Array(count)
   const countsAll = forms.map(({ thresholdMinor, counts }) => thresholdMinor > 0 && forms.every(({ targets }, i) => claims?.holds[i] !== 1 || targets.every((c) => counts.includes(c))))
@@ -148,7 +151,8 @@ export function search(
       steps -= stepsOfClaims
       sums.fill(0)
       for (let i = turn; i < count; i++) isOpen[i] = mayStand(i, depth) ? 1 : 0
-      claims.together(cart, turn, room, isOpen, sums)
+      claims.together(cart, turn, room, isOpen, sums, layers && besides.subarray(depth * (count + 1), (depth + 1) * (count + 1)))
+      layers?.look(depth, cart)
       // Units that are gone may push others on to dearer ones, so what was known before does not hold any more.
       claimed.set(sums, depth * (count + 1))
     }
@@ -290,6 +294,7 @@ export function search(
       more = Math.min(more, reachFrom(turn, standing, claimed[at]!))
       if (isKnown && !isOut() && lookAtThresholds(turn)) more = Math.min(more, reachFrom(turn, standing, claimed[at]!))
     }
+    if (layers && !isOut()) more = Math.min(more, layers.reach(turn, depth, standing, besides[depth * (count + 1) + turn]!))
     const reach = has + more + financedBy(turn, depth, more)
     if (!mayWin(reach, depth + 1)) return true
     // Where nothing can give more, only fewer coupons can be better, so what is missing must come from few.

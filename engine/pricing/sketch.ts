@@ -22,6 +22,12 @@ export type Form = {
   readonly loose: Outline | undefined
   /** Of the latter: no class gives a larger part than the outline says. */
   readonly isLocal: boolean
+  /** Of a tier that is bounded layer by layer (bounds/layers.ts): its fraction of each class that it takes from. */
+  readonly fractions?: readonly number[]
+  /** What it takes more of them than that. */
+  readonly rests?: readonly number[]
+  /** Of a coupon that takes so much off each line or unit: the most that it takes of each class there. */
+  readonly amounts?: readonly number[]
   /** Of a finance kind: the most that it gives of what is left at the end. */
   readonly rate: Rate | undefined
   /** The classes it takes from. */

@@ -126,6 +126,8 @@ export type Terms = {
   /** Of a finance kind: the most that it gives of what is left at the end. */
   readonly rate: Rate | undefined
   readonly rises: boolean
+  /** It takes so much off each line, or each unit of it, as far as they have it, and off the units of a line alike. */
+  readonly each: "line" | "unit" | undefined
   /** Undefined: it chooses no units, or nothing is known of which. */
   readonly claim: Claim | undefined
   readonly target: Target

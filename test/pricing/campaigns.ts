@@ -152,8 +152,24 @@ export const arbitraryCoupons = (most: number): fc.Arbitrary<HeldCoupon[]> => fc
 export const arbitraryRivals = (most: number): fc.Arbitrary<{ order: Order; coupons: HeldCoupon[] }> => {
   const [, each, chosen, fixed, tiered, , buys, bundles] = ARBITRARY_KINDS as readonly [fc.Arbitrary<KindAndTerms>, ...fc.Arbitrary<KindAndTerms>[]]
   const byUnit = tiered!.map(({ kind, terms }) => ({ kind, terms: { ...terms as object, by: "unit" } }))
+  return rivalsOf(most, fc.oneof(chosen!, byUnit, buys!, buys!, bundles!, bundles!, fc.oneof(each!, fixed!, of("percent_off", fc.record({ percent_bp: percentBp })), of("amount_off", fc.record({ amount_minor: amountMinor })))))
+}
+
+/** Tiers by unit beside coupons that take from whole lines, and some that choose units. */
+export const arbitraryLayers = (most: number): fc.Arbitrary<{ order: Order; coupons: HeldCoupon[] }> => {
+  const [, each, chosen, fixed, tiered, , buys, bundles] = ARBITRARY_KINDS as readonly [fc.Arbitrary<KindAndTerms>, ...fc.Arbitrary<KindAndTerms>[]]
+  const step = fc.record({ more: fc.integer({ min: 0, max: 3 }), percent_bp: percentBp })
+  const byUnit = of("tiered_off", fc.record({ steps: fc.array(step, { minLength: 1, maxLength: 3 }), per }).map(({ steps, ...terms }) => {
+    let from = 0
+    return { ...terms, by: "unit", tiers: steps.map(({ more, ...gives }, i) => ({ from: (from += more + (i > 0 ? 1 : 0)), ...gives })) }
+  }))
+  const whole = fc.oneof(of("percent_off", fc.record({ percent_bp: percentBp, per })), of("amount_off", fc.record({ amount_minor: amountMinor })), of("amount_off", fc.record({ amount_minor: amountMinor, spread: fc.constantFrom("each_line", "each_unit") })), tiered!)
+  return rivalsOf(most, fc.oneof(byUnit, byUnit, byUnit, whole, whole, whole, fc.oneof(each!, chosen!, fixed!, buys!, bundles!)))
+}
+
+const rivalsOf = (most: number, promise: fc.Arbitrary<KindAndTerms>): fc.Arbitrary<{ order: Order; coupons: HeldCoupon[] }> => {
   const rival = fc.record({
-    promise: fc.oneof(chosen!, byUnit, buys!, buys!, bundles!, bundles!, fc.oneof(each!, fixed!, of("percent_off", fc.record({ percent_bp: percentBp })), of("amount_off", fc.record({ amount_minor: amountMinor })))),
+    promise,
     applies_to: fc.constantFrom(undefined, undefined, { categories: ["x"] }, { not_skus: ["s1"] }),
     threshold_minor: fc.constantFrom(undefined, undefined, undefined, 1500),
     max_minor: fc.constantFrom(undefined, undefined, undefined, 700),

@@ -13,33 +13,42 @@ import { sketchOf } from "../../engine/pricing/sketch.ts"
 import { inOrder } from "../../engine/pricing/stacking.ts"
 import { walk } from "../../engine/pricing/walk.ts"
 import { SEED } from "../support/seed.ts"
-import { arbitraryRivals, arbitrarySetting, holdsForAll } from "./campaigns.ts"
+import { arbitraryLayers, arbitraryRivals, arbitrarySetting, holdsForAll } from "./campaigns.ts"
 import { coupon, NOON, order, quote } from "./shop.ts"
 
 const ORDERS = Number(process.env["SCRIP_BRUTE_ORDERS"] ?? 10_000) / 10
 const RUN_MS_MAX = 60_000 + ORDERS * 600
 const COUPONS_MAX = 5
 
-test(`claims: no set of ${ORDERS} orders gives more than the bound, from any cart on its way, and best is the best of them`, () => {
-  const counts: Record<string, number> = { carts: 0, share: 0, rounds: 0, sets: 0 }
+/** The bound on layers has its own picture of what is left. */
+const NO_CLASSES = new Float64Array()
+
+const MADE = { claims: arbitraryRivals, layers: arbitraryLayers }
+
+for (const [what, made] of Object.entries(MADE)) test(`${what}: no set of ${ORDERS} orders gives more than the bound, from any cart on its way, and best is the best of them`, () => {
+  const counts: Record<string, number> = { carts: 0, layers: 0, share: 0, rounds: 0, sets: 0 }
   const count = (name: string): void => void (counts[name] = counts[name]! + 1)
   holdsForAll(
-    fc.property(arbitraryRivals(COUPONS_MAX), arbitrarySetting, ({ order: made, coupons }, { profile }) => {
+    fc.property(made(COUPONS_MAX), arbitrarySetting, ({ order: asked, coupons }, { profile }) => {
       const setting = { now_ms: NOON, profile }
-      const sheet = sheetOf(made, NOON, undefined, "again")
+      const sheet = sheetOf(asked, NOON, undefined, "again")
       const open = inOrder(candidatesOf(sheet, coupons, profile).filter((one) => !firstLack(one, sheet, sheet.untouched)), kindOrderOf(profile))
       if (open.length === 0) return
-      const { forms, cliques } = sketchOf(sheet, open)
-      const room = new Float64Array(cliques)
+      const sketch = sketchOf(sheet, open)
+      const { forms } = sketch
+      const room = new Float64Array(sketch.cliques)
       for (const { candidate: { terms }, clique } of forms) room[clique] = Math.max(room[clique]!, terms.group === undefined ? terms.perOrder : terms.groupMax)
-      const claims = claimsOn(sheet, forms, cliques, room)
+      const claims = claimsOn(sheet, sketch, room)
+      const layers = claims?.layers
+      const mosts = Float64Array.from(forms, ({ loose, mostMinor }) => (loose ? Infinity : mostMinor))
       const isOpen = new Uint8Array(open.length).fill(1)
       const sums = new Float64Array(open.length + 1)
+      const besides = new Float64Array(open.length + 1)
       let most = 0
       for (let set = 0; set < 2 ** open.length; set++) {
-        const asked = open.filter((_, i) => set & (1 << i))
-        const { taken } = walk(sheet, asked)
-        if (taken.length < asked.length) continue
+        const some = open.filter((_, i) => set & (1 << i))
+        const { taken } = walk(sheet, some)
+        if (taken.length < some.length) continue
         most = Math.max(most, taken.reduce((sum, { effect }) => sum + effect.totalMinor, 0))
         if (!claims) continue
         let cart = sheet.untouched
@@ -47,13 +56,19 @@ test(`claims: no set of ${ORDERS} orders gives more than the bound, from any car
         for (let t = 0; t <= taken.length; t++) {
           const first = t === 0 ? 0 : open.indexOf(taken[t - 1]!.candidate) + 1
           sums.fill(0)
-          claims.together(cart, first, free, isOpen, sums)
+          claims.together(cart, first, free, isOpen, sums, besides)
+          layers?.look(t, cart)
           count("carts")
           // From this cart on, and from each later turn on if those between are left: what is taken lies behind them.
           for (let turn = first; turn <= (taken[t] ? open.indexOf(taken[t]!.candidate) : open.length); turn++) {
             let given = 0
             for (const { candidate, effect } of taken.slice(t)) if (claims.holds[open.indexOf(candidate)] === 1) given += effect.totalMinor
             if (sums[turn]! < given - 1e-6) expect([set, t, turn, sums[turn]]).toEqual([set, t, turn, given])
+            if (!layers) continue
+            count("layers")
+            const all = taken.slice(t).reduce((sum, { effect }) => sum + effect.totalMinor, 0)
+            const bound = layers.reach(turn, t, { left: NO_CLASSES, at: 0, error: 1e-6, room: free, mosts, mostsAt: 0 }, besides[turn]!)
+            if (bound < all - 1e-6) expect(["layers", set, t, turn, bound]).toEqual(["layers", set, t, turn, all])
           }
           if (!taken[t]) break
           free[forms[open.indexOf(taken[t]!.candidate)]!.clique]! -= 1
@@ -61,13 +76,13 @@ test(`claims: no set of ${ORDERS} orders gives more than the bound, from any car
         }
       }
       for (const one of open) if (one.terms.claim && claims?.holds[open.indexOf(one)] === 1) count(one.terms.claim.takes)
-      const best = price(made, coupons, "best", setting)
+      const best = price(asked, coupons, "best", setting)
       expect([best.discount_minor, best.proved, best.gap_minor]).toEqual([most, true, 0])
     }),
     { numRuns: ORDERS, seed: SEED, endOnFailure: false },
   )
-  console.log(`claims: seed ${SEED}, ${ORDERS} orders; ${Object.entries(counts).map(([name, n]) => `${name} ${n}`).join(", ")}`)
-  expect(Math.min(counts["share"]!, counts["rounds"]!, counts["sets"]!)).toBeGreaterThan(ORDERS / 20)
+  console.log(`${what}: seed ${SEED}, ${ORDERS} orders; ${Object.entries(counts).map(([name, n]) => `${name} ${n}`).join(", ")}`)
+  expect(Math.min(counts["layers"]!, counts["share"]!, counts["rounds"]!, counts["sets"]!)).toBeGreaterThan(ORDERS / 50)
 }, RUN_MS_MAX)
 
 test("claims: tiers by unit that a cap cuts fall on all units that gave alike, and leave the last one more", () => {
@@ -75,9 +90,9 @@ test("claims: tiers by unit that a cap cuts fall on all units that gave alike, a
   const asked = order([{ price: 10000, quantity: 4 }])
   const coupons = [tiers("capped", [{ from: 2, percent_bp: 500 }, { from: 4, percent_bp: 5000 }], 5000), tiers("last", [{ from: 4, percent_bp: 6000 }])]
   const sheet = sheetOf(asked, NOON)
-  const { forms, cliques } = sketchOf(sheet, candidatesOf(sheet, coupons, undefined))
-  const room = new Float64Array(cliques).fill(1)
-  expect([...claimsOn(sheet, forms, cliques, room)!.holds]).toEqual([0, 1])
+  const sketch = sketchOf(sheet, candidatesOf(sheet, coupons, undefined))
+  const room = new Float64Array(sketch.cliques).fill(1)
+  expect([...claimsOn(sheet, sketch, room)!.holds]).toEqual([0, 1])
   expect(quote(asked, coupons, "best")).toMatchObject({ discount_minor: 10000, proved: true })
 })
 
@@ -86,10 +101,23 @@ test("claims: what a coupon buys and what it gets push another on together", () 
   const asked = order([{ price: 500, quantity: 3 }, 1, { price: 1000, quantity: 2 }])
   const coupons = [rounds("first", ["s2"]), rounds("pushed", ["s1", "s2"], 2)]
   const sheet = sheetOf(asked, NOON)
-  const { forms, cliques } = sketchOf(sheet, candidatesOf(sheet, coupons, undefined))
-  const room = new Float64Array(cliques).fill(1)
+  const sketch = sketchOf(sheet, candidatesOf(sheet, coupons, undefined))
+  const room = new Float64Array(sketch.cliques).fill(1)
   const sums = new Float64Array(3)
-  claimsOn(sheet, forms, cliques, room)!.together(sheet.untouched, 0, room, new Uint8Array(2).fill(1), sums)
+  claimsOn(sheet, sketch, room)!.together(sheet.untouched, 0, room, new Uint8Array(2).fill(1), sums)
   expect(quote(asked, coupons, "best").discount_minor).toBe(2500)
   expect(sums[0]).toBeGreaterThanOrEqual(2500)
+})
+
+test("claims: what takes from lines that a threshold does not count leaves it standing", () => {
+  const asked = order([{ price: 1000, quantity: 4 }, { price: 1500, quantity: 2 }, { price: 500, quantity: 2 }])
+  const others = { applies_to: { not_skus: ["s1"] } }
+  const coupons = [
+    coupon("c0", "amount_off", { amount_minor: 4349 }, { stacking: { level: "line" } }),
+    coupon("c1", "amount_off", { amount_minor: 1374 }, { ...others, threshold_minor: 1500 }),
+    coupon("c2", "amount_off", { amount_minor: 1 }, { stacking: { priority: 1 } }),
+    coupon("c3", "tiered_off", { by: "unit", tiers: [{ from: 3, percent_bp: 3577 }] }, { stacking: { priority: 1 } }),
+    coupon("c4", "tiered_off", { by: "unit", tiers: [{ from: 0, percent_bp: 3649 }] }, { ...others, stacking: { level: "line", priority: 1 } }),
+  ]
+  expect(quote(asked, coupons, "best")).toMatchObject({ discount_minor: 6051, proved: true })
 })

@@ -7,9 +7,10 @@
 // What must stay true: a bound is never below what a set of the claimants gives on the cart looked at, or on any cart
 // that other coupons can leave of it.
 
-import type { Form } from "../sketch.ts"
+import type { Sketch } from "../sketch.ts"
 import type { Claim, Sheet } from "../types.ts"
 import type { Claimant, Together } from "./claimant.ts"
+import { layersOn, type Layers } from "./layers.ts"
 import { roundsOn } from "./rounds.ts"
 import { setsOn } from "./sets.ts"
 import { sharesOn } from "./shares.ts"
@@ -17,11 +18,15 @@ import { sharesOn } from "./shares.ts"
 export type Claims = {
   /** By turn: 1 where the coupon is one of them. */
   readonly holds: Uint8Array
-  readonly together: Together
+  /** Where there are tiers by unit and coupons of whole lines: the bound on those together. */
+  readonly layers: Layers | undefined
+  /** The bound on all claims; and what those give of them that `layers` leaves out, where that is asked for. */
+  readonly together: (...look: [...Parameters<Together>, besides?: Float64Array]) => void
 }
 
 /** The bound on all claims of a search; undefined where there are none. */
-export function claimsOn(sheet: Sheet, forms: readonly Form[], cliques: number, room: Float64Array): Claims | undefined {
+export function claimsOn(sheet: Sheet, sketch: Sketch, room: Float64Array): Claims | undefined {
+  const { forms, cliques } = sketch
   const claimants = forms.flatMap(({ candidate, outline, loose, mostMinor, clique }, turn): Claimant[] => {
     const { claim } = candidate.terms
     return outline || !claim ? [] : [{ turn, candidate, claim, clique, mostMinor: loose ? loose.capMinor : mostMinor }]
@@ -29,18 +34,21 @@ export function claimsOn(sheet: Sheet, forms: readonly Form[], cliques: number, 
   if (claimants.length === 0) return undefined
   // What may leave the units of a line worth less than those before them.
   const others = forms.flatMap(({ candidate: { terms, targets } }) => (terms.outline || terms.claim?.takes === "share" || terms.kind.takes_nothing ? [] : [targets]))
-  const rooms = [
-    sharesOn(sheet, claimants.filter(isShare), others, cliques),
-    roundsOn(sheet, claimants),
-    setsOn(sheet, claimants.filter(isSets), cliques, room),
-  ]
+  const shares = sharesOn(sheet, claimants.filter(isShare), others, cliques)
+  const rooms = [roundsOn(sheet, claimants), setsOn(sheet, claimants.filter(isSets), cliques, room)]
   const holds = new Uint8Array(forms.length)
-  for (const { turns } of rooms) for (const turn of turns) holds[turn] = 1
+  for (const { turns } of [shares, ...rooms]) for (const turn of turns) holds[turn] = 1
   if (!holds.includes(1)) return undefined
+  const layers = layersOn(sheet, sketch, holds)
+  const chosen = sharesOn(sheet, claimants.filter(isShare).filter(({ turn }) => layers?.holds[turn] === 0), others, cliques)
   return {
     holds,
-    together: (cart, first, room, open, sums) => {
+    layers,
+    together: (cart, first, room, open, sums, besides) => {
       for (const { turns, together } of rooms) if (turns.length > 0) together(cart, first, room, open, sums)
+      besides?.set(sums)
+      if (shares.turns.length > 0) shares.together(cart, first, room, open, sums)
+      if (besides && chosen.turns.length > 0) chosen.together(cart, first, room, open, besides)
     },
   }
 }

@@ -10,7 +10,7 @@
 // What must stay true: the bound is never below what a set can give, on any cart within the sketch's error; it may be
 // far above it.
 
-import type { Sketch } from "../sketch.ts"
+import type { Form, Sketch } from "../sketch.ts"
 import type { Outline } from "../types.ts"
 
 /** Where a search stands on the sketch. */
@@ -25,6 +25,8 @@ export type Standing = {
   /** The most that each coupon can give from here on where only exact pricing knows more, `mostsAt` being the first one's place in it. */
   readonly mosts: Float64Array
   readonly mostsAt: number
+  /** Where classes are layers of units (layers.ts): how much less than so is left. */
+  readonly missingMinor?: number
 }
 
 /**
@@ -45,7 +47,13 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
   const countsTargets = forms.map(({ counts, targets }) => areSame(counts, targets))
   const reachesTargets = forms.map(({ reaches, targets }) => reaches !== undefined && areSame(reaches, targets))
 
-  return (turn, { left, at, error, room, mosts, mostsAt }, claimedMinor) => {
+  // By turn: who comes before it, takes what only exact pricing knows, and may take it outside of what the threshold counts.
+  const opaques = forms.flatMap((form, i) => (isOpaque(form) ? [i] : []))
+  const outsides = forms.map(({ thresholdMinor, counts }, i) =>
+    thresholdMinor === 0 || counts.length === classes ? NO_TURNS : opaques.filter((j) => j < i && forms[j]!.targets !== counts && !forms[j]!.targets.every((c) => counts.includes(c))))
+  const added = new Float64Array(forms.length)
+
+  return (turn, { left, at, error, room, mosts, mostsAt, missingMinor }, claimedMinor) => {
     const isKnown = claimedMinor !== undefined
     let all = 0
     for (let c = 0; c < classes; c++) all += low[c] = left[at + c]!
@@ -57,10 +65,12 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
     let opaque = 0
     let given = 0
     let elsewhere = 0
+    added.fill(0, 0, turn)
     for (let i = turn; i < forms.length; i++) {
       const form = forms[i]!
       const free = room[form.clique]!
       // What finance coupons give is known when all discounts are.
+      added[i] = 0
       if (free <= 0 || form.rate !== undefined || (isKnown && claimed![i] === 1)) continue
       const { targets, counts, thresholdMinor } = form
       const shape = form.outline ?? form.loose
@@ -72,17 +82,46 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
         // What lies outside of its sum may be gone before it, as far as those classes can lose it.
         let lost = 0
         for (let k = 0; k < counts.length; k++) lost += left[at + counts[k]!]! - low[counts[k]!]!
-        before = Math.min(before, counted - thresholdMinor + error + Math.max(0, all - kept - lost) + elsewhere)
+        let outside = elsewhere
+        // So may what is taken there and is not known of the classes.
+        for (let k = 0; k < outsides[i]!.length; k++) outside += added[outsides[i]![k]!]!
+        before = Math.min(before, counted - thresholdMinor + error + Math.max(0, all - kept - lost) + outside)
       }
+      const { fractions } = form
       let most = 0
-      let least = 0
+      // What takes from single units leaves a line's amount to the others.
+      let least = missingMinor === undefined ? 0 : -(missingMinor + (claimedMinor ?? 0) + opaque + elsewhere)
+      let gives = 0
+      let above = 0
       for (let k = 0; k < targets.length; k++) {
         most += left[at + targets[k]!]!
         least += low[targets[k]!]!
+        if (!fractions) continue
+        gives += left[at + targets[k]!]! * fractions[k]!
+        above += left[at + targets[k]!]! * form.rests![k]!
+      }
+      const others = opaque
+      opaque += above
+      added[i] = above
+      if (form.amounts && sizes[form.clique]! <= free) {
+        let gain = 0
+        for (let k = 0; k < targets.length; k++) gain += form.amounts[k]!
+        off = Math.max(off, before + Math.min(gain, mosts[mostsAt + i]!) - opaque)
+        for (let k = 0; k < targets.length; k++) {
+          const c = targets[k]!
+          const now = Math.max(0, low[c]! - form.amounts[k]!)
+          // What is not there may come off others.
+          elsewhere += Math.max(0, form.amounts[k]! - low[c]!)
+          kept += now - low[c]!
+          low[c] = now
+        }
+        if (off > all - kept + elsewhere) off = all - kept + elsewhere
+        continue
       }
       if (!shape) {
         const { takes_nothing } = form.candidate.terms.kind
         let adds = takes_nothing ? form.mostMinor : Math.min(mosts[mostsAt + i]!, most + error)
+        added[i] = adds
         if (free === 1) {
           const better = Math.max(alone[form.clique]!, adds)
           adds = better - alone[form.clique]!
@@ -99,7 +138,7 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
         reached = error
         for (let k = 0; k < form.reaches.length; k++) reached += left[at + form.reaches[k]!]!
         // No more than what can be off by then can be missing from it.
-        fallen = reached - 2 * error - before - (claimedMinor ?? 0)
+        fallen = reached - 2 * error - before - (claimedMinor ?? 0) - (missingMinor ?? 0)
       }
       const { tiers, capMinor, repeat } = shape
       let part = 0
@@ -112,7 +151,7 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
         // Where the tier holds, so much is still there.
         const by = form.reaches ? Math.min(before, all - from + error) : before
         let there = Math.min(most, all - by)
-        let weighed = least
+        let weighed = Math.max(0, least)
         if (countsTargets[i]) weighed = Math.max(weighed, thresholdMinor - error)
         if (reachesTargets[i]) {
           weighed = Math.max(weighed, from - error)
@@ -120,14 +159,14 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
         }
         let gain: number
         if (fraction > 0) {
-          gain = Math.min(capMinor, fraction * there)
+          gain = Math.min(capMinor, fraction * there, fractions ? gives : Infinity)
           part = Math.max(part, weighed > 0 && form.outline ? Math.min(fraction, capMinor / weighed) : fraction)
         } else {
           const amount = Math.min(capMinor, repeat ? amountMinor * Math.floor(reached / from) : amountMinor)
           gain = Math.min(amount, there)
           part = Math.max(part, amount >= weighed ? 1 : amount / weighed)
         }
-        after = Math.max(after, by + gain - opaque)
+        after = Math.max(after, by + gain - others)
       }
       if (part <= 0) continue
       if (form.loose && !form.isLocal) {
@@ -145,10 +184,11 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
         const c = targets[k]!
         const was = low[c]!
         if (was === 0) continue
+        if (fractions) part = fractions[k]!
         let now: number
         if (!contends) {
           // It is only taken where its threshold stands, so a class that has fallen below that falls no lower by it.
-          const stood = areAlone && countsTargets[i] && targets.length === 1 ? Math.max(was, thresholdMinor - error) : was
+          const stood = missingMinor === undefined && areAlone && countsTargets[i] && targets.length === 1 ? Math.max(was, thresholdMinor - error) : was
           now = Math.min(was, stood * (1 - part))
         } else {
           const weakest = free === 1 ? strongest[row + c]! : second[row + c]!
@@ -169,6 +209,10 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
     return off + opaque + given + (claimedMinor ?? 0) + error + slackFrom[turn]!
   }
 }
+
+const NO_TURNS: readonly number[] = []
+
+const isOpaque = ({ outline, loose, rests, candidate }: Form): boolean => rests !== undefined || (!outline && !loose && !candidate.terms.kind.takes_nothing)
 
 /**
  * At least how many coupons from `turn` on it takes to add so much: the ones that can give most first, each what it can give

@@ -30,6 +30,8 @@ export const amountOff = kind({
     spread !== "across" || max_units_per_line !== undefined
       ? undefined
       : () => ({ by: "quantity", tiers: [{ from: 0, fraction: 0, amountMinor: amount_minor }], repeat: false, capMinor: Infinity, per: "order" }),
+  each: ({ spread = "across", max_units, max_units_per_line }) =>
+    spread === "across" || max_units !== undefined || max_units_per_line !== undefined ? undefined : spread === "each_line" ? "line" : "unit",
   act: ({ amount_minor, spread = "across", ...choice }) => {
     if (spread === "each_unit")
       return (scene) =>
