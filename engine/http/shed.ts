@@ -31,12 +31,12 @@ export interface Patience {
  * 500 callers at once who each wait for their answer make a wait of 160 ms at 3,000 acts a second (2026-11-22): that is served. Beyond
  * half a second a checkout has better things to do than to wait.
  */
-export const PATIENCE: Patience = { work_ms: 25, take_ms: 200, standing_ms: 200, strict_ms: 15, calm_ms: 1_000, burst_ms: 500, pause_ms: 50, give_ms: 2_000 }
+export const PATIENCE: Patience = { work_ms: 25, take_ms: 200, standing_ms: 100, strict_ms: 15, calm_ms: 1_000, burst_ms: 500, pause_ms: 50, give_ms: 2_000 }
 
 /** How many may be under way: fewer than the least are too few for one sync of Redis to serve many, and at the most nothing is held back. */
 const UNDER_WAY_MIN = 64, UNDER_WAY_MAX = 10_000
 /** It falls by so much at most for one wait that was too long, and grows so much with each probe while others stand in line. */
-const FALL_MOST = 0.8, GROWTH = 1.05
+const FALL_MOST = 0.8, GROWTH = 1.08
 /** Where so large a share is still there after `standing_ms`, the line does not drain. */
 const DRAINS_SHARE = 0.95
 
