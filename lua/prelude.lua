@@ -23,7 +23,7 @@ local function is_whole(n)
   return type(n) == "number" and n >= 0 and n <= WHOLE_MAX and n % 1 == 0
 end
 
--- The whole number of a text that a pattern has found to be digits, or nothing. Those of up to three digits (flags, places, versions)
+-- The whole number of a text that a pattern has found to be digits, or nothing. Those of up to two digits (flags, places, versions)
 -- are in SHORT, by their text: who reads many asks it first.
 local function whole_in(text)
   local n = #text <= 16 and text + 0
@@ -91,13 +91,12 @@ end
 local function make_ready()
   redis, struct, cmsgpack, unpack, ipairs, type = globals()
   find, sub, format, char, byte, floor = string.find, string.sub, string.format, string.char, string.byte, math.floor
-  for n = 0, 999 do SHORT[format("%d", n)] = n end
+  for n = 0, 99 do SHORT[format("%d", n)] = n end
   NUMBER = new_numbers()
   for length = 0, 31 do TEXT[length] = char(160 + length) end
-  for length = 32, 255 do TEXT[length] = char(217, length) end
   for length = 0, 15 do LIST[length] = char(144 + length) end
   setmetatable(TEXT, { __index = function(_, length)
-    local head = length < 65536 and char(218, floor(length / 256), length % 256) or "\219" .. struct.pack(">I4", length)
+    local head = length < 256 and char(217, length) or length < 65536 and char(218, floor(length / 256), length % 256) or "\219" .. struct.pack(">I4", length)
     if length <= TEXTS_MAX then TEXT[length] = head end
     return head
   end })
