@@ -241,7 +241,7 @@ export const wireEngine = (): Wiring => {
       const remembering = memory.start()
       const shedder = makeShedder()
       const told = link ? hearWorker(link, parts, clock) : clock
-      const { app, metrics } = apiOf(witnessed(parts, memory.witness), ledger, told, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability, waitMs: shedder.wait_ms })
+      const { app, metrics } = apiOf(witnessed(parts, memory.witness), ledger, told, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability })
       showGauges(metrics, parts, clock)
       watchWait(parts.redis, shedder)
       showWait(metrics, shedder)

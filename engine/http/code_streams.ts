@@ -102,7 +102,7 @@ export const serveCodeStreams = (app: Hono, http: Http, { generate, import: impo
       }
     }
     return answerLines<{ code: string }>({
-      body, checkLine, at_once: () => IMPORTS_AT_ONCE, answer,
+      body, checkLine, at_once: IMPORTS_AT_ONCE, answer,
       onCut: (fault) => http.log.warn("an import of codes was cut off", { act: importCodes.name, api_key_id: caller.key_id, ...faultFields(fault) }),
       onEnd: () => end(),
     })

@@ -33,8 +33,6 @@ export interface HttpConfig {
   readonly durability: "memory" | "local" | "replicated" | "ledger"
   /** Which requests leave a line in the log. */
   readonly log_requests: "all" | "faults"
-  /** How long an act under way waits at an instant, where that is measured: bulk calls give way by it. */
-  readonly waitMs?: (now_ms: number) => number
 }
 
 export const NOW_HEADER = "Scrip-Now"
