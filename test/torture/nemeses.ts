@@ -277,7 +277,9 @@ const failOverBehind: Nemesis = {
 const moveSlot: Nemesis = {
   name: "move_slot", weight: 2, cannot: withoutCluster,
   strike: async (stand, chance) => {
-    const key = cellKey(stand, chance), { master } = await stand.cluster!.serving(key)
+    const key = cellKey(stand, chance)
+    await stand.cluster!.whole() // a master that is without its replica takes no key
+    const { master } = await stand.cluster!.serving(key)
     const masters = new Set<string>()
     for (let cell = 0; cell < stand.cells; cell++) masters.add((await stand.cluster!.serving(`{c${cell}}q`)).master.name)
     const to = stand.cluster!.members.find(({ name }) => masters.has(name) && name !== master.name)
