@@ -23,10 +23,10 @@ import { callerOf, type Http, isCaller, settle } from "./serve.ts"
 export const LINE_BYTES_MAX = 16 * 1024
 /**
  * Issues of one call under way at a time. They are what Redis takes from us in one turn, so more are no faster, and an act beside them waits for
- * all of them: 16 alone are 4,791 rights a second and so are 64. Beside a checkout at half of its capacity 16 were 2,392 rights a second with a
- * p99 of 37 ms, 24 to 32 1,535 to 2,074 with 75 to 260, and 8 to 64, fewer while an act waited, 1,287 with 80 (medians of three turns, 2026-11-22).
+ * all of them: 16 alone are 4,791 rights a second and so are 64. Beside a checkout at half of its capacity 12 were 2,196 rights a second with a p99
+ * of 37 ms, 16 2,197 with 59, and 64 that fell to 8 while an act waited 2,140 with 69 (medians of three turns, 14 ms alone, 2026-11-22).
  */
-export const ISSUES_AT_ONCE = 16
+export const ISSUES_AT_ONCE = 12
 /** And where a yes is one only when a replica or Postgres has it: what waits for them is in nobody's way. */
 const ISSUES_PROMISED_AT_ONCE = 64
 /** Answers that wait for a reader, in characters; an answer has about 230. */
