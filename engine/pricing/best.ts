@@ -8,7 +8,7 @@
 
 import type { Candidate } from "./candidate.ts"
 import { foundOf, isBetter, NOTHING, type Found } from "./found.ts"
-import { search } from "./search.ts"
+import { ceilingOf, search } from "./search.ts"
 import { aloneOf, isTurn } from "./turn.ts"
 import type { Sheet } from "./types.ts"
 import { walk } from "./walk.ts"
@@ -31,6 +31,9 @@ export const EXACT_LINES_MAX = 200
  * less than 0.05 s (2026-11-22, bench/mixes.ts); none of its 5,000 instances on 50 lines comes near it.
  */
 export const STEPS_EXACT_MAX = 500 * STEPS_PER_MS
+
+/** What the walk through all coupons takes before the search, in steps for each coupon on each line: of 100 on 500 it is 3 to 10 ms (2026-11-22). */
+const WALK_SHARE = 0.4
 
 export type Best = {
   readonly chosen: readonly Candidate[]
@@ -56,12 +59,14 @@ export function bestOf(
   // However few steps there are, the whole list is a set too.
   const all = foundOf(walk(sheet, others).taken, spare)
   offer(all)
+  const left = (givenUp: number): Best => ({ chosen: best.chosen, proved: givenUp === 0, gapMinor: Math.max(0, givenUp - best.gives) })
+  const walked = others.length * sheet.all.length * WALK_SHARE
+  if (stepsMax <= walked && sheet.all.length > EXACT_LINES_MAX) return left(ceilingOf(sheet, others))
   const open = all.chosen.length === others.length ? others : others.filter((one) => all.chosen.includes(one) || mayGive(one, sheet))
-  if (open.length === 0) return { chosen: best.chosen, proved: true, gapMinor: 0 }
+  if (open.length === 0) return left(0)
   const isSmall = open.length <= EXACT_COUPONS_MAX && sheet.all.length <= EXACT_LINES_MAX
-  const steps = isSmall ? Math.max(stepsMax, STEPS_EXACT_MAX) : stepsMax
-  const givenUp = search(sheet, open, steps, spare, offer, () => best)
-  return { chosen: best.chosen, proved: givenUp === 0, gapMinor: Math.max(0, givenUp - best.gives) }
+  const steps = (isSmall ? Math.max(stepsMax, STEPS_EXACT_MAX) : stepsMax) - walked
+  return left(steps > 0 ? search(sheet, open, steps, spare, offer, () => best) : ceilingOf(sheet, open))
 }
 
 /** A coupon that gives nothing alone gives nothing beside others, but for its budget, and where less may give more. */

@@ -10,8 +10,11 @@ import { gainOf, type Sketch } from "./sketch.ts"
 /** Rounds through all changes: of the bench's instances hardly one still gets better in the third (2026-11-22). */
 const ROUNDS = 3
 
-/** A set that seems better than the given one; undefined where none does. */
-export function leadOn({ forms, classes, cliques }: Sketch, whole: Float64Array, from: ReadonlySet<Candidate>): Candidate[] | undefined {
+/** So many coupons are told in a step: 7 ns each (100 coupons on 9 classes, 2026-11-22). */
+const TOLD_IN_A_STEP = 32
+
+/** A set that seems better than the given one; undefined where none does, or none before the purse is empty. */
+export function leadOn({ forms, classes, cliques }: Sketch, whole: Float64Array, from: ReadonlySet<Candidate>, purse: { steps: number }): Candidate[] | undefined {
   const count = forms.length
   const isIn = Uint8Array.from(forms, ({ candidate }) => (from.has(candidate) ? 1 : 0))
   const most = forms.map(({ candidate: { terms } }) => (terms.group !== undefined ? terms.groupMax : terms.perOrder))
@@ -26,6 +29,7 @@ export function leadOn({ forms, classes, cliques }: Sketch, whole: Float64Array,
   /** What the set gives on the sketch, told anew from a turn on; -1 where it does not stand. */
   const tell = (first: number, until = count): number => {
     for (let c = 0; c < classes; c++) left[c] = before[first * classes + c]!
+    purse.steps -= (until - first) / TOLD_IN_A_STEP
     let all = given[first]!
     for (let i = first; i < until; i++) {
       if (isIn[i] === 0) continue
@@ -75,7 +79,7 @@ export function leadOn({ forms, classes, cliques }: Sketch, whole: Float64Array,
   }
   for (let round = 0, moved = true; moved && round < ROUNDS; round++) {
     moved = false
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < count && purse.steps > 0; i++) {
       const { clique } = forms[i]!
       // Into a full group it only comes in another's place.
       const isFull = isIn[i] === 0 && members[clique]! >= most[i]!

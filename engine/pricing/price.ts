@@ -9,14 +9,16 @@ import { candidatesOf, type Candidate } from "./candidate.ts"
 import { bestOf, STEPS_MAX } from "./best.ts"
 import { sheetOf } from "./cart.ts"
 import { firstLack } from "./conditions.ts"
+import { pay } from "./funds.ts"
 import { needsOf, NEEDS_STEPS_MAX, type Purse } from "./needs.ts"
 import { kindOrderOf } from "./policy.ts"
-import { inOrder } from "./stacking.ts"
+import { conflictOf, inOrder } from "./stacking.ts"
 import { NOTHING_TO_DISCOUNT, type Refusal } from "./turn.ts"
 import { walk, type Taken } from "./walk.ts"
 import type {
   AppliedCoupon,
   AppliedLine,
+  Funds,
   HeldCoupon,
   Order,
   Piece,
@@ -52,8 +54,9 @@ export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, 
 
   const { chosen, proved, gapMinor } = bestOf(sheet, usable, setting.steps_max ?? STEPS_MAX, setting.minimise)
   const { taken } = walk(sheet, chosen)
+  const money = moneyAfter(sheet, taken)
   for (const candidate of usable) {
-    if (!chosen.includes(candidate)) refused.set(candidate, leftOut(sheet, chosen, candidate, usable))
+    if (!chosen.includes(candidate)) refused.set(candidate, leftOut(sheet, chosen, money, candidate, usable))
   }
   return answer({ sheet, setting, candidates, beside: chosen, comers: chosen, taken, refused, proved, gapMinor })
 }
@@ -66,22 +69,40 @@ const NO_BETTER: Refusal = {
   detail: "Beside the chosen coupons it would take nothing more off.",
 }
 
-/** Why a usable coupon is not in the best set: what a named list of the chosen ones and this one would say. */
-function leftOut(sheet: Sheet, chosen: readonly Candidate[], left: Candidate, usable: readonly Candidate[]): Refusal {
-  const ranked = usable.filter((candidate) => candidate === left || chosen.includes(candidate))
-  const isPushed = (refusal: Refusal): boolean => refusal.code === "budget_exhausted" || (refusal.code === "not_stackable" && refusal.other === left)
-  // Only a finance coupon can still fall when all others stand.
-  const hasFinance = ranked.some(({ terms }) => terms.kind.phase === "finance")
-  const { refused } = walk(sheet, ranked, (candidate, refusal) => !hasFinance && (candidate === left || isPushed(refusal)))
+/**
+ * Why a usable coupon is not in the best set: what a named list of the chosen ones and this one would say; `money` is what the chosen ones leave
+ * of the budgets. Up to its turn all is as it is without it, so that is one turn more; of 100 coupons on 500 lines the whole walks took three fifths of a quote (2026-11-22).
+ */
+function leftOut(sheet: Sheet, chosen: readonly Candidate[], money: Funds | undefined, left: Candidate, usable: readonly Candidate[]): Refusal {
+  const turn = usable.indexOf(left)
+  const before = chosen.filter((candidate) => usable.indexOf(candidate) < turn)
+  const after = chosen.slice(before.length)
+  // What a finance coupon gives is known when all discounts are, and it changes none of them.
+  const isFinance = left.terms.kind.phase === "finance"
+  const { taken, refused } = walk(sheet, [...before, left, ...(isFinance ? after : [])], (candidate) => candidate === left)
   const own = refused.get(left)
   if (own) return own
   // It would stand and push a chosen one aside, by a rule or out of its money: the same, seen from the other side.
-  for (const [candidate, refusal] of refused) {
-    if (!isPushed(refusal)) continue
-    return refusal.code === "not_stackable" ? { ...refusal, other: candidate } : refusal
+  for (const [candidate, refusal] of refused) if (refusal.code === "not_stackable" && refusal.other === left) return { ...refusal, other: candidate }
+  const beside = [...before, left]
+  for (const candidate of after) {
+    const conflict = conflictOf(candidate, beside)
+    if (conflict?.other === left) return { code: "not_stackable", ...conflict, other: candidate }
+    beside.push(candidate)
+  }
+  const effect = taken.find(({ candidate }) => candidate === left)?.effect
+  if (effect && money && !left.coupon.is_paid && "short" in pay(money, left.terms, effect.costMinor)) {
+    for (const refusal of walk(sheet, beside, (_, { code }) => code === "budget_exhausted").refused.values()) if (refusal.code === "budget_exhausted") return refusal
   }
   return chosen.length === 0 ? NOTHING_TO_DISCOUNT : NO_BETTER
 }
+
+/** What the budgets have once these coupons are paid. */
+const moneyAfter = ({ funds }: Sheet, taken: readonly Taken[]): Funds | undefined =>
+  taken.reduce((money: Funds | undefined, { candidate: { coupon, terms }, effect }) => {
+    const paid = money && !coupon.is_paid ? pay(money, terms, effect.costMinor) : undefined
+    return paid && "left" in paid ? paid.left : money
+  }, funds)
 
 type Outcome = {
   readonly sheet: Sheet

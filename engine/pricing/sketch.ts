@@ -189,7 +189,7 @@ export function mostOn(candidate: Candidate, cart: Cart): number {
 }
 
 /** The same of the untouched order. */
-function mostOf(candidate: Candidate, sheet: Sheet): number {
+export function mostOf(candidate: Candidate, sheet: Sheet): number {
   // Alone it may be refused for its budget and, beside others, cost less.
   if (candidate.terms.most || sheet.funds) return mostOn(candidate, sheet.untouched)
   const alone = aloneOf(candidate, sheet)

@@ -109,6 +109,19 @@ test("best: out of steps it answers with what it has and says how much may be mi
   expect(answered.gap_minor).toBeGreaterThanOrEqual(0)
 })
 
+test("best: what is made before the search counts as steps, and the gap holds what more steps find", () => {
+  for (const mix of ["prices", "every sort"] as const) for (const stand of STANDS) {
+    const { order: large, coupons } = mixOf(mix, stand, 1, 40, 210)
+    const gives = [500, 5_000, 20_000, 100_000].map((steps_max) => {
+      const { discount_minor, benefit_minor, gap_minor } = quote(large, coupons, "best", { steps_max })
+      return { found: discount_minor + benefit_minor, most: discount_minor + benefit_minor + gap_minor }
+    })
+    const named = quote(large, coupons)
+    expect(gives[0]!.found).toBe(named.discount_minor + named.benefit_minor)
+    for (const { most } of gives) expect(most).toBeGreaterThanOrEqual(Math.max(...gives.map(({ found }) => found)))
+  }
+})
+
 const arbitraryCoupon = (i: number): fc.Arbitrary<HeldCoupon> =>
   fc
     .record({

@@ -34,13 +34,13 @@ export function claimsOn(sheet: Sheet, sketch: Sketch, room: Float64Array): Clai
   if (claimants.length === 0) return undefined
   // What may leave the units of a line worth less than those before them.
   const others = forms.flatMap(({ candidate: { terms, targets } }) => (terms.outline || terms.claim?.takes === "share" || terms.kind.takes_nothing ? [] : [targets]))
-  const shares = sharesOn(sheet, claimants.filter(isShare), others, cliques)
+  const shares = sharesOn(sheet, claimants.filter(isShare), others, sketch)
   const rooms = [roundsOn(sheet, claimants), setsOn(sheet, claimants.filter(isSets), cliques, room)]
   const holds = new Uint8Array(forms.length)
   for (const { turns } of [shares, ...rooms]) for (const turn of turns) holds[turn] = 1
   if (!holds.includes(1)) return undefined
   const layers = layersOn(sheet, sketch, holds)
-  const chosen = sharesOn(sheet, claimants.filter(isShare).filter(({ turn }) => layers?.holds[turn] === 0), others, cliques)
+  const chosen = sharesOn(sheet, claimants.filter(isShare).filter(({ turn }) => layers?.holds[turn] === 0), others, sketch)
   return {
     holds,
     layers,

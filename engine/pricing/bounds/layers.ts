@@ -39,7 +39,7 @@ export function layersOn(sheet: Sheet, sketch: Sketch, claimed: Uint8Array): Lay
   const names = new Map<string, number>()
   const layersOf: number[][] = Array.from({ length: classes }, () => [])
   const columns: { readonly rising: readonly number[]; readonly above: readonly number[] }[] = []
-  const rows = Array.from({ length: sheet.shipping + 1 }, (_, place): Row => {
+  const rowOf = (place: number): Row => {
     const quantity = sheet.quantities[place]!
     const here = tiers.map(({ steps, inside }) => (inside.has(place) ? steps : NO_STEPS))
     const cuts = new Set([quantity, ...here.flatMap((steps) => steps.flatMap(({ from }) => (from > 1 && from <= quantity ? [from - 1] : [])))])
@@ -65,6 +65,14 @@ export function layersOn(sheet: Sheet, sketch: Sketch, claimed: Uint8Array): Lay
       layerOf[s] = layer
     }
     return { stretches: cut.map(({ until }, s) => ({ until, layer: layerOf[s]! })), order }
+  }
+  // Lines of a class have the same tiers, so one of so many units is like another.
+  const known = new Map<number, Row>()
+  const rows = Array.from({ length: sheet.shipping + 1 }, (_, place): Row => {
+    const name = sheet.quantities[place]! * classes + classOf[place]!
+    const row = known.get(name) ?? rowOf(place)
+    known.set(name, row)
+    return row
   })
   const amountsOf = (candidate: Candidate, layersHere: readonly number[]): number[] => {
     const alone = aloneOf(candidate, sheet)

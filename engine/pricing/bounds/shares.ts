@@ -9,6 +9,7 @@
 // What must stay true: a class never keeps less than it is said to keep, whatever is taken of it.
 
 import { chosenUnits } from "../field.ts"
+import type { Sketch } from "../sketch.ts"
 import type { Cart, Claim, Sheet } from "../types.ts"
 import type { Claimant, Held } from "./claimant.ts"
 
@@ -18,7 +19,7 @@ type Share = Claimant<Extract<Claim, { takes: "share" }>>
 type Stretch = { readonly until: number; readonly class: number }
 type Lane = { readonly place: number; readonly stretches: readonly Stretch[]; readonly rule: "together" | "while_rising" | "apart" }
 
-export function sharesOn(sheet: Sheet, claimants: readonly Share[], others: readonly (readonly number[])[], cliques: number): Held {
+export function sharesOn(sheet: Sheet, claimants: readonly Share[], others: readonly (readonly number[])[], { classOf, cliques }: Sketch): Held {
   const held = claimants.filter((one) => fallsAsItSays(one, sheet))
   const meant = held.map(({ candidate, claim }) => {
     const units = chosenUnits(sheet.untouched, candidate.targets, claim.choice, "cheapest")
@@ -30,7 +31,7 @@ export function sharesOn(sheet: Sheet, claimants: readonly Share[], others: read
 
   const names = new Map<string, number>()
   const fractions: number[][] = []
-  const classOf = (column: number[]): number => {
+  const classFor = (column: number[]): number => {
     const name = column.join()
     const known = names.get(name)
     if (known !== undefined) return known
@@ -38,10 +39,18 @@ export function sharesOn(sheet: Sheet, claimants: readonly Share[], others: read
     return fractions.push(column) - 1
   }
   const lanes: Lane[] = []
+  // Lines of a class that are meant whole are alike where they have as many units.
+  const known = new Map<string, Lane>()
   for (let place = 0; place <= sheet.shipping; place++) {
     const quantity = sheet.quantities[place]!
     const here = held.flatMap(({ claim }, i) => ((meant[i]!.get(place) ?? 0) > 0 ? [{ i, claim, units: meant[i]!.get(place)! }] : []))
     if (here.length === 0) continue
+    const name = here.every(({ units }) => units === quantity) ? `${classOf[place]} ${quantity}` : undefined
+    const alike = name === undefined ? undefined : known.get(name)
+    if (alike) {
+      lanes.push({ ...alike, place })
+      continue
+    }
     const cuts = new Set<number>([quantity])
     for (const { claim, units } of here) {
       cuts.add(units)
@@ -52,12 +61,14 @@ export function sharesOn(sheet: Sheet, claimants: readonly Share[], others: read
       const column = new Array<number>(held.length).fill(0)
       for (const { i, claim, units } of here) if (began < units) column[i] = claim.steps.findLast(({ from }) => from <= began + 1)?.fraction ?? 0
       began = until
-      return { until, class: classOf(column) }
+      return { until, class: classFor(column) }
     })
     const isBySteps = here.every(({ claim }) => claim.falls === "by_step")
     const isWhole = here.every(({ claim, units }) => claim.falls === "alike" && units === quantity)
     const isAlike = here.every(({ claim }) => claim.falls === "alike") && isElsewhere[place] === 0
-    lanes.push({ place, stretches, rule: isBySteps || isWhole ? "together" : isAlike ? "while_rising" : "apart" })
+    const lane: Lane = { place, stretches, rule: isBySteps || isWhole ? "together" : isAlike ? "while_rising" : "apart" }
+    lanes.push(lane)
+    if (name !== undefined) known.set(name, lane)
   }
   const classes = fractions.length
   const takes = held.map((_, i) => fractions.flatMap((column, c) => (column[i]! > 0 ? [{ c, fraction: column[i]! }] : [])))
