@@ -49,6 +49,7 @@ export const covers = (a: Pool, b: Pool): boolean => b.places.every((place) => a
  * is pushed on; there all units of a line are as dear as its dearest, since those that take the last line take its first units.
  */
 export function worthsOf(cart: Cart, { places }: Pool, most: number, as: "up_to" | "from", sums: Float64Array): number {
+  if (as === "up_to") return worthsUpTo(cart, places, most, sums)
   let units = 0
   let beyond = 0
   const { quantities } = cart.sheet
@@ -60,29 +61,41 @@ export function worthsOf(cart: Cart, { places }: Pool, most: number, as: "up_to"
       const until = Math.min(most, units + quantity)
       while (units < until) sums[++units] = worth
       if (units === most && worth > beyond) beyond = worth
-      if (units === most && as === "up_to") break
       continue
     }
-    let dearest = 0
-    if (as === "up_to") for (const run of runs) if (!run.spent) dearest = Math.max(dearest, worthOf(run))
     for (const run of runs) {
       if (run.spent) continue
-      const worth = Math.max(dearest, worthOf(run))
+      const worth = worthOf(run)
       const until = Math.min(most, units + run.quantity)
       while (units < until) sums[++units] = worth
       if (units === most) beyond = Math.max(beyond, worth)
     }
-    if (units === most && as === "up_to") break
   }
   sums[0] = 0
-  if (as === "up_to") {
-    let dearest = 0
-    for (let u = 1; u <= units; u++) sums[u] = sums[u - 1]! + (dearest = Math.max(dearest, sums[u]!))
-    return units
-  }
   // Backwards each unit becomes as dear as the dearest from it on, then they are summed.
   for (let u = units; u > 0; u--) sums[u] = beyond = Math.max(beyond, sums[u]!)
   for (let u = 1; u <= units; u++) sums[u]! += sums[u - 1]!
+  return units
+}
+
+/** Units of one price are as dear as the dearest of them: what takes the last lines takes of equal prices the first. */
+function worthsUpTo({ left, runs, sheet: { prices, quantities } }: Cart, places: readonly number[], most: number, sums: Float64Array): number {
+  sums[0] = 0
+  let units = 0
+  let dearest = 0
+  for (let p = 0; p < places.length && units < most; ) {
+    const price = prices[places[p]!]!
+    let free = 0
+    for (; p < places.length && prices[places[p]!] === price; p++) {
+      const place = places[p]!
+      for (const run of runs[place] ?? [{ quantity: quantities[place]!, leftMinor: left[place]!, spent: false }]) {
+        if (run.spent) continue
+        free += run.quantity
+        dearest = Math.max(dearest, worthOf(run))
+      }
+    }
+    for (const until = Math.min(most, units + free); units < until; units++) sums[units + 1] = sums[units]! + dearest
+  }
   return units
 }
 
