@@ -9,7 +9,8 @@ import { fingerprintOf, orderHash, redemptionHash, userHash } from "../../lua/ke
 import { reserve } from "../../lua/reserve.ts"
 import { COUPON_STATES } from "../../lua/records.ts"
 import type { Answered, Caller, No } from "../answers.ts"
-import type { ReserveAsk } from "../contract/checkout.ts"
+import { HOLD_DEFAULT_S } from "../contract/basics.ts"
+import { type ReserveAsk, SEARCH_MS } from "../contract/checkout.ts"
 import type { Order } from "../contract/order.ts"
 import { readAgedCoupon } from "../journal/aged.ts"
 import type { Budget, Funding } from "../operate/catalogue.ts"
@@ -31,8 +32,6 @@ import { withLevels } from "./shopper.ts"
 import { readSigned, type Signed } from "./signed.ts"
 import { rejectedOf, stepsOf } from "./quote.ts"
 
-/** A hold lasts so long when the request does not say. */
-export const HOLD_S = 900
 /** A reserve is priced anew when a campaign changed, a lease was short or a coupon of "best" was taken meanwhile: so many times. */
 const TRIES_MAX = 12
 
@@ -70,12 +69,24 @@ interface Findings {
   waited: number
 }
 
+/** The ask as it would be sent without naming a default; the ask itself where it names none, as nearly all do. */
+const withoutDefaults = (ask: ReserveAsk): ReserveAsk => {
+  if (ask.request_id !== ask.order_id && ask.hold_s !== HOLD_DEFAULT_S && ask.budget_ms !== SEARCH_MS) return ask
+  const { request_id, hold_s, budget_ms, ...rest } = ask
+  return {
+    ...rest,
+    ...(request_id === undefined || request_id === ask.order_id ? {} : { request_id }),
+    ...(hold_s === undefined || hold_s === HOLD_DEFAULT_S ? {} : { hold_s }),
+    ...(budget_ms === undefined || budget_ms === SEARCH_MS ? {} : { budget_ms }),
+  }
+}
+
 const requestOf = ({ cells }: Parts, ask: ReserveAsk, now_ms: number): Request => {
   const { user_id, order_id, request_id = order_id } = ask
   const user = userHash(user_id), redemption = redemptionHash(user, order_id, request_id)
   return {
     ask, signed: undefined, request_id, user, order: orderHash(order_id), redemption, redemption_id: user + redemption,
-    fingerprint: fingerprintOf(ask), places: placesOf(user, cells, now_ms), now_ms,
+    fingerprint: fingerprintOf(withoutDefaults(ask)), places: placesOf(user, cells, now_ms), now_ms,
   }
 }
 
@@ -93,7 +104,7 @@ const rememberedOf = (ask: ReserveAsk, choices: readonly Choice[], at_ms: number
 
 /** What is stored of a plan. `left` is told where "best" was asked for. */
 const allocationOf = (ask: ReserveAsk, request_id: string, { quote, choices }: Plan, left: readonly Left[] | undefined, at_ms: number): Allocation => ({
-  order_id: ask.order_id, user_id: ask.user_id, request_id, hold_ms: (ask.hold_s ?? HOLD_S) * 1_000,
+  order_id: ask.order_id, user_id: ask.user_id, request_id, hold_ms: (ask.hold_s ?? HOLD_DEFAULT_S) * 1_000,
   discount_minor: quote.discount_minor, total_minor: quote.total_minor, profile: quote.profile, proved: quote.proved, gap_minor: quote.gap_minor,
   lines: ask.order.lines.map(({ line_id, quantity, unit_price_minor }) => ({ line_id, quantity, refunded: 0, unit_price_minor })),
   applied: allocatedOf(quote.applied, ask.order.lines),

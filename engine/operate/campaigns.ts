@@ -34,8 +34,14 @@ const answerOf = (campaign_id: string, state: CatalogueState, version: number, b
   starts_at: new Date(body.starts_at).toISOString(), ends_at: new Date(body.ends_at).toISOString(),
 })
 
+/** What a body means that does not say it: to name it says nothing. */
+const DEFAULTS: Partial<CampaignBody> = { holdout_bp: 0, hold_at: "reserve", on_refund: "keep", refund_policy: "keep" }
+const withoutDefaults = (body: CampaignBody): Partial<CampaignBody> =>
+  Object.fromEntries(Object.entries(body).filter(([name, value]) => DEFAULTS[name as keyof CampaignBody] !== value))
+
 /** The fields in which two bodies differ. */
-const changedFields = (from: CampaignBody, to: CampaignBody): string[] => {
+const changedFields = (one: CampaignBody, other: CampaignBody): string[] => {
+  const from = withoutDefaults(one), to = withoutDefaults(other)
   const names = new Set([...Object.keys(from), ...Object.keys(to)]) as Set<keyof CampaignBody>
   return [...names].filter((name) => fingerprintOf(from[name] ?? null) !== fingerprintOf(to[name] ?? null))
 }
@@ -75,7 +81,7 @@ const pushed = async (parts: Parts, campaign_no: number, now_ms: number, yes: (c
 /** Make or change a draft; on a live campaign set what may still move. */
 export const putCampaignWith = (parts: Parts) => async ({ campaign_id, ...body }: PutCampaignAsk, caller: Caller): Promise<Answered> => {
   if (!mayTouch(caller, body.line)) return { outcome: "scope_missing", line: body.line }
-  const fingerprint = fingerprintOf(body)
+  const fingerprint = fingerprintOf(withoutDefaults(body))
   const { now_ms } = caller
   const done = await answeringPostgres(() => parts.postgres.sql.begin(async (transaction): Promise<Answered & { push?: number }> => {
     const sql = transaction as unknown as Sql

@@ -256,6 +256,31 @@ test("request_conflict: other content under the same id is refused and changes n
   expect(await refused(say("POST", "/v1/redemptions", { ...ask, coupons: ["nonsense"] }))).toEqual([422, "request_conflict"])
 })
 
+test("a default that is named is the same content as one that is not", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms())
+  const path = `/v1/campaigns/${fresh("campaign")}`
+  const { hold_at: _, on_refund: __, holdout_bp: ___, ...body } = campaignBody(budget_id)
+  await yes(say("PUT", path, body))
+  await yes(say("POST", `${path}/activate`, {}))
+  for (const named of [{ on_refund: "keep" }, { hold_at: "reserve", refund_policy: "keep", holdout_bp: 0 }, {}]) {
+    const again = await say("PUT", path, { ...body, ...named })
+    expect([named, again.status, again.headers.get("idempotency-hit")]).toEqual([named, 200, "true"])
+  }
+  const user_id = fresh("user")
+  const { coupon_id } = await yes(say("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))
+  const ask = reserveAsk(user_id, [coupon_id])
+  const first = await say("POST", "/v1/redemptions", ask)
+  expect(first.status).toBe(201)
+  const named = [{ request_id: ask.order_id }, { hold_s: 900 }, { budget_ms: 20 }, { request_id: ask.order_id, hold_s: 900, budget_ms: 20 }, {}]
+  for (const each of named) {
+    const again = await say("POST", "/v1/redemptions", { ...ask, ...each })
+    expect([each, again.status, again.headers.get("idempotency-hit"), again.body]).toEqual([each, 201, "true", first.body])
+  }
+  for (const other of [{ hold_s: 901 }, { request_id: ask.order_id, hold_s: 899 }, { budget_ms: 21 }]) {
+    expect([other, ...await refused(say("POST", "/v1/redemptions", { ...ask, ...other }))]).toEqual([other, 422, "request_conflict"])
+  }
+})
+
 test("the same request twice at once: one is new, the other is its repeat", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms())
   const user_id = fresh("user")
