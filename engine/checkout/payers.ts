@@ -7,6 +7,7 @@
 import type { Draft } from "../contract/campaigns.ts"
 import { monthAt } from "../months.ts"
 import type { Budget, Campaign } from "../operate/catalogue.ts"
+import { isInMonth } from "../operate/not_open.ts"
 import type { Parts } from "../parts.ts"
 import type { Funds, HeldCoupon, Terms } from "../pricing/types.ts"
 import { budgetSums } from "../quota/sums.ts"
@@ -45,7 +46,7 @@ export const payersOf = async (parts: Parts, priced: readonly Priced[], at_ms: n
   const learn = (budget: Budget): void => {
     budgets.set(budget.budget_id, budget)
     lines.set(budget.budget_id, budget.line)
-    if (at_ms < budget.opens_ms || at_ms >= budget.closes_ms) shut.add(budget.budget_id)
+    if (!isInMonth(budget, at_ms)) shut.add(budget.budget_id)
   }
   const ofCampaign = async (held: HeldCoupon, campaign: Campaign): Promise<HeldCoupon> => {
     const funding = await parts.catalogue.fundingAt(campaign, at_ms)

@@ -21,8 +21,8 @@ import { signQuote } from "./signed.ts"
 import { sayNo } from "./say.ts"
 
 /** A left coupon as an item of `rejected`. */
-export const rejectedOf = ({ coupon_id, campaign_id, no: { outcome, ...fields } }: Left): Quote["rejected"][number] =>
-  ({ ...fields, coupon_id, ...(campaign_id ? { campaign_id } : {}), code: outcome, detail: sayNo(outcome) }) as Quote["rejected"][number]
+export const rejectedOf = ({ coupon_id, campaign_id, no: { outcome, retry: _, ...fields } }: Left): Quote["rejected"][number] =>
+  ({ detail: sayNo(outcome), ...fields, coupon_id, ...(campaign_id ? { campaign_id } : {}), code: outcome }) as Quote["rejected"][number]
 
 /** How many steps "best" may take. */
 export const stepsOf = ({ budget_ms = SEARCH_MS }: { readonly budget_ms?: number | undefined }): number => budget_ms * STEPS_PER_MS

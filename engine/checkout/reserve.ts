@@ -14,6 +14,7 @@ import { type ReserveAsk, SEARCH_MS } from "../contract/checkout.ts"
 import type { Order } from "../contract/order.ts"
 import { readAgedCoupon } from "../journal/aged.ts"
 import type { Budget, Funding } from "../operate/catalogue.ts"
+import { budgetNotOpen, isInMonth } from "../operate/not_open.ts"
 import type { Parts } from "../parts.ts"
 import { splitFunding } from "../pricing/funding.ts"
 import { share } from "../pricing/money.ts"
@@ -259,8 +260,9 @@ const refusedBy = async (
     case "budget_not_open": case "budget_exhausted": {
       const budget = await parts.catalogue.budgetByNo(reply.budget)
       // A cell that never had any of a budget does not know its month.
-      const isShut = budget !== undefined && (now_ms < budget.opens_ms || now_ms >= budget.closes_ms)
-      if (reply.outcome === "budget_exhausted" && budget && !isShut) {
+      const isShut = reply.outcome === "budget_not_open" || budget !== undefined && !isInMonth(budget, now_ms)
+      if (isShut) return refuse({ ...budgetNotOpen(plan.choices[place]!.campaign, budget?.budget_id, budget, now_ms), coupon_id })
+      if (budget) {
         const want = { name: `b${reply.budget}`, cell: places.cell, missing: reply.missing_minor, left: reply.left_minor, waited: findings.waited++ }
         const leased = await lease(parts, want, now_ms)
         if (leased.outcome === "granted") return undefined
@@ -271,7 +273,7 @@ const refusedBy = async (
           return undefined
         }
       }
-      return refuse({ outcome: isShut ? "budget_not_open" : reply.outcome, coupon_id, budget_id: budget?.budget_id })
+      return refuse({ outcome: "budget_exhausted", coupon_id, budget_id: budget?.budget_id })
     }
   }
 }
@@ -333,7 +335,7 @@ const planOf = async (parts: Parts, places: Places, quote: Quote, choices: reado
     }
     const funding = await parts.catalogue.fundingAt(campaign, now_ms)
     if ("missing" in funding) {
-      return { no: { coupon_id, campaign_id: campaign.campaign_id, no: { outcome: "budget_not_open", coupon_id, budget_id: funding.missing } } }
+      return { no: { coupon_id, campaign_id: campaign.campaign_id, no: { ...budgetNotOpen(campaign, funding.missing, undefined, now_ms), coupon_id } } }
     }
     const amounts = splitFunding(cost_minor, funding)
     payments.push(funding.map((part, place) => ({ ...part, amount_minor: amounts[place]! })))

@@ -11,6 +11,7 @@ import type { IssueAsk } from "../contract/coupons.ts"
 import { readAgedCoupon } from "../journal/aged.ts"
 import type { Campaign } from "../operate/catalogue.ts"
 import { mayTouch } from "../operate/lines.ts"
+import { budgetNotOpen, isInMonth } from "../operate/not_open.ts"
 import type { Parts } from "../parts.ts"
 import { boundMinor } from "../pricing/compile.ts"
 import { splitFunding } from "../pricing/funding.ts"
@@ -127,13 +128,14 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
       case "budget_exhausted": case "budget_not_open": {
         const budget = await parts.catalogue.budgetByNo(reply.budget)
         // A cell that never had any of a budget does not know its month.
-        if (budget && (now_ms < budget.opens_ms || now_ms >= budget.closes_ms)) return { outcome: "budget_not_open", budget_id: budget.budget_id }
-        if (reply.outcome === "budget_exhausted" && budget) {
+        const budget_id = budget?.budget_id ?? ("missing" in holds ? holds.missing : undefined)
+        if (reply.outcome === "budget_not_open" || budget && !isInMonth(budget, now_ms)) return budgetNotOpen(campaign, budget_id, budget, now_ms)
+        if (budget) {
           const leased = await lease(parts, { name: `b${reply.budget}`, cell, missing: reply.missing_minor, left: reply.left_minor, waited: waited++ }, now_ms)
           if (leased.outcome === "granted") continue
           if (leased.outcome === "busy") return { outcome: "quota_busy" }
         }
-        return { outcome: reply.outcome, budget_id: budget?.budget_id ?? ("missing" in holds ? holds.missing : undefined) }
+        return { outcome: "budget_exhausted", budget_id }
       }
       case "user_limit_reached": return { outcome: reply.outcome, per_user: reply.per_user }
       case "campaign_not_started": return { outcome: reply.outcome, starts_at: new Date(reply.starts_at_ms).toISOString() }

@@ -400,6 +400,31 @@ test("confirmed: late, though the coupon has left Redis before its redemption ha
   expect((await yes(say("POST", `/v1/redemptions/${redemption_id}/confirm`, { late: true }))).state).toBe("confirmed")
 })
 
+test("budget_not_open: may be asked again until the budget's month is over or it is closed, and of a budget by {month} ever", async () => {
+  const in_year = monthOf(story.now_ms() + 366 * 86_400_000), kept = fresh("kept"), next = fresh("next")
+  for (const [budget_id, its] of [[`${kept}-${month()}`, month()], [next, in_year]] as const) {
+    await yes(say("PUT", `/v1/budgets/${budget_id}`, { line: "retail", month: its, currency: "CNY", limit_minor: 1_000 }))
+  }
+  const user_id = fresh("user")
+  const couponOf = async (budget_id: string): Promise<string> => {
+    const { campaign_id } = await openCampaign(say, story.now_ms(), { funding: [{ budget_id, share_bp: 10_000 }] })
+    return (await yes(say("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))).coupon_id
+  }
+  const asked = async (coupon_id: string) => {
+    const { status, body: { code, retry, detail } } = await say("POST", "/v1/redemptions", reserveAsk(user_id, [coupon_id]))
+    return [status, code, retry, detail]
+  }
+  const [named, monthly, early, none] = [await couponOf(`${kept}-${month()}`), await couponOf(`${kept}-{month}`), await couponOf(next), await couponOf(`${fresh("none")}-{month}`)]
+  const budget_id = `${kept}-${month()}`
+  await yes(say("POST", `/v1/budgets/${budget_id}/close`, {}))
+  expect(await asked(named)).toEqual([409, "budget_not_open", false, `The budget ${budget_id} is closed.`])
+  expect(await asked(monthly)).toEqual([409, "budget_not_open", true, `The budget ${budget_id} is closed.`])
+  expect(await asked(early)).toEqual([409, "budget_not_open", true, `The budget ${next} is of a month that has not begun.`])
+  expect((await asked(none)).slice(0, 3)).toEqual([409, "budget_not_open", true])
+  const best = await yes(say("POST", "/v1/redemptions", { ...reserveAsk(user_id, []), coupons: "best" }))
+  for (const rejected of best.rejected) expect([rejected.code, typeof rejected.detail, "retry" in rejected]).toEqual(["budget_not_open", "string", false])
+})
+
 test("budget_not_open: money is first held within its month, and may be spent and given back later", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 1_000 })
   const user_id = fresh("user")
@@ -409,7 +434,8 @@ test("budget_not_open: money is first held within its month, and may be spent an
   story.setNow(ends_ms - 1)
   const held = await yes(say("POST", "/v1/redemptions", reserveAsk(user_id, [coupons[0]!])))
   story.setNow(ends_ms)
-  expect(await refused(say("POST", "/v1/redemptions", reserveAsk(user_id, [coupons[1]!])))).toEqual([409, "budget_not_open"])
+  expect((await say("POST", "/v1/redemptions", reserveAsk(user_id, [coupons[1]!]))).body)
+    .toMatchObject({ status: 409, code: "budget_not_open", retry: false, detail: `The budget ${budget_id} is of a month that is over.` })
   await yes(say("POST", `/v1/redemptions/${held.redemption_id}/confirm`, {}))
   await yes(say("POST", `/v1/redemptions/${held.redemption_id}/refunds`, { refund_id: "r", lines: "all" }))
   expect(await yes(say("GET", `/v1/budgets/${budget_id}`))).toMatchObject({ held_minor: 0, spent_minor: 0, available_minor: 1_000 })
