@@ -1,12 +1,14 @@
 // The papers say what the code says: README, ARCHITECTURE and CHANGELOG against the tables and lists that they repeat.
 
 import { expect, test } from "bun:test"
+import { createHash } from "node:crypto"
 import { existsSync, readFileSync } from "node:fs"
 import { dirname, join, normalize } from "node:path"
 import { ANSWERS, type Answer } from "../engine/answers.ts"
 import { readConfig, type Config } from "../engine/config.ts"
 import { KINDS } from "../engine/pricing/kinds/index.ts"
 import { welcome } from "../engine/welcome.ts"
+import { isHeldOut } from "../lua/keys.ts"
 import { RECORDS } from "../lua/records.ts"
 
 const HOUSE = join(import.meta.dir, "..")
@@ -118,3 +120,10 @@ for (const paper of PAPERS) {
     expect(missing).toEqual([])
   })
 }
+
+test("README: the rule of the hold-out is the one that is used", () => {
+  const [, user_id, place, campaign_id] = /`(\w+)` is (\d+) in\n?\s*`(\w+)`/.exec(readme)!
+  const counted = createHash("sha256").update(`${campaign_id}\0${user_id}`, "utf8").digest().readUInt32BE(0) % 10_000
+  expect(counted).toBe(Number(place))
+  expect([isHeldOut(campaign_id!, user_id!, counted), isHeldOut(campaign_id!, user_id!, counted + 1)]).toEqual([false, true])
+})

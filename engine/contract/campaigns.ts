@@ -24,7 +24,9 @@ const FIELDS = {
   coupon_valid_s: Type.Optional(Type.Integer({ minimum: 1, maximum: VALID_S_MAX, description: "a coupon ends so long after its issue, or with the campaign" })),
   stock: Type.Integer({ ...Count, description: "how many coupons may be issued" }),
   per_user: Type.Integer({ ...CountFromOne, description: "how many of them one user may have" }),
-  holdout_bp: Type.Optional(Bp),
+  holdout_bp: Type.Optional(Type.Integer({
+    ...Bp, description: "the share of users that is held out, 0 to 10000: those for whom the first 4 bytes of SHA-256(campaign_id, a zero byte, user_id; UTF-8), a big-endian unsigned integer, modulo 10000 are less than it",
+  })),
   hold_at: Type.Optional(Type.Enum(["reserve", "issue"], { default: "reserve", description: "when the budget is first held" })),
   funding: Type.Array(Type.Object({ budget_id: Id, share_bp: BpFromOne }, closed), { minItems: 1, maxItems: FUNDING_MAX, description: "who pays; the shares sum to 10000" }),
   on_refund: Type.Optional(Type.Enum(["keep", "return"], { default: "keep", description: "whether a fully refunded coupon is given back" })),

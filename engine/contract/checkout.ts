@@ -164,7 +164,7 @@ export const quoteOrder = operation({
 
 export const reserveOrder = operation({
   name: "reserve", method: "POST", path: "/v1/redemptions", family: "checkout", scopes: ["checkout"],
-  says: "Hold coupons and their money for an order, or hold it at the price of a signed quote.",
+  says: "Hold coupons and their money for an order, or hold it at the price of a signed quote. It is known by (user_id, order_id, request_id); to name a default is the same content as to leave it out.",
   body: Type.Object({
     order_id: Id, user_id: Id, request_id: Type.Optional(Type.String({ ...Id, description: "the order_id unless told" })), order: Order,
     coupons: Type.Optional(Coupons), quote: Type.Optional(Token), ...SETTING,
@@ -192,7 +192,7 @@ export const confirmRedemption = operation({
 
 export const extendRedemption = operation({
   name: "extend", method: "POST", path: "/v1/redemptions/{redemption_id}/extend", family: "checkout", scopes: ["checkout"],
-  says: "Move the end of a hold forward, at most 7 days after the reserve.",
+  says: "Move the end of a hold forward, at most 7 days after the reserve. A repeat of the last extend is a repeat; one of an older is `expires_too_early`.",
   params: RedemptionPath, body: Type.Object({ expires_at: Instant }, closed),
   yes: { extended: ReservedOut },
   no: ["redemption_unknown", "redemption_confirmed", "redemption_cancelled", "redemption_expired", "redemption_refunded", "redemption_partly_refunded", "expires_too_early", "expires_too_late"],
@@ -213,7 +213,7 @@ const RefundLines = Type.Union(
 
 export const refundRedemption = operation({
   name: "refund", method: "POST", path: "/v1/redemptions/{redemption_id}/refunds", family: "checkout", scopes: ["checkout"],
-  says: "Goods come back: their part of the discount returns to the budgets.",
+  says: "Goods come back: their part of the discount returns to the budgets. Once all is refunded, a new refund is `redemption_refunded`; before that, more than is left is `refund_exceeds`.",
   params: RedemptionPath, body: Type.Object({ refund_id: Id, lines: RefundLines }, closed),
   rule: ({ lines }) => lines === "all" ? undefined : twice(lines.map(({ line_id }) => line_id), (place) => `lines[${place}].line_id`),
   yes: { refunded: RefundOut },
