@@ -11,7 +11,7 @@ import { userHash } from "../lua/keys.ts"
 export const LOG_FIELDS = [
   "accepted", "act", "api_key_id", "attempt", "backlog_bytes", "bytes", "budget_id", "campaign_id", "cell", "cells", "child",
   "coupon_id", "cursor", "database", "durability", "duration_ms", "entries", "epoch", "error", "exit_code", "host", "job",
-  "lag_ms", "line", "method", "mistakes", "oldest_ms", "order_id", "outcome", "path", "pid", "port", "reasons", "redemption_id",
+  "lag_ms", "line", "method", "mistakes", "oldest_ms", "order_id", "outcome", "outcomes", "path", "pid", "port", "reasons", "redemption_id",
   "refund_id", "request_id", "restarts", "role", "route", "rows", "signal", "stack", "status", "step", "tail", "url",
   "user_hash", "user_id", "version", "wait_ms",
 ] as const

@@ -133,15 +133,17 @@ export const usesOf = (parts: Parts): Uses => ({
   keys: { create: createKeyWith(parts), revoke: revokeKeyWith(parts) },
 })
 
-export interface Api { readonly app: Hono; readonly metrics: Metrics }
+/** The API; once `end` was called its streams end early. */
+export interface Api { readonly app: Hono; readonly metrics: Metrics; end(): void }
 
 /** The API over these parts, and over the same with `ledger` in their promise. */
 export const apiOf = (parts: Parts, ledger: Ledger, clock: Clock, ready: () => Promise<Readiness>, log: Log, config: HttpConfig): Api => {
   const metrics = makeMetrics()
+  const ending = new AbortController()
   const ledgered = usesOf(promising(parts, { is_replicated: false, ledger }))
   const uses = config.durability === "ledger" ? ledgered : asPreferred(usesOf(parts), ledgered)
-  const app = createApp({ uses, findKey: openKeys(parts.postgres.sql), ready, metrics, log, clock, config })
-  return { app, metrics }
+  const app = createApp({ uses, findKey: openKeys(parts.postgres.sql), ready, metrics, log, clock, config, ending: ending.signal })
+  return { app, metrics, end: () => ending.abort() }
 }
 
 const missesOf = ({ codeMissesKey, codeMissesUser, codeMissesAddress, codeMissesWindowS }: Ground["config"]): MissLimits =>
@@ -241,11 +243,11 @@ export const wireEngine = (): Wiring => {
       const remembering = memory.start()
       const shedder = makeShedder()
       const told = link ? hearWorker(link, parts, clock) : clock
-      const { app, metrics } = apiOf(witnessed(parts, memory.witness), ledger, told, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability })
+      const { app, metrics, end } = apiOf(witnessed(parts, memory.witness), ledger, told, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability })
       showGauges(metrics, parts, clock)
       watchWait(parts.redis, shedder)
       showWait(metrics, shedder)
-      return { fetch: shedding(shedder, (request) => app.fetch(request)), stop: () => remembering.stop() }
+      return { fetch: shedding(shedder, (request) => app.fetch(request)), drain: end, stop: () => remembering.stop() }
     },
     scheduler: "analytics/scheduler.ts",
     welcome: (url) => first === undefined ? "" : welcome(url, first.key, first.shown),

@@ -53,7 +53,7 @@ export const ImportLine = Type.Object({ code: Code }, closed)
 
 export const importCodes = operation({
   name: "import_codes", method: "POST", path: "/v1/campaigns/{campaign_id}/codes/import", family: "codes", scopes: ["operate"],
-  says: "Import a partner's own codes: one JSON object `{\"code\"}` a line, one answer a line, in the same order. What was answered stays when the stream is cut.",
+  says: "Import a partner's own codes: one JSON object `{\"code\"}` a line, one answer a line, in the same order. What was answered stays when the stream is cut; a server that is stopped answers the first line it has not read `overloaded` and ends the stream there.",
   params: CampaignPath, query: Type.Object({ batch_id: Id }, closed),
   yes: {}, no: [...NOS, "request_conflict", "code_taken"],
 })

@@ -45,7 +45,7 @@ export const issueCoupon = operation({
 
 export const issueCoupons = operation({
   name: "issue_bulk", method: "POST", path: "/v1/coupons/bulk", family: "coupons", scopes: ["issue"],
-  says: "Issue many coupons: one JSON object of `POST /v1/coupons` a line, one answer a line, in the same order. What was answered stays when the stream is cut.",
+  says: "Issue many coupons: one JSON object of `POST /v1/coupons` a line, one answer a line, in the same order. What was answered stays when the stream is cut; a server that is stopped answers the first line it has not read `overloaded` and ends the stream there.",
   yes: {}, no: ISSUE_NOS,
 })
 

@@ -31,6 +31,7 @@ export interface AppParts {
   readonly log: Log
   readonly clock: Http["clock"]
   readonly config: HttpConfig
+  readonly ending: Http["ending"]
 }
 
 /** The app. `app.fetch(request)` answers it all, and `app.request(path)` does in a test. */

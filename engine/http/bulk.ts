@@ -3,18 +3,20 @@
  *
  * What must stay true: the whole call has no limit and each piece of it has one: a line, the issues under way, the answers that nobody
  * has read yet, the calls at a time. What was answered has happened, also when either side cuts the stream; a repeat of the
- * whole call answers the same, because every line is idempotent by its own ids. A bad line is answered and stops nothing.
+ * whole call answers the same, because every line is idempotent by its own ids. A bad line is answered and stops nothing. When the process is to
+ * stop, the lines under way are answered, then the first that was not read is answered `overloaded`, and the stream ends there.
  *
  * A caller may send everything before he reads anything: the answers wait for him up to ANSWERS_WAITING_CHARS_MAX, which is more
  * than 100,000 lines need. Beyond it we stop reading until he does.
  */
 import type { Hono } from "hono"
-import { type Answered, ANSWERS, type Caller, type No } from "../answers.ts"
+import { type Answered, ANSWERS, type Caller, type No, type Outcome } from "../answers.ts"
 import { type Check, check } from "../contract/check.ts"
 import { type IssueAsk, issueCoupon, issueCoupons } from "../contract/coupons.ts"
-import { faultFields } from "../log.ts"
+import type { Operation } from "../contract/operation.ts"
 import type { Use } from "../uses.ts"
-import { type Line, linesOf } from "./lines.ts"
+import { makeLineTally, type StreamEnd } from "./line_tally.ts"
+import { type Line, linesOf, ReadingStopped } from "./lines.ts"
 import { makeOutbox } from "./outbox.ts"
 import { isYes, outcomeOfFault, problem, problemBody } from "./problems.ts"
 import { callerOf, type Http, isCaller, settle } from "./serve.ts"
@@ -39,6 +41,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true })
 const checkIssue = check(issueCoupon.body!, issueCoupon.rule)
 
 const invalid = (field: string, detail: string): No => ({ outcome: "request_invalid", field, detail })
+const stopped: No = { outcome: "overloaded", detail: "This server is being stopped: from this line on nothing was read. Send it and what follows again." }
 const tooLong: No = { outcome: "request_too_large", detail: `A line has at most ${LINE_BYTES_MAX} bytes.`, bytes_max: LINE_BYTES_MAX }
 
 /** What a line asks, or why it asks nothing; `undefined` for a blank one. */
@@ -63,30 +66,37 @@ const answerLine = (number: number, answered: Answered): string =>
 
 /** What becomes of the lines of a stream. */
 export interface LineWork<Ask> {
+  readonly http: Http
+  readonly operation: Operation
+  readonly caller: Caller
   readonly body: ReadableStream<Uint8Array>
   readonly checkLine: Check
   /** Lines under way at a time: one call answers at most so many at once. */
   readonly at_once: number
-  /** Never throws: what breaks is an answer. */
+  /** What it throws is an answer as well. */
   readonly answer: (ask: Ask) => Promise<Answered>
-  /** The stream was cut. */
-  readonly onCut: (fault: unknown) => void
   /** All that could be answered was. */
   readonly onEnd: () => void
 }
 
-/** Answer each line of a body, in order, until the input ends or nobody is there to hear it. */
-export const answerLines = <Ask>({ body, checkLine, at_once, answer, onCut, onEnd }: LineWork<Ask>): Response => {
+/** Answer each line of a body, in order, until the input ends, nobody is there to hear it, or the process is to stop. */
+export const answerLines = <Ask>({ http, operation, caller, body, checkLine, at_once, answer, onEnd }: LineWork<Ask>): Response => {
   const outbox = makeOutbox(ANSWERS_WAITING_CHARS_MAX)
+  const tally = makeLineTally(http.log, { act: operation.name, api_key_id: caller.key_id }, http.config.log_requests === "all")
   let under_way = 0
   let wake: (() => void) | undefined
   let answered = Promise.resolve()
 
+  const answerOne = async (ask: Ask): Promise<Answered> => {
+    try { return await answer(ask) } catch (fault) { return { outcome: tally.broke(fault) } }
+  }
   const answerInOrder = (number: number, coming: Answered | Promise<Answered>) => {
     under_way += 1
     // Lines end in any order and are answered in their own: each waits for the one before.
     answered = answered.then(async () => {
-      outbox.put(answerLine(number, await coming))
+      const said = await coming
+      tally.note(said.outcome)
+      outbox.put(answerLine(number, said))
       under_way -= 1
       wake?.()
       wake = undefined
@@ -94,21 +104,32 @@ export const answerLines = <Ask>({ body, checkLine, at_once, answer, onCut, onEn
   }
 
   const run = async (): Promise<void> => {
+    let end: StreamEnd = "whole"
+    let cut: unknown
+    http.ending.addEventListener("abort", outbox.letIn)
     try {
-      for await (const line of linesOf(body, LINE_BYTES_MAX)) {
+      for await (const line of linesOf(body, LINE_BYTES_MAX, http.ending)) {
         const read = readLine<Ask>(line, checkLine)
         if (!read) continue
-        answerInOrder(line.number, "no" in read ? read.no : answer(read.ask))
+        answerInOrder(line.number, "no" in read ? read.no : answerOne(read.ask))
         while (under_way >= at_once) await new Promise<void>((resolve) => { wake = resolve })
         // Never more than its reader takes.
         await outbox.room()
         if (outbox.isLeft()) break
       }
     } catch (fault) {
-      onCut(fault)
+      if (fault instanceof ReadingStopped) {
+        end = "stopped"
+        answerInOrder(fault.line, stopped)
+      } else {
+        end = "cut"
+        cut = fault
+      }
     } finally {
+      http.ending.removeEventListener("abort", outbox.letIn)
       await answered
       outbox.end()
+      tally.say(end, cut)
       onEnd()
     }
   }
@@ -130,14 +151,14 @@ export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => 
 
   const issueLine = async (ask: IssueAsk, caller: Caller): Promise<Answered> => {
     const began_ms = performance.now()
+    const observe = (outcome: Outcome) => http.metrics.observe(issueCoupon.name, outcome, (performance.now() - began_ms) / 1000)
     try {
       const answered = await issue(ask, caller)
-      settle(http, issueCoupon, answered.outcome, began_ms, caller, ask)
+      observe(answered.outcome)
       return answered
     } catch (fault) {
-      const outcome = outcomeOfFault(fault)
-      settle(http, issueCoupon, outcome, began_ms, caller, ask, fault)
-      return { outcome }
+      observe(outcomeOfFault(fault))
+      throw fault
     }
   }
 
@@ -158,8 +179,7 @@ export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => 
       if (raw.body === null) return new Response("", { headers: NDJSON })
       guard.enter()
       return answerLines<IssueAsk>({
-        body: raw.body, checkLine: checkIssue, at_once, answer: (ask) => issueLine(ask, caller),
-        onCut: (fault) => http.log.warn("a bulk issue was cut off", { act: issueCoupons.name, api_key_id: caller.key_id, ...faultFields(fault) }),
+        http, operation: issueCoupons, caller, body: raw.body, checkLine: checkIssue, at_once, answer: (ask) => issueLine(ask, caller),
         onEnd: () => {
           guard.leave()
           settle(http, issueCoupons, "changed", began_ms, caller, {})

@@ -2,14 +2,13 @@
  * Codes in streams of NDJSON: a generated batch going out, a partner's codes coming in.
  *
  * What must stay true: a stream has no limit and each piece of it has one; a reader who stops reading stops the making. A stream that
- * was cut is asked for again under its batch_id, and a whole one ends with a line that says so.
+ * was cut, also by the stop of this process, is asked for again under its batch_id, and a whole one ends with a line that says so.
  */
 import type { Hono } from "hono"
-import type { Answered, Caller, No } from "../answers.ts"
+import type { Caller, No } from "../answers.ts"
 import { type Check, check } from "../contract/check.ts"
 import { type GenerateCodesAsk, generateCodes, ImportLine, importCodes, type ImportCodesAsk } from "../contract/codes.ts"
 import type { Operation } from "../contract/operation.ts"
-import { faultFields } from "../log.ts"
 import type { Uses } from "../uses.ts"
 import { answerLines, BULK_CALLS_MAX, makeGuard, NDJSON } from "./bulk.ts"
 import { outcomeOfFault, problem } from "./problems.ts"
@@ -70,7 +69,7 @@ export const serveCodeStreams = (app: Hono, http: Http, { generate, import: impo
     const body = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
         try {
-          const { done, value } = await lines.next()
+          const { done, value } = http.ending.aborted ? await lines.return(undefined) : await lines.next()
           if (!done) return controller.enqueue(encoder.encode(value))
           controller.close()
           end()
@@ -94,16 +93,8 @@ export const serveCodeStreams = (app: Hono, http: Http, { generate, import: impo
       end()
       return new Response("", { headers: NDJSON })
     }
-    const answer = async ({ code }: { code: string }): Promise<Answered> => {
-      try { return await take(code) } catch (fault) {
-        const outcome = outcomeOfFault(fault)
-        if (outcome === "fault") http.log.error("a line of an import has failed", { act: importCodes.name, ...faultFields(fault) })
-        return { outcome }
-      }
-    }
     return answerLines<{ code: string }>({
-      body, checkLine, at_once: IMPORTS_AT_ONCE, answer,
-      onCut: (fault) => http.log.warn("an import of codes was cut off", { act: importCodes.name, api_key_id: caller.key_id, ...faultFields(fault) }),
+      http, operation: importCodes, caller, body, checkLine, at_once: IMPORTS_AT_ONCE, answer: async ({ code }) => take(code),
       onEnd: () => end(),
     })
   })

@@ -2,13 +2,15 @@
  * Answers on their way to a reader who may be slower than we are.
  *
  * What must stay true: what waits here is bounded. Who writes asks for room first, and gets it when the reader has taken enough; when
- * the reader goes away, room is given at once and what is written is dropped.
+ * the reader goes away, room is given at once and what is written is dropped. Before the end, who writes the last may be let in at once.
  */
 
 export interface Outbox {
   put(text: string): void
   /** Resolves when less than the bound waits. */
   room(): Promise<void>
+  /** Only the last few come now: nobody waits for room any more. */
+  letIn(): void
   /** Nothing more comes. */
   end(): void
   readonly stream: ReadableStream<Uint8Array>
@@ -25,11 +27,13 @@ export const makeOutbox = (waiting_chars_max: number): Outbox => {
   let chars = 0
   let ended = false
   let left = false
+  let open = false
   let wakeReader: (() => void) | undefined
   let wakeWriter: (() => void) | undefined
 
   const wake = () => { wakeReader?.(); wakeReader = undefined }
-  const makeRoom = () => { if (left || chars < waiting_chars_max) { wakeWriter?.(); wakeWriter = undefined } }
+  const hasRoom = () => left || open || chars < waiting_chars_max
+  const makeRoom = () => { if (hasRoom()) { wakeWriter?.(); wakeWriter = undefined } }
 
   /** The oldest answers, up to a chunk's size. */
   const takeChunk = (): Uint8Array => {
@@ -54,7 +58,8 @@ export const makeOutbox = (waiting_chars_max: number): Outbox => {
 
   return {
     put: (text) => { if (left) return; waiting.push(text); chars += text.length; wake() },
-    room: () => left || chars < waiting_chars_max ? Promise.resolve() : new Promise<void>((resolve) => { wakeWriter = resolve }),
+    room: () => hasRoom() ? Promise.resolve() : new Promise<void>((resolve) => { wakeWriter = resolve }),
+    letIn: () => { open = true; makeRoom() },
     end: () => { ended = true; wake() },
     stream,
     isLeft: () => left,

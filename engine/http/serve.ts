@@ -24,6 +24,8 @@ export interface Http {
   /** `told` hears what time it is in a replay, from a caller whose key may ask. */
   readonly clock: { now_ms(): number; told(at_ms: number): void }
   readonly config: HttpConfig
+  /** Aborted when this process is to stop: what is under way is answered, and a stream ends early. */
+  readonly ending: AbortSignal
 }
 
 export interface HttpConfig {

@@ -45,6 +45,8 @@ export interface Piece {
 /** What answers HTTP: a Hono app is one. */
 export interface App {
   fetch(request: Request, server: Bun.Server<undefined>): Response | Promise<Response>
+  /** Nothing new is coming: what goes on for long, like a stream, ends early. */
+  drain?(): void
   /** What is left to do when the last request was answered. */
   stop?(): Promise<void>
 }

@@ -11,6 +11,8 @@ import type { App, Ground, Piece } from "./ground.ts"
 const REQUEST_BYTES_MAX = 256 * 1024 * 1024
 /** A connection on which nothing moves is closed; one whose head or body comes too slowly, within four times as long. */
 const IDLE_S_MAX = 30
+/** From the stop on, what callers have to take their answers, less than the stop waits for us; who has not taken them by then is cut off, and may repeat his request. */
+const ANSWERS_TAKEN_MS_MAX = 3_000
 /** Requests of one process under way at a time, those whose bodies are still coming among them. */
 const PENDING_MAX = 10_000
 
@@ -60,5 +62,13 @@ export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: A
   // With a shared port the system would let strangers in silently: the first of us looks whether it is still free.
   if (isShared && role === "all") tryPort(config)
   const server = inWords(config, () => Bun.serve({ ...options, port, reusePort: isShared }))
-  return { name: "api", port: server.port ?? port, stop: async () => { await server.stop(); await app.stop?.() } }
+  const stop = async (): Promise<void> => {
+    const answered = server.stop()
+    app.drain?.()
+    const cut = setTimeout(() => void server.stop(true), ANSWERS_TAKEN_MS_MAX)
+    await answered
+    clearTimeout(cut)
+    await app.stop?.()
+  }
+  return { name: "api", port: server.port ?? port, stop }
 }

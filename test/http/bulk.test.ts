@@ -4,7 +4,9 @@
 import { afterAll, describe, expect, test } from "bun:test"
 import { connect } from "node:net"
 import type { Answered } from "../../engine/answers.ts"
+import { FAULTS_LOGGED_MAX } from "../../engine/http/line_tally.ts"
 import { BULK_CALLS_MAX, ISSUES_AT_ONCE, LINE_BYTES_MAX } from "../../engine/http/bulk.ts"
+import type { LogFields } from "../../engine/log.ts"
 import { linesOf } from "../../engine/http/lines.ts"
 import { makeOutbox } from "../../engine/http/outbox.ts"
 import { NotExecuted } from "../../engine/store/redis.ts"
@@ -142,6 +144,89 @@ describe("over a socket", () => {
     const again = () => fetch(`http://127.0.0.1:${port}/v1/coupons/bulk`, { method: "POST", headers, body: line(9) })
     while ((await Promise.all(Array.from({ length: BULK_CALLS_MAX }, again))).some(({ status }) => status === 503)) await Bun.sleep(5)
     expect(small.calls.map(({ ask }) => ask["request_id"]).filter((id) => id !== "r9")).toEqual(["r1", "r2"])
+  })
+})
+
+/** A log that keeps what it is told. */
+const keepingLog = () => {
+  const kept: { level: string; msg: string; fields: LogFields }[] = []
+  const at = (level: string) => (msg: string, fields: LogFields = {}) => { kept.push({ level, msg, fields }) }
+  return { kept, log: { info: at("info"), warn: at("warn"), error: at("error") } }
+}
+
+describe("the stop of the process", () => {
+  test("overloaded: the lines under way are answered, the first that was not read says so, and the stream ends", async () => {
+    const { kept, log } = keepingLog()
+    const stop = new AbortController()
+    const { app, calls } = smallApp({
+      log, ending: stop.signal,
+      answer: async (call) => {
+        if (call.ask["request_id"] === "r20") stop.abort()
+        await Bun.sleep(5)
+        return issued(call)
+      },
+    })
+    const response = await app.request("/v1/coupons/bulk", { method: "POST", headers, body: Array.from({ length: 1000 }, (_, place) => line(place + 1)).join("\n") })
+    const answers = await read(response)
+    expect(calls).toHaveLength(20)
+    expect(answers.map(({ line, status }) => [line, status])).toEqual(Array.from({ length: 21 }, (_, place) => [place + 1, place < 20 ? 201 : 503]))
+    expect(answers[20]).toMatchObject({ code: "overloaded", retry: true })
+    expect(String(answers[20]!["detail"])).toContain("being stopped")
+    expect(kept.map(({ level, msg, fields }) => [level, msg, fields.rows, fields.outcomes])).toEqual([["warn", "a stream of lines was ended by the stop", 21, ["issued 20", "overloaded 1"]]])
+  })
+
+  test("a stream whose caller sends nothing for now ends as well, and a line of which only a part has come is not taken", async () => {
+    for (const path of ["/v1/coupons/bulk", "/v1/campaigns/c/codes/import?batch_id=b"]) {
+      const stop = new AbortController()
+      const { port } = serving(smallApp({ answer: issued, ending: stop.signal }))
+      const first = path.includes("import") ? JSON.stringify({ code: "AAAA-0001" }) : line(1)
+      const body = new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new TextEncoder().encode(`${first}\n${first}`)) })
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, { method: "POST", headers: { authorization: "Bearer all" }, body })
+      const reader = response.body!.pipeThrough(new TextDecoderStream() as unknown as TransformStream<Uint8Array, string>).getReader()
+      expect((await reader.read()).value).toContain('"status":201')
+      stop.abort()
+      expect((await reader.read()).value).toContain('{"line":2,')
+      expect((await reader.read()).done).toBe(true)
+    }
+  })
+
+  test("codes that are being generated end without their last line", async () => {
+    const stop = new AbortController()
+    const { app } = smallApp({ ending: stop.signal })
+    stop.abort()
+    const response = await app.request("/v1/campaigns/c/codes", { method: "POST", headers: { authorization: "Bearer all", "content-type": "application/json" }, body: JSON.stringify({ batch_id: "b", count: 10 }) })
+    expect([response.status, await response.text()]).toEqual([200, ""])
+  })
+})
+
+describe("the log", () => {
+  const thousand = Array.from({ length: 1000 }, (_, place) => line(place)).join("\n")
+
+  test("a stream whose lines all meet overload is one line, with how many had each outcome", async () => {
+    const { kept, log } = keepingLog()
+    const { app, metrics } = smallApp({ log, answer: (call) => { if (call.ask["user_id"] === "u7") return issued(call); throw new NotExecuted("away") } })
+    expect(await read(await app.request("/v1/coupons/bulk", { method: "POST", headers, body: thousand }))).toHaveLength(1000)
+    expect(kept.map(({ level, msg, fields }) => [level, msg, fields.act, fields.outcomes])).toEqual([["warn", "lines of a stream could not be served", "issue_bulk", ["overloaded 999", "issued 1"]]])
+    expect(kept[0]!.fields.error).toContain("away")
+    expect(await metrics.page()).toMatch(/act="issue",outcome="overloaded"[^\n]* 999\n/)
+  })
+
+  test("faults are logged for themselves up to their limit, and counted", async () => {
+    const { kept, log } = keepingLog()
+    const { app } = smallApp({ log, answer: () => { throw new Error("broken") } })
+    expect((await read(await app.request("/v1/coupons/bulk", { method: "POST", headers, body: thousand }))).every(({ status }) => status === 500)).toBe(true)
+    expect(kept.filter(({ level }) => level === "error")).toHaveLength(FAULTS_LOGGED_MAX)
+    expect(kept.at(-1)!.fields.outcomes).toEqual(["fault 1000"])
+    expect(kept).toHaveLength(FAULTS_LOGGED_MAX + 1)
+  })
+
+  test("a stream that was served is in it only where every request is", async () => {
+    for (const [log_requests, lines] of [["faults", 0], ["all", 2]] as const) {
+      const { kept, log } = keepingLog()
+      const { app } = smallApp({ log, answer: issued, config: { log_requests } })
+      await read(await app.request("/v1/coupons/bulk", { method: "POST", headers, body: thousand }))
+      expect(kept).toHaveLength(lines)
+    }
   })
 })
 

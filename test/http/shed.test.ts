@@ -1,5 +1,6 @@
 /** What is refused early, and what slow callers can do: on real sockets. */
 import { afterAll, describe, expect, test } from "bun:test"
+import { connect } from "node:net"
 import { readConfig } from "../../engine/config.ts"
 import { kindOf, makeShedder, PATIENCE, shedding } from "../../engine/http/shed.ts"
 import { quietLog } from "../../engine/log.ts"
@@ -164,4 +165,25 @@ describe("slow callers", () => {
     } })
     expect(await heard.promise).toMatch(/^(HTTP\/1\.1 431|$)/)
   })
+})
+
+test("who does not take his answer is cut off at the stop, and nobody waits for him any longer", async () => {
+  const read = readConfig({ PORT: "0" })
+  if ("mistakes" in read) throw new Error(read.mistakes.join())
+  const STOP_MS_MAX = 4_000
+  const drained: string[] = []
+  const api = startApi({ config: read.config, log: quietLog }, {
+    // More than the buffers of both sides hold.
+    fetch: () => new Response(new ReadableStream<Uint8Array>({ pull: (controller) => { controller.enqueue(new Uint8Array(65_536)) } }, { highWaterMark: 0 })),
+    drain: () => { drained.push("drain") },
+    stop: async () => { drained.push("stop") },
+  })
+  const deaf = connect(api.port, "127.0.0.1", () => { deaf.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n") })
+  deaf.pause().on("error", () => undefined)
+  await Bun.sleep(300)
+  const began_ms = performance.now()
+  await api.stop()
+  expect(performance.now() - began_ms).toBeLessThan(STOP_MS_MAX)
+  expect(drained).toEqual(["drain", "stop"])
+  deaf.destroy()
 })
