@@ -25,23 +25,23 @@ const TRIES_MAX = 8
 /** Confirm a redemption. */
 export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: ConfirmAsk, { now_ms }: Caller): Promise<Answered> => {
   const named = readRedemptionId(redemption_id)
-  if (!named) return { outcome: "redemption_unknown" }
+  if (!named) return { outcome: "redemption_unknown", redemption_id }
   const { user, redemption } = named
   const places = placesOf(user, parts.cells, now_ms)
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const reply = await act(parts.redis, confirm, { keys: places.keys, args: { now_ms, user, redemption, late: late ? 1 : 0, hour: places.hour } })
     switch (reply.outcome) {
       case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), reply.confirmed_at_ms) }
-      case "redemption_expired": return { outcome: "redemption_expired", expired_at: new Date(reply.expired_at_ms).toISOString() }
+      case "redemption_expired": return { outcome: "redemption_expired", redemption_id, expired_at: new Date(reply.expired_at_ms).toISOString() }
     }
     const found = await findRedemption(parts, redemption_id, now_ms, late ? "loaded" : "read")
     if (!isFound(found)) return found
     const state = stateOf(found.head, found.at_ms)
     switch (state) {
       case "reserved": continue // it was not open when we looked and is now: look again
-      case "cancelled": return { outcome: "redemption_cancelled" }
+      case "cancelled": return { outcome: "redemption_cancelled", redemption_id }
       case "expired": {
-        if (!late) return { outcome: "redemption_expired", expired_at: new Date(found.head.expires_ms).toISOString() }
+        if (!late) return { outcome: "redemption_expired", redemption_id, expired_at: new Date(found.head.expires_ms).toISOString() }
         const answered = found.hour === undefined ? undefined : await confirmLate(parts, found, found.hour, tries, now_ms)
         if (answered) return answered
         continue
@@ -61,7 +61,7 @@ const confirmLate = async (parts: Parts, { places, user, redemption, redemption_
   })
   let reply = await send([])
   if (reply.outcome === "coupon_aged") reply = await send(await readAgedCoupons(parts, places.cell, redemption_id, head))
-  const expired = (missing: object): Answered => ({ outcome: "redemption_expired", missing: [missing] })
+  const expired = (missing: object): Answered => ({ outcome: "redemption_expired", redemption_id, missing: [missing] })
   switch (reply.outcome) {
     case "moved": case "coupon_aged": return undefined
     case "journal_full": return { outcome: "journal_full" }

@@ -17,7 +17,7 @@ export const LONGEST_HOLD_MS = 7 * 24 * 3_600_000
 /** Move the end of a reserved redemption forward. */
 export const extendWith = (parts: Parts) => async ({ redemption_id, expires_at }: ExtendAsk, { now_ms }: Caller): Promise<Answered> => {
   const named = readRedemptionId(redemption_id)
-  if (!named) return { outcome: "redemption_unknown" }
+  if (!named) return { outcome: "redemption_unknown", redemption_id }
   const { user, redemption } = named
   const places = placesOf(user, parts.cells, now_ms)
   const { quota, journal, open, due } = places.keys
@@ -26,7 +26,7 @@ export const extendWith = (parts: Parts) => async ({ redemption_id, expires_at }
   })
   switch (reply.outcome) {
     case "journal_full": return { outcome: "journal_full" }
-    case "redemption_expired": return { outcome: "redemption_expired" }
+    case "redemption_expired": return { outcome: "redemption_expired", redemption_id }
     case "expires_too_early": return { outcome: "expires_too_early", expires_at: new Date(reply.expires_at_ms).toISOString() }
     case "expires_too_late": return { outcome: "expires_too_late", latest_at: new Date(reply.latest_ms).toISOString() }
     case "extended": case "replayed": {
@@ -38,7 +38,7 @@ export const extendWith = (parts: Parts) => async ({ redemption_id, expires_at }
       if (!isFound(found)) return found
       const state = stateOf(found.head, found.at_ms)
       if (state === "reserved") throw new NotExecuted("the redemption was being moved")
-      return { outcome: `redemption_${state}` }
+      return { outcome: `redemption_${state}`, redemption_id }
     }
   }
 }

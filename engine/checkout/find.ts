@@ -31,12 +31,12 @@ export interface Found {
   readonly at_ms: number
 }
 
-const unknown: Answered = { outcome: "redemption_unknown" }
+const unknown = (redemption_id: string): Answered => ({ outcome: "redemption_unknown", redemption_id })
 
 /** The redemption of an id, or the no that it is unknown. With `loaded` an aged record is back in Redis when this returns. */
 export const findRedemption = async (parts: Parts, redemption_id: string, now_ms: number, want: "read" | "loaded"): Promise<Found | Answered> => {
   const named = readRedemptionId(redemption_id)
-  if (!named) return unknown
+  if (!named) return unknown(redemption_id)
   const { user, redemption } = named
   const places = placesOf(user, parts.cells, now_ms)
   let hour = ""
@@ -53,7 +53,7 @@ export const findRedemption = async (parts: Parts, redemption_id: string, now_ms
       case "redemption_unknown":
       case "aged": {
         const aged = await readAgedRedemption(parts, places.cell, redemption_id)
-        if (!aged) return unknown
+        if (!aged) return unknown(redemption_id)
         if (want === "read") return { redemption_id, user, redemption, places, head: aged.head, allocation: decodeAllocation(aged.body), hour: undefined, at_ms: now_ms }
         const loaded = await act(parts.redis, load, {
           keys: { quota, due: places.keys.due, wallet, settled: places.keys.settled },

@@ -87,7 +87,7 @@ const refundNow = async (parts: Parts, ask: RefundAsk, { now_ms }: Caller): Prom
       return { outcome: "refunded", body: JSON.parse(earlier[2]) as object, hit: true }
     }
     const state = stateOf(head, found.at_ms)
-    if (state !== "confirmed" && state !== "partly_refunded") return { outcome: `redemption_${state}` }
+    if (state !== "confirmed" && state !== "partly_refunded") return { outcome: `redemption_${state}`, redemption_id }
     if (found.hour === undefined) continue
 
     const taken = await takenBack(parts, allocation, refundLinesOf(allocation), ask.lines)

@@ -24,7 +24,8 @@ import { act, NotExecuted } from "../store/redis.ts"
 const TRIES_MAX = 8
 
 /** A paused campaign may be live again, and a stopped one never. */
-const STOPPED: Answered = { outcome: "campaign_not_live", retry: false, detail: ANSWERS.campaign_stopped.say }
+const notLive = (campaign_id: string, state: string | undefined): Answered =>
+  ({ outcome: "campaign_not_live", campaign_id, state, ...(state === "stopped" ? { retry: false, detail: ANSWERS.campaign_stopped.say } : {}) })
 
 export const answerOf = (coupon_id: string, { campaign_id, user_id }: Pick<IssueAsk, "campaign_id" | "user_id">, ends_at_ms: number) =>
   ({ coupon_id, campaign_id, user_id, state: "issued", ends_at: new Date(ends_at_ms).toISOString() })
@@ -73,7 +74,7 @@ export const issueWith = (parts: Parts) => async (ask: IssueAsk, caller: Caller)
 
 /** Give one coupon, whoever asked for it and how. */
 export const issueOne = async (parts: Parts, { ask, campaign: known, user, field, fingerprint, claim, facts }: Grant, { now_ms }: Caller): Promise<Answered> => {
-  const { campaign_no } = known
+  const { campaign_no, campaign_id } = known
   const cell = cellOf(user, parts.cells)
   const coupon_id = user + field
   const keys = { quota: quotaKey(cell), journal: journalKey(cell), due: dueKey(cell), wallet: walletKey(cell, user) }
@@ -122,7 +123,7 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
         switch ((await lease(parts, { name: `k${campaign_no}`, cell, missing: 1, left: 0, waited: waited++ }, now_ms)).outcome) {
           case "granted": continue
           case "busy": return { outcome: "quota_busy" }
-          case "exhausted": return { outcome: "stock_exhausted", campaign_id: ask.campaign_id }
+          case "exhausted": return { outcome: "stock_exhausted", campaign_id }
         }
         break
       case "budget_exhausted": case "budget_not_open": {
@@ -137,13 +138,14 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
         }
         return { outcome: "budget_exhausted", budget_id }
       }
-      case "user_limit_reached": return { outcome: reply.outcome, per_user: reply.per_user }
-      case "campaign_not_started": return { outcome: reply.outcome, starts_at: new Date(reply.starts_at_ms).toISOString() }
-      case "campaign_ended": return { outcome: reply.outcome, ended_at: new Date(reply.ended_at_ms).toISOString() }
+      case "user_limit_reached": return { outcome: reply.outcome, campaign_id, per_user: reply.per_user }
+      case "campaign_not_started": return { outcome: reply.outcome, campaign_id, starts_at: new Date(reply.starts_at_ms).toISOString() }
+      case "campaign_ended": return { outcome: reply.outcome, campaign_id, ended_at: new Date(reply.ended_at_ms).toISOString() }
       // A campaign that Postgres has and no cell has: a draft.
-      case "campaign_unknown": return { outcome: "campaign_not_live" }
-      case "campaign_not_live": return CAMPAIGN_STATES[reply.state - 1] === "stopped" ? STOPPED : { outcome: "campaign_not_live" }
-      case "request_conflict": case "journal_full": case "held_out": return { outcome: reply.outcome }
+      case "campaign_unknown": return notLive(campaign_id, "draft")
+      case "campaign_not_live": return notLive(campaign_id, CAMPAIGN_STATES[reply.state - 1])
+      case "held_out": return { outcome: reply.outcome, campaign_id }
+      case "request_conflict": case "journal_full": return { outcome: reply.outcome }
     }
   }
   if (waited > 0) return { outcome: "quota_busy" }

@@ -90,14 +90,14 @@ describe("every operation answers what it documents", () => {
     const path = `/v1/campaigns/${mine("not live")}`
     const asked = async () => {
       const { status, body } = await issue(mine("u not live"), mine("not live"))
-      return [status, body.code, body.retry]
+      return [status, body.code, body.retry, body.campaign_id, body.state]
     }
     await call("PUT", path, campaign())
-    expect(await asked()).toEqual([409, "campaign_not_live", true])
-    for (const [verb, retry] of [["pause", true], ["stop", false]] as const) {
+    expect(await asked()).toEqual([409, "campaign_not_live", true, mine("not live"), "draft"])
+    for (const [verb, retry, state] of [["pause", true, "paused"], ["stop", false, "stopped"]] as const) {
       await call("POST", `${path}/activate`)
       await call("POST", `${path}/${verb}`)
-      expect([verb, ...await asked()]).toEqual([verb, 409, "campaign_not_live", retry])
+      expect([verb, ...await asked()]).toEqual([verb, 409, "campaign_not_live", retry, mine("not live"), state])
     }
   })
 

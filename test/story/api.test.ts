@@ -281,6 +281,25 @@ test("a default that is named is the same content as one that is not", async () 
   }
 })
 
+test("a no of one redemption or one campaign names it", async () => {
+  const { campaign_id, budget_id } = await openCampaign(say, story.now_ms(), { per_user: 1 })
+  const later = fresh("campaign"), held = fresh("campaign"), user_id = fresh("user")
+  await yes(say("PUT", `/v1/campaigns/${later}`, campaignBody(budget_id, { starts_at: new Date(story.now_ms() + 3_600_000).toISOString() })))
+  await yes(say("PUT", `/v1/campaigns/${held}`, campaignBody(budget_id, { holdout_bp: 10_000 })))
+  for (const each of [later, held]) await yes(say("POST", `/v1/campaigns/${each}/activate`, {}))
+  const { coupon_id } = await yes(say("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))
+  for (const [campaign, code] of [[campaign_id, "user_limit_reached"], [later, "campaign_not_started"], [held, "held_out"]] as const) {
+    expect((await say("POST", "/v1/coupons", issueAsk(campaign, user_id))).body).toMatchObject({ code, campaign_id: campaign })
+  }
+  const { redemption_id } = await yes(say("POST", "/v1/redemptions", reserveAsk(user_id, [coupon_id])))
+  await yes(say("POST", `/v1/redemptions/${redemption_id}/cancel`, {}))
+  const expires_at = new Date(story.now_ms() + 3_600_000).toISOString()
+  for (const [verb, body] of [["confirm", {}], ["extend", { expires_at }], ["refunds", { refund_id: "r", lines: "all" }]] as const) {
+    expect((await say("POST", `/v1/redemptions/${redemption_id}/${verb}`, body)).body).toMatchObject({ code: "redemption_cancelled", redemption_id })
+    expect((await say("POST", `/v1/redemptions/none/${verb}`, body)).body).toMatchObject({ code: "redemption_unknown", redemption_id: "none" })
+  }
+})
+
 test("the same request twice at once: one is new, the other is its repeat", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms())
   const user_id = fresh("user")
