@@ -50,9 +50,11 @@ export interface Out {
 const progressLine = ({ show }: Out) => {
   let shown_at = 0
   return {
-    at: (label: string, done: number, total?: number): void => {
+    at: (label: string, done: number, counted_before?: number): void => {
       const now = performance.now()
-      if (now - shown_at < SHOW_EVERY_MS && done !== total) return
+      if (now - shown_at < SHOW_EVERY_MS && done !== counted_before) return
+      // Beside an engine at work there may be more by now than were counted.
+      const total = counted_before && Math.max(counted_before, done)
       shown_at = now
       const filled = total ? Math.min(BAR_CHARS, Math.round((done / total) * BAR_CHARS)) : 0
       const bar = total ? ` [${"=".repeat(filled)}${" ".repeat(BAR_CHARS - filled)}]` : ""
@@ -180,7 +182,9 @@ const verify = async (stores: Stores, out: Out): Promise<number> => {
   const began = performance.now()
   const { checked, differences, is_cut } = await verifyAll({
     redis, sql, cells, ages: () => ({ now_ms: now_ms(), age_ms: AGE_MS, remember_ms: REMEMBER_MS }),
-    onProgress: (progress) => line.at(`${progress.step}, ${counted(progress.differences, "difference")}`, progress.checked),
+    // Nearly all of the time is the users', and only they are counted beforehand.
+    onProgress: ({ step, checked, differences, users_done, users }) =>
+      line.at(`${step}: ${checked.toLocaleString("en")} values, ${counted(differences, "difference")}; users`, users_done, users),
   })
   line.end()
   for (const difference of differences) out.say(differenceLine(difference))

@@ -3,7 +3,7 @@
  *
  * What must stay true: nothing is listed that was only on its way. A cell's counters are read with its tail in one call and held
  * against the fold of its entries up to exactly that tail; a wallet that differs is read again at a later tail before it is
- * listed. What has aged out of Redis counts as equal; what should have and has not is no difference either.
+ * listed, and a later look acquits and never accuses. What has aged out of Redis counts as equal; what should have and has not is no difference either.
  */
 import type { Redis } from "ioredis"
 import { campaignOfField, cellOf, COUPON_HASH_CHARS, dueKey, homeOf, journalKey, openKey, quotaKey, settledKey, USER_HASH_CHARS, walletKey } from "../../lua/keys.ts"
@@ -12,7 +12,7 @@ import { readCut } from "../quota/cut.ts"
 import type { Sql } from "../store/postgres.ts"
 import { ask, askNode, mastersOf, type Servers } from "../store/redis.ts"
 import { cursorOf, tailOf } from "./caught_up.ts"
-import { collect, type Collected, type Difference } from "./differences.ts"
+import { collect, LOOK_AGAIN_MS, LOOKS_MAX, standing, type Collected, type Difference } from "./differences.ts"
 import { BIRTH, compareIds, idOf, textOf, type EntryId } from "./entry.ts"
 import {
   couponFrom, couponMark, couponMarkHour, isAged, isCountOver, isHourAged, isHourOver, isMarkForgotten, jsonOf, OPEN, overSince, redemptionFrom,
@@ -24,9 +24,8 @@ import { verifyCodes } from "./verify_codes.ts"
 /** Users in one page, and names in one scan. */
 const PAGE_USERS = 1_000
 const SCAN_COUNT = 2_000
-/** A difference is looked at so often before it is listed. */
-const LOOKS_MAX = 5
-const LOOK_AGAIN_MS = 10
+/** A user who acts in each look is looked at so often: for 2 s or longer. */
+const USER_LOOKS_MAX = 20
 const CAUGHT_UP_MS = 10_000
 /**
  * What a bank that was restored has not heard of yet is on its way: the keeper tells it at its second look, a second after the first. Leases
@@ -45,7 +44,7 @@ export interface VerifyParts {
   readonly ages: () => Ages
   readonly onProgress?: (progress: VerifyProgress) => void
 }
-export interface VerifyProgress { readonly step: "counters" | "invariants" | "ledger" | "users" | "wallets" | "open" | "codes"; readonly checked: number; readonly differences: number }
+export interface VerifyProgress { readonly step: "counters" | "invariants" | "ledger" | "users" | "wallets" | "open" | "codes"; readonly checked: number; readonly differences: number; readonly users_done: number; readonly users: number }
 
 export interface Verified {
   /** How many things were compared. */
@@ -426,35 +425,59 @@ const readCampaignFacts = async (tx: Tx | Sql): Promise<Map<number, Map<number, 
   return byCell
 }
 
-/** Look at one user again, at a later tail, until nothing differs or nothing moves between the two reads. */
+/** What of a user has moved between two readings: the keys and fields by which a difference names it. */
+const movedBetween = (before: StoredUser, after: StoredUser): Set<string> => {
+  const moved = <Row>(rows: (of: StoredUser) => readonly Row[], names: (row: Row) => readonly string[]): string[] => {
+    const then = new Set(rows(before).map((row) => JSON.stringify(row))), now = new Set(rows(after).map((row) => JSON.stringify(row)))
+    return [...rows(before).filter((row) => !now.has(JSON.stringify(row))), ...rows(after).filter((row) => !then.has(JSON.stringify(row)))].flatMap(names)
+  }
+  return new Set([
+    ...moved((of) => of.coupons, ({ coupon_id }) => [coupon_id, coupon_id.slice(USER_HASH_CHARS), couponMark(coupon_id.slice(USER_HASH_CHARS))]),
+    ...moved((of) => of.redemptions, (row) => [row.redemption_id, `r${row.redemption_id}`, `r${row.redemption_id.slice(USER_HASH_CHARS)}`, `o${redemptionFrom(row).order}`]),
+    ...moved((of) => of.counts, ({ campaign_no }) => [`n${campaign_no}`]),
+    ...moved((of) => of.refused, ({ nonce }) => [refusedMark(nonce)]),
+  ])
+}
+
+/**
+ * Look at one user again, each time at a later tail. What has moved while it was looked at is not judged by that look: only what stood still and
+ * differs LOOKS_MAX times is listed, and what moved in each of USER_LOOKS_MAX looks where Redis has neither what it was nor what it became.
+ */
 const lookAgain = async ({ redis, sql, cells, ages }: VerifyParts, user: { user_no: number; user_hash: string }): Promise<Collected> => {
   const cell = cellOf(user.user_hash, cells)
-  let out = collect()
-  for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
-    await Bun.sleep(LOOK_AGAIN_MS * looks)
+  for (let looks = 1, still = 0; ; looks += 1) {
     await waitFor(sql, cell, await tailOf(redis, cell))
     const { before, facts } = await inSnapshot(sql, async (tx) => ({ before: (await readStored(tx, [user]))[0]!, facts: await readCampaignFacts(tx) }))
     const [seen] = await readSeen(redis, cells, [before])
-    await waitFor(sql, cell, await tailOf(redis, cell))
-    const [after] = await readStored(sql, [user])
-    // The user has acted between the two reads.
-    if (JSON.stringify(before) !== JSON.stringify(after) && looks + 1 < LOOKS_MAX) continue
-    out = collect()
+    const out = collect()
     compareUser(out, before, seen!, facts.get(cell) ?? new Map(), cells, ages())
-    if (out.differences.length === 0) break
+    if (out.differences.length === 0) return out
+    await waitFor(sql, cell, await tailOf(redis, cell))
+    const after = (await readStored(sql, [user]))[0]!
+    const moved = movedBetween(before, after)
+    const isMoving = ({ key, field }: Difference): boolean => moved.has(key) || moved.has(field)
+    if (!out.differences.some(isMoving) && ++still >= LOOKS_MAX) return out
+    if (looks >= USER_LOOKS_MAX) {
+      const became = collect()
+      compareUser(became, after, seen!, facts.get(cell) ?? new Map(), cells, ages())
+      const isNeither = ({ what, key, field }: Difference): boolean => became.differences.some((each) => each.what === what && each.key === key && each.field === field)
+      out.differences.splice(0, Infinity, ...out.differences.filter((each) => !isMoving(each) || isNeither(each)))
+      return out
+    }
+    await Bun.sleep(LOOK_AGAIN_MS * looks)
   }
-  return out
 }
 
 /** Compare everything. It stops where the list of differences is full. */
 export const verifyAll = async (parts: VerifyParts): Promise<Verified> => {
   const { redis, sql, cells, ages, onProgress } = parts
   const differences: Difference[] = []
-  let checked = 0
+  const [{ users: users_all } = { users: 0 }] = await sql<{ users: number }[]>`select count(*)::integer as users from users`
+  let checked = 0, users_done = 0
   const take = (step: VerifyProgress["step"], out: Collected): void => {
     checked += out.checked()
     for (const difference of out.differences) if (differences.length < DIFFERENCES_MAX) differences.push(difference)
-    onProgress?.({ step, checked, differences: differences.length })
+    onProgress?.({ step, checked, differences: differences.length, users_done, users: Math.max(users_all, users_done) })
   }
   const isFull = (): boolean => differences.length >= DIFFERENCES_MAX
 
@@ -475,6 +498,7 @@ export const verifyAll = async (parts: VerifyParts): Promise<Verified> => {
       if (isFull()) break
       const out = collect()
       compareUser(out, user, seen[i]!, facts.get(cellOf(user.user_hash, cells)) ?? new Map(), cells, ages())
+      users_done += 1
       take("users", out.differences.length === 0 ? out : await lookAgain(parts, users[i]!))
     }
   }
@@ -486,7 +510,8 @@ export const verifyAll = async (parts: VerifyParts): Promise<Verified> => {
   const facts = await readCampaignFacts(sql)
   await verifyCodes({
     redis, sql, cells, ages, factsOf: (cell) => facts.get(cell) ?? new Map(), isFull, take: (out) => take("codes", out),
-    caughtUp: async (cell) => waitFor(sql, cell, await tailOf(redis, cell)),
+    readQuotas: (cell) => readQuotas(redis, cell),
+    caughtUp: async (cell, tail) => waitFor(sql, cell, tail ?? await tailOf(redis, cell)),
   })
   return { checked, differences, is_cut: isFull() }
 }
@@ -514,29 +539,24 @@ const verifyWallets = async ({ redis, sql, cells }: VerifyParts, node: Redis, is
   } while (at !== "0" && !isFull())
 }
 
-/** Each open redemption of a cell has its deadline, which says whose it is, and Postgres has it as open too. */
-const verifyOpen = async ({ redis, sql }: VerifyParts, cell: number): Promise<Collected> => {
-  const readOpen = async (): Promise<{ open: Set<string>; ids: Map<string, string> }> => {
-    const replies = await ask(redis, openKey(cell), (node) => node.multi().hkeys(openKey(cell)).zrange(dueKey(cell), "0", "-1").exec()) ?? []
-    for (const [error] of replies) if (error) throw error
-    const open = new Set(replies[0]![1] as string[])
-    const ids = new Map((replies[1]![1] as string[]).filter((name) => name[0] === "r").map((name) => [name.slice(1 + USER_HASH_CHARS), name.slice(1)]))
-    return { open, ids }
+/**
+ * Each open redemption of a cell has its deadline, which says whose it is, and Postgres has it as open too. One that was closed before Postgres was
+ * asked is gone from Redis in the next look; one that was reserved since is not asked about.
+ */
+const verifyOpen = ({ redis, sql }: VerifyParts, cell: number): Promise<Collected> => standing(async () => {
+  const replies = await ask(redis, openKey(cell), (node) => node.multi().hkeys(openKey(cell)).zrange(dueKey(cell), "0", "-1").exec()) ?? []
+  for (const [error] of replies) if (error) throw error
+  const open = replies[0]![1] as string[]
+  const ids = new Map((replies[1]![1] as string[]).filter((name) => name[0] === "r").map((name) => [name.slice(1 + USER_HASH_CHARS), name.slice(1)]))
+  await waitFor(sql, cell, await tailOf(redis, cell))
+  const out = collect()
+  const rows = await sql<{ redemption_id: string }[]>`
+    select redemption_id from redemptions where redemption_id = any(${open.flatMap((name) => ids.get(name) ?? [])}) and state = ${OPEN}`
+  const known = new Set(rows.map((row) => row.redemption_id))
+  for (const name of open) {
+    const id = ids.get(name)
+    if (id === undefined) out.note("deadline", dueKey(cell), `r…${name}`, undefined, "there, for an open redemption")
+    else out.compare("redemption", id, "open", "open", known.has(id) ? "open" : "not open")
   }
-  for (let looks = 1; ; looks += 1) {
-    const { open, ids } = await readOpen()
-    const tail = await tailOf(redis, cell)
-    await waitFor(sql, cell, tail)
-    const out = collect()
-    const names = [...open].flatMap((name) => ids.get(name) ?? [])
-    const rows = await sql<{ redemption_id: string }[]>`select redemption_id from redemptions where redemption_id = any(${names}) and state = ${OPEN}`
-    const known = new Set(rows.map((row) => row.redemption_id))
-    for (const name of open) {
-      const id = ids.get(name)
-      if (id === undefined) out.note("deadline", dueKey(cell), `r…${name}`, undefined, "there, for an open redemption")
-      else out.compare("redemption", id, "open", "open", known.has(id) ? "open" : "not open")
-    }
-    if (out.differences.length === 0 || looks >= LOOKS_MAX) return out
-    await Bun.sleep(LOOK_AGAIN_MS)
-  }
-}
+  return out
+})

@@ -12,10 +12,13 @@ import { claim_code } from "../../lua/claim_code.ts"
 import { issue } from "../../lua/issue.ts"
 import { bucketOf, claimHash, claimsKey, pendingKey, quotaKey, ticketsKey, userHash } from "../../lua/keys.ts"
 import { codeHashOf } from "../lua/tickets.ts"
+import { pack, unpack } from "../../lua/records.ts"
 import { AGE_MS, DAY_MS, newWorld, NOON, REMEMBER_MS, type World } from "./world.ts"
 
 const CAMPAIGN = { campaign_no: 1, campaign_id: "campaign 1", line: "retail" }
 const FINGERPRINT = "as--sent"
+/** How long a claim pends beside a check. */
+const HELD_MS = 12
 const nonceOf = (user: string, attempt: number): string => `${user}-${attempt}`.padEnd(12, "-")
 
 /** A world with two batches of unique codes and a public one. */
@@ -193,4 +196,37 @@ test("verify: it names a code, a claim and a batch that were tampered with", asy
   const found = await world.differences()
   expect(found).toContain("claim record")
   expect(found).toContain("batch t0002.limit")
+})
+
+test("verify: it lists nothing while codes are claimed and refused, and a batch's number that was tampered with meanwhile", async () => {
+  const { world, load, trade, claim, refuse, settle, grant } = await withCodes()
+  await trade()
+  await load(3, ["AUTUMN"], 100_000)
+  await world.flush()
+  let stop = false, claims = 0
+  const clients = Array.from({ length: 4 }, async (_, client) => {
+    for (let i = 0; !stop; i += 1) {
+      const user = `claims ${client}-${i}`
+      expect((await claim("AUTUMN", user)).outcome).toBe("claimed")
+      await Bun.sleep(HELD_MS)
+      if (i % 2 === 0) await refuse("AUTUMN", user)
+      else {
+        await grant("AUTUMN", user)
+        await settle("AUTUMN", user)
+      }
+      claims += 1
+    }
+  })
+  const flushing = (async () => { while (!stop) { await world.flush(); await Bun.sleep(2 * HELD_MS) } })()
+  try {
+    for (let i = 0; i < 3; i += 1) expect(await world.differences()).toEqual([])
+    const [name, raw] = Object.entries(await world.redis.hgetallBuffer(quotaKey(0))).find(([field]) => field[0] === "t")!
+    await world.redis.hset(quotaKey(0), name, pack("batch", { ...unpack("batch", raw), loaded: 7 }))
+    await world.redis.hset(pendingKey(0), "abcdefghijk", "x")
+    expect(await world.differences()).toEqual([`batch ${name}.loaded`, "claim attempt that pends"])
+  } finally {
+    stop = true
+    await Promise.all([...clients, flushing])
+  }
+  expect(claims).toBeGreaterThan(10)
 })

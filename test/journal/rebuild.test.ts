@@ -236,24 +236,60 @@ test("verify: it names each kind of record that was tampered with, and nothing e
   }
 })
 
-test("verify: it lists nothing while the shop is at work", async () => {
-  const world = await traded()
-  let stop = false
-  const shopping = (async () => {
-    for (let i = 0; !stop; i += 1) {
-      await Promise.all(Array.from({ length: 8 }, async (_, j) => {
-        const user = `live ${i % 20}-${j}`, request_id = `at ${i}`
-        await world.issue(user, { request_id })
-        await world.reserve(user, `order ${i}`, { request_id })
-        await world.confirm(user, `order ${i}`)
-      }))
-      if (i % 3 === 0) await world.flush()
+/** Short holds without end, some of one user again and again, flushed all the while; what is asked is done beside them. */
+const besideChurn = async (world: World, work: () => Promise<void>): Promise<number> => {
+  const stop = new AbortController()
+  let checkouts = 0
+  const clients = Array.from({ length: 6 }, async (_, client) => {
+    for (let i = 0; !stop.signal.aborted; i += 1) {
+      const user = i % 4 === 0 ? `often ${client}` : `once ${client}-${i}`, request_id = `at ${i}`, order = `order ${i}`
+      await world.issue(user, { request_id })
+      expect((await world.reserve(user, order, { request_id })).outcome).toBe("reserved")
+      await Bun.sleep(HOLD_PAUSE_MS)
+      expect((await world.confirm(user, order)).outcome).toBe("confirmed")
+      checkouts += 1
+    }
+  })
+  const flushing = (async () => {
+    while (!stop.signal.aborted) {
+      await world.flush()
+      await Bun.sleep(FLUSH_PAUSE_MS)
     }
   })()
+  try {
+    await work()
+  } finally {
+    stop.abort()
+    await Promise.all([...clients, flushing])
+    await world.flush()
+  }
+  return checkouts
+}
 
-  const verified = await world.verify()
-  stop = true
-  await shopping
-  expect(verified.differences).toEqual([])
-  expect(verified.checked).toBeGreaterThan(100)
+/** Longer than a hold: what is open when Redis is read is closed when Postgres is. */
+const FLUSH_PAUSE_MS = 30
+/** Six clients come to about 200 checkouts a second so, and a few holds are open at any instant. */
+const HOLD_PAUSE_MS = 12
+const CHURN_RUNS = 3
+
+test("verify: it lists nothing while the shop is at work, run after run, and what was tampered with meanwhile", async () => {
+  const world = await traded()
+  const { keys, user } = world.keysOf("ann")
+  const [field] = (await world.redis.hkeys(keys.wallet)).filter((name) => name.length > 14)
+  const cut = (await world.redis.zrange(dueKey(0), "0", "-1")).find((name) => name.startsWith(`r${user}`))!
+  const { redemption_id } = await world.reserve("gus", "order 9", { campaign: 2, request_id: "gift" })
+  const checkouts = await besideChurn(world, async () => {
+    for (let i = 0; i < CHURN_RUNS; i += 1) {
+      const { differences, checked } = await world.verify()
+      expect(differences).toEqual([])
+      expect(checked).toBeGreaterThan(100)
+    }
+    await world.redis.hset(openKey(0), "abcdefghijkl", "x")
+    await world.redis.zrem(dueKey(0), cut)
+    await world.redis.hset(keys.wallet, field!, pack("coupon", { ...unpack("coupon", (await world.redis.hgetBuffer(keys.wallet, field!))!), since_ms: 1 }))
+    await world.sql`update redemptions set state = 2 where redemption_id = ${redemption_id}`
+    const found = (await world.verify()).differences.map((each) => `${each.what} ${each.field}`)
+    for (const each of ["deadline r…abcdefghijkl", `deadline r…${cut.slice(-12)}`, "coupon since_ms", "redemption open"]) expect(found).toContain(each)
+  })
+  expect(checkouts).toBeGreaterThan(100)
 })
