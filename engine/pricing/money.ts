@@ -46,16 +46,9 @@ function mulDivBig(a: number, b: number, c: number, rounding: Rounding): number 
 // The rest is compared with what is missing to the next integer, so nothing is doubled past 2^53.
 function roundsUp(quotient: number, rest: number, divisor: number, rounding: Rounding): boolean {
   const missing = divisor - rest
-  switch (rounding) {
-    case "half_up":
-      return rest >= missing
-    case "half_down":
-      return rest > missing
-    case "half_even":
-      return rest > missing || (rest === missing && quotient % 2 === 1)
-    case "down":
-      return false
-  }
+  if (rounding === "half_up") return rest >= missing
+  if (rounding === "half_down") return rest > missing
+  return rounding === "half_even" && (rest > missing || (rest === missing && quotient % 2 === 1))
 }
 
 /**

@@ -119,6 +119,7 @@ function unitByUnit(scene: Scene, tiers: readonly Tier[], per: Policy["percent_p
     const place = targets[k]!
     const cut: Piece[] = []
     const floor = cart.sheet.floors[place]!
+    const price = cart.sheet.prices[place]!
     const quantity = cart.sheet.quantities[place]!
     const units = most ? most[k]! : quantity
     const runs = cart.runs[place]
@@ -136,7 +137,8 @@ function unitByUnit(scene: Scene, tiers: readonly Tier[], per: Policy["percent_p
         const end = reached + 1 < tiers.length ? Math.min(units, tiers[reached + 1]!.from - 1) : units
         taken = Math.min(rest, end - counted)
       }
-      const leftMinor = taken < rest ? firstOf(rest, restMinor, taken) : restMinor
+      // Units that cost what they did need no division.
+      const leftMinor = taken === rest ? restMinor : restMinor === price * rest ? price * taken : firstOf(rest, restMinor, taken)
       const offMinor = reached === NO_TIER || counted >= units ? 0 : offTier(tiers[reached]!, taken, leftMinor, floor, per, policy.rounding)
       cut.push({ quantity: taken, leftMinor: leftMinor - offMinor, spent, offMinor })
       counted += taken
