@@ -31,7 +31,14 @@ export const VALID_S_MAX = 100 * 366 * 86_400
 /** Printable text: everything but control characters and halves of surrogate pairs. */
 const PRINTABLE = "^[^\\p{Cc}\\p{Cs}]*$"
 
-export const Id = Type.String({ minLength: 1, maxLength: ID_CHARS_MAX, pattern: PRINTABLE, description: "1 to 128 printable characters" })
+const UNSEEN = "\\p{Cc}\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}\\p{NChar}"
+/**
+ * What an id is made of: nothing that is not seen, or two ids could look like one. What joins an emoji stands between two characters, and
+ * tags only behind the flag that they name a place of. Unrolled, so that nothing is looked at twice: 130 ns for 29 characters, as PRINTABLE.
+ */
+export const ID_PATTERN = `^[^${UNSEEN}]*(?:(?<=.)\\u200D[^${UNSEEN}]+|(?<=\\u{1F3F4})[\\u{E0020}-\\u{E007E}]+\\u{E007F}[^${UNSEEN}]*)*$`
+
+export const Id = Type.String({ minLength: 1, maxLength: ID_CHARS_MAX, pattern: ID_PATTERN, description: "1 to 128 printable characters" })
 export const Text = Type.String({ minLength: 1, maxLength: TEXT_CHARS_MAX, pattern: PRINTABLE, description: "1 to 500 printable characters" })
 
 /** An amount of money: whole minor units, not negative. */
@@ -69,6 +76,7 @@ export const Instant = Type.Refine(
 /** What a pattern or a format asks for, as the end of a sentence that begins with "must". */
 export const MEANINGS: ReadonlyMap<string, string> = new Map([
   [PRINTABLE, "have only printable characters"],
+  [ID_PATTERN, "have only printable characters"],
   [CURRENCY, "be three capital letters, as in CNY"],
   [MONTH, "be a month as YYYY-MM"],
   ["date-time", "be an instant of RFC 3339 in UTC, as in 2026-11-22T00:00:00Z"],

@@ -4,7 +4,7 @@
  * What must stay true: an order that passes here can be counted in 2^53-1 and priced without a fault.
  */
 import { Type, type Static } from "typebox"
-import { closed, Count, CountFromOne, Currency, Id, ID_CHARS_MAX, LINES_MAX, Money, WHOLE_MAX } from "./basics.ts"
+import { closed, Count, CountFromOne, Currency, Id, ID_CHARS_MAX, ID_PATTERN, LINES_MAX, Money, WHOLE_MAX } from "./basics.ts"
 import type { RequestFault } from "./check.ts"
 
 /** Segments that an order may say its user is in. */
@@ -13,7 +13,7 @@ export const SEGMENTS_MAX = 100
 export const BADGES_MAX = 100
 
 /** As Id: a name of a property has no other bounds than its pattern. */
-const BadgeId = Type.String({ pattern: `^[^\\p{Cc}\\p{Cs}]{1,${ID_CHARS_MAX}}$` })
+const BadgeId = Type.String({ pattern: `^(?=[^]{1,${ID_CHARS_MAX}}$)${ID_PATTERN.slice(1)}` })
 
 const OrderLine = Type.Object({
   line_id: Id,

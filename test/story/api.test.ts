@@ -183,8 +183,8 @@ test("request_too_large: ten megabytes, announced or not", async () => {
 // ── Ids of every alphabet ────────────────────────────────────────────────────────────────────────────────────────
 
 const ODD_IDS = [
-  "{c0}", "{}", "}{", "{c1}q", "a b", " ", "'; drop table coupons; --", '"quoted"', "back\\slash", "per%cent%00", "slash/slash", "..", "q?a=b#c", "emoji 🧧🎟️", "宝宝", "é", "e\u0301", "\u202egnp",
-  "__proto__", "constructor", "toString", "null", "-1", "0", "1e3", "x".repeat(128), "🧧".repeat(32), "${process.env}", "<script>", "line\u2028separator", "b7", "k12", "*", "+", "(nil)",
+  "{c0}", "{}", "}{", "{c1}q", "a b", " ", "'; drop table coupons; --", '"quoted"', "back\\slash", "per%cent%00", "slash/slash", "..", "q?a=b#c", "emoji 🧧🎟️", "宝宝", "é", "e\u0301", "👩‍👩‍👧",
+  "__proto__", "constructor", "toString", "null", "-1", "0", "1e3", "x".repeat(128), "🧧".repeat(32), "${process.env}", "<script>", "b7", "k12", "*", "+", "(nil)",
 ]
 
 test("odd ids: each goes through a whole life and comes back as it was sent", async () => {
@@ -214,8 +214,8 @@ test("odd ids: each goes through a whole life and comes back as it was sent", as
   }
 }, START_MS_MAX)
 
-test("request_invalid: ids with control characters, in bodies and in addresses", async () => {
-  for (const id of ["a\u0000", "a\nb", "a\r", "\u001b[2J", "\u007f", "\u0085", "x".repeat(129)]) {
+test("request_invalid: ids with characters that are not seen, in bodies and in addresses", async () => {
+  for (const id of ["a\u0000", "a\nb", "a\r", "\u001b[2J", "\u007f", "\u0085", "\u202egnp", "line\u2028separator", "\u200b", "\ufeff", "\uffff", "x".repeat(129)]) {
     expect([id, ...await refused(say("POST", "/v1/coupons", { ...issueAsk("c", "u"), user_id: id }))]).toEqual([id, 400, "request_invalid"])
     expect([id, ...await refused(say("PUT", `/v1/budgets/${encodeURIComponent(id)}`, { line: "retail", month: month(), currency: "CNY", limit_minor: 1 }))]).toEqual([id, 400, "request_invalid"])
     expect([id, ...await refused(say("GET", `/v1/redemptions?user_id=${encodeURIComponent(id)}&order_id=o`))]).toEqual([id, 400, "request_invalid"])
