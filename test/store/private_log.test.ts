@@ -51,7 +51,7 @@ test.skipIf(process.platform !== "linux")("whoever rewrites the log of a private
     const server = servers.pids()["redis"]!
     const children = (): number[] => readFileSync(`/proc/${server}/task/${server}/children`, "utf8").split(" ").filter((text) => text !== "").map(Number)
     await redis.mset(...Array.from({ length: 1_000 }, (_, i) => [`key-${i}`, "x"]).flat())
-    await redis.config("SET", "rdb-key-save-delay", "1000") // a second for a rewrite
+    await redis.config("SET", "rdb-key-save-delay", "30000") // half a minute for a rewrite, which the stop cuts short
     await redis.bgrewriteaof()
     await until("the child is lowered", async () => children().some((child) => getPriority(child) === REWRITE_NICENESS))
     expect(getPriority(server)).toBe(getPriority())
