@@ -8,7 +8,7 @@ import { scratchFolder } from "../support/scratch.ts"
 import { stack } from "../support/stack.ts"
 
 /** Each of these starts an engine or two, on a machine that may be busy. */
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const servers = async () => {
   const { redisUrl, freshDatabase } = await stack()
@@ -48,10 +48,10 @@ describe("stop", () => {
   test("a loop that never stops is left after its time, and the others are not", async () => {
     const engine = runEngineProcess({ ...(await servers()), STUCK: "yes" })
     await engine.url()
-    const began = performance.now()
     engine.kill("SIGTERM")
+    // It exits with 1 where its own time for all of the stop was not kept.
     expect(await engine.exited).toBe(0)
-    expect(performance.now() - began).toBeLessThan(10_000)
+    expect(engine.said()).toMatch(/"a step takes too long and is left".*"step":"stuck"/)
     expect(engine.said()).toContain("flushed")
   })
 })

@@ -11,7 +11,7 @@ import { allEnded, descendantsOf, runEngineProcess, until } from "../support/run
 import { scratchFolder } from "../support/scratch.ts"
 
 /** Each of these starts servers, on a machine that may be busy. */
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const startIn = (dataDir: string) => startPrivate({ dataDir, log: quietLog })
 
@@ -130,7 +130,7 @@ describe("an engine that is killed", () => {
     expect(isAlive(leftIdentity)).toBe(false)
     expect(isAlive(strangerIdentity)).toBe(true)
     await servers.stop()
-    await end(strangerIdentity, ["SIGTERM"], 1_000)
+    await end(strangerIdentity, ["SIGTERM"], 30_000)
   })
 })
 

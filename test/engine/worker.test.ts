@@ -5,7 +5,7 @@ import { isAlive, signal } from "../../engine/child.ts"
 import { descendantsOf, runEngineProcess, until } from "../support/run_engine.ts"
 
 /** It starts an engine with servers of its own, on a machine that may be busy. */
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const KEY = "worker-test-0123456789"
 const workersOf = (pid: number) => descendantsOf(pid).filter((child) => readFileSync(`/proc/${child.pid}/environ`, "utf8").split("\0").includes("SCRIP_ROLE=worker"))
