@@ -2,6 +2,7 @@ import { expect, test } from "bun:test"
 import { journalKey, quotaKey } from "../../lua/keys.ts"
 import { checkCells } from "../../engine/journal/gate.ts"
 import { ourLibrary } from "../../engine/store/redis.ts"
+import { until } from "../support/run_engine.ts"
 import { newWorld, type World } from "./world.ts"
 
 const crash = (): never => { throw new Error("the power is gone") }
@@ -73,8 +74,11 @@ test("opened: an epoch that another engine has just allotted is left to it, so t
   const world = await newWorld()
   await world.shop()
   await world.restart()
-  let other: ReturnType<World["gate"]> | undefined
-  const first = world.gate(0, { afterAllotment: () => { other = world.gate() }, takeLeases: () => Bun.sleep(200) })
+  let other: ReturnType<World["gate"]> | undefined, looks = 0
+  /** The other's Postgres, which counts its looks. */
+  const sql = new Proxy(world.sql, { get: (of, name) => name !== "begin" ? Reflect.get(of, name) : async (...look: Parameters<typeof of.begin>) => { const found = await of.begin(...look); looks += 1; return found } })
+  // The first opens once the other has looked, and long before he has no more patience.
+  const first = world.gate(0, { afterAllotment: () => { other = world.gate(0, { sql }) }, takeLeases: () => until("the other has looked", () => looks > 0) })
   expect(await first).toEqual({ outcome: "opened", epoch: 2 })
   expect(await other!).toEqual({ outcome: "open", epoch: 2 })
   expect((await epochs(world)).map(({ epoch }) => epoch)).toEqual([1, 2])

@@ -36,13 +36,14 @@ const MONTH_STARTS = Date.UTC(2026, 10, 1), MONTH_ENDS = Date.UTC(2026, 11, 1)
 export const AGE_MS = 2 * DAY_MS
 export const REMEMBER_MS = 90 * DAY_MS
 const HOLD_MS = 900_000
+const READY_MS_MAX = 60_000
 /** Budget 1 pays at the reserve, campaign 1 of it; campaign 2 holds the money of budget 2 at the issue. */
 export const AT_RESERVE = 1, AT_ISSUE = 2
 
 let own: Promise<Redis> | undefined
 const ownRedis = (): Promise<Redis> => (own ??= (async () => {
   const redis = connectRedis((await (await stack()).ownRedis()).redisUrl, () => {})
-  await redisReady(redis, 10_000)
+  await redisReady(redis, READY_MS_MAX)
   return redis
 })())
 
@@ -103,7 +104,7 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
     reshaped: (cells_now: number) => { cells = cells_now; states = statesOf() },
 
     // --- the journal
-    gate: (cell = 0, more: { afterAllotment?: () => void; takeLeases?: () => Promise<void> } = {}): Promise<Opened> =>
+    gate: (cell = 0, more: { afterAllotment?: () => void; takeLeases?: () => Promise<void>; sql?: Sql } = {}): Promise<Opened> =>
       openCell({ redis, sql, log: quietLog, cell, now_ms, takeLeases: async (of) => { if (cells > 1) await takeLeases({ redis, cells }, bankReader({ redis, cells }), of) }, rebuild: async (of) => { await rebuildCell(rebuildParts(), of) }, ...more }),
     /** Every cell tells every bank what it has, as it does once all are open. */
     greet: async () => { for (let cell = 0; cell < cells; cell++) if (!await greet(quotaParts(), cell, now_ms)) throw new Error(`cell ${cell} is not told`) },
