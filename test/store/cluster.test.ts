@@ -16,9 +16,9 @@ import { fresh, issueAsk, openCampaign, reserveAsk, yes } from "../story/till.ts
 
 const CELLS = 6
 const START_MS_MAX = 120_000
-const TEST_MS_MAX = 60_000
+const TEST_MS_MAX = 180_000
 /** A request that is told "later" comes again for so long. */
-const LATER_MS_MAX = 30_000
+const LATER_MS_MAX = 90_000
 
 let story: Story, hands: ReturnType<typeof handsOn>
 let campaign_id: string, budget_id: string

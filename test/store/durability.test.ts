@@ -17,7 +17,7 @@ import { fresh, issueAsk, openCampaign, yes } from "../story/till.ts"
 
 const CELLS = 3, CELL = 0
 const START_MS_MAX = 120_000
-const TEST_MS_MAX = 60_000
+const TEST_MS_MAX = 180_000
 const LEDGER = { prefer: "durability=ledger" }
 
 let story: Story, hands: ReturnType<typeof handsOn>, campaign_id: string
@@ -36,6 +36,12 @@ const userIn = (cell: number): string => {
   }
 }
 const issue = (user_id: string, request_id: string, headers: Record<string, string> = {}) => story.call("POST", "/v1/coupons", issueAsk(campaign_id, user_id, request_id), { headers })
+/** A request whose yes is to be in Postgres; one that nobody began, because Postgres was behind, is asked again. */
+const promised = async (user_id: string, request_id: string) => {
+  let heard = await issue(user_id, request_id, LEDGER)
+  await until("Postgres is not behind", async () => { if (heard.body.code === "overloaded") heard = await issue(user_id, request_id, LEDGER); return heard.body.code !== "overloaded" })
+  return heard
+}
 /** The same request again until it is not told to come later. */
 const again = async (user_id: string, request_id: string) => {
   for (;;) {
@@ -61,13 +67,14 @@ const withoutFlusher = async <T>(work: () => Promise<T>): Promise<T> => {
 test("issued: at ledger a yes is in Postgres when it is heard, a repeat too, and the wait is said to be applied", async () => {
   const user_id = userIn(1), request_id = fresh("issue")
   for (const hit of [null, "true"]) {
-    const heard = await issue(user_id, request_id, LEDGER)
+    const heard = await promised(user_id, request_id)
     expect([heard.status, heard.headers.get("preference-applied"), heard.headers.get("idempotency-hit")]).toEqual([201, "durability=ledger", hit])
     expect(await story.parts.postgres.sql`select 1 from coupons where coupon_id = ${heard.body.coupon_id}`).toHaveLength(1)
   }
 }, TEST_MS_MAX)
 
 test("overloaded: while Postgres is more than a second behind, no act begins that would wait for it; others go on", async () => {
+  expect((await promised(userIn(1), fresh("issue"))).status).toBe(201)
   await withoutFlusher(async () => {
     const [first, second] = [fresh("issue"), fresh("issue")]
     const user_id = userIn(1)
@@ -82,7 +89,7 @@ test("overloaded: while Postgres is more than a second behind, no act begins tha
 test("lost: what a failover takes at local is listed by name; what was heard at ledger is there, and what was not heard tells", async () => {
   await hands.whole()
   const kept = { user_id: userIn(CELL), request_id: fresh("kept") }, lost = { user_id: userIn(CELL), request_id: fresh("lost") }, unheard = { user_id: userIn(CELL), request_id: fresh("unheard") }
-  expect((await issue(kept.user_id, kept.request_id, LEDGER)).status).toBe(201)
+  expect((await promised(kept.user_id, kept.request_id)).status).toBe(201)
   const coupon_id: string = await withoutFlusher(async () => {
     // What the flusher has read already it will write: it has to stand at the lock with something else in its hands.
     await yes(issue(userIn(CELL), fresh("issue")))
@@ -91,7 +98,8 @@ test("lost: what a failover takes at local is listed by name; what was heard at 
     const nodes = await hands.serving(quotaKey(CELL))
     await hands.sever(nodes)
     const answered = await yes(issue(lost.user_id, lost.request_id))
-    expect((await issue(unheard.user_id, unheard.request_id, LEDGER)).body.code).toBe("outcome_unknown")
+    // A busy machine may have taken the second, after which it is not even begun, for what stands above.
+    expect(["outcome_unknown", "overloaded"]).toContain((await issue(unheard.user_id, unheard.request_id, LEDGER)).body.code)
     await hands.failOver(quotaKey(CELL), nodes)
     return answered.coupon_id
   })
