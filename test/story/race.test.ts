@@ -186,7 +186,7 @@ describe("one cell", () => {
       const { status, body } = await say("POST", "/v1/coupons", issueAsk(campaign_id, user_id))
       if (status !== 201) return body.code as string
       issued.set(user_id, (issued.get(user_id) ?? 0) + 1)
-      const { redemption_id } = await yes(say("POST", "/v1/redemptions", reserveAsk(user_id, [body.coupon_id], { hold_s: SHORT_S })))
+      const { redemption_id } = await yes(say("POST", "/v1/redemptions", reserveAsk(user_id, [body.coupon_id], { hold_s: caller % 3 === 0 ? LONG_S : SHORT_S })))
       if (caller % 3 === 0) { await cancel(redemption_id); await yes(say("POST", `/v1/coupons/${body.coupon_id}/revoke`, { reason: "a race" })) }
       if (caller % 3 === 1 && await wordOf(say("POST", `/v1/redemptions/${redemption_id}/confirm`, {})) === "yes") await refundAll(redemption_id)
       return "yes"
