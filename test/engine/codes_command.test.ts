@@ -13,7 +13,7 @@ beforeAll(async () => {
   ;({ campaign_id } = await openCampaign((method, path, body) => shop.call(method, path, body), shop.clock.now_ms()))
   server = Bun.serve({ port: 0, fetch: (request) => { request.headers.set("scrip-now", String(shop.clock.now_ms())); return shop.app.fetch(request) } })
   url = `http://127.0.0.1:${server.port}`
-}, 60_000)
+}, 120_000)
 afterAll(() => server.stop())
 
 const command = async (...words: string[]) => {

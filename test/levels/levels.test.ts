@@ -8,7 +8,8 @@ import { openShop, type Shop } from "../support/shop.ts"
 import { fresh, openCampaign, yes } from "../story/till.ts"
 import { levelsLoaded, publishLevels } from "./published.ts"
 
-const MINUTE_MS = 60_000
+/** What a test may take on a machine that does other things too. */
+const TEST_MS_MAX = 180_000
 
 const wealth = (more: object = {}) => ({
   line: "wealth", name: "Wealth", effective_month: "2026-05",
@@ -21,8 +22,8 @@ const wealth = (more: object = {}) => ({
 })
 
 let shop: Shop
-beforeAll(async () => { shop = await openShop({ cells: 2 }) }, MINUTE_MS)
-afterAll(async () => { await shop.close() }, MINUTE_MS)
+beforeAll(async () => { shop = await openShop({ cells: 2 }) }, TEST_MS_MAX)
+afterAll(async () => { await shop.close() }, TEST_MS_MAX)
 const put = (badge_id: string, more?: object) => shop.call("PUT", `/v1/badges/${badge_id}`, wealth(more))
 const activated = async (more?: object): Promise<string> => {
   const badge_id = fresh("badge")
@@ -184,7 +185,7 @@ test("levels: a user with four of them takes at most 40 bytes of Redis, and a lo
   await own.close()
   expect(bytes).toBeGreaterThan(12)
   expect(bytes).toBeLessThan(40)
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("badge_not_held: only who has the level claims its rights", async () => {
   const badge_id = await activated()

@@ -173,7 +173,7 @@ test("journal_full: every act that takes and is not a lease declares it, and no 
 test("gate_closed: a library that was flushed and loaded again has forgotten every gate", async () => {
   const own = await (await stack()).ownRedis()
   const redis = connectRedis(own.redisUrl, () => {})
-  await redisReady(redis, 10_000)
+  await redisReady(redis, 60_000)
   try {
     const cell = await openCell(redis)
     await cell.fund()

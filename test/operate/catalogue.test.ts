@@ -22,4 +22,4 @@ test("budget_not_open: not of a campaign that this process has seen as a draft o
   expect(copy.knownCampaign(draft.campaign_no)!.state).toBe("live")
   expect(await copy.fundingAt(unpaid, now_ms)).toEqual({ missing })
   await story.close()
-}, 60_000)
+}, 120_000)

@@ -16,10 +16,11 @@ import { until } from "../support/run_engine.ts"
 import { fresh, issueAsk, openCampaign, reserveAsk, type Say, yes } from "../story/till.ts"
 
 const CELLS = 7
-const MINUTE_MS = 60_000
+/** What a test may take on a machine that does other things too. */
+const TEST_MS_MAX = 180_000
 let story: Story, say: Say
-beforeAll(async () => { story = await openStory({ cells: CELLS }); say = story.call }, 2 * MINUTE_MS)
-afterAll(async () => { await story.expectConserved(); await story.close() }, 2 * MINUTE_MS)
+beforeAll(async () => { story = await openStory({ cells: CELLS }); say = story.call }, TEST_MS_MAX)
+afterAll(async () => { await story.expectConserved(); await story.close() }, TEST_MS_MAX)
 
 /** A user whose cell is this one. */
 const userIn = (cell: number): string => {
@@ -49,7 +50,7 @@ test("budget_exhausted: the last of the money is found in whatever cell it lies,
   const refused = await reserveIn(3, campaign_id)
   expect([refused.status, refused.body.code]).toEqual([409, "budget_exhausted"])
   expect(await moneyOf(budget_id)).toEqual({ limit_minor: 1_450, held_minor: 1_400, spent_minor: 0, available_minor: 50 })
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("reserved: a share of no money needs none of its budget, also in a cell that has never heard of it", async () => {
   const rich = await openCampaign(say, story.now_ms())
@@ -60,7 +61,7 @@ test("reserved: a share of no money needs none of its budget, also in a cell tha
   await yes(reserveIn(3, campaign_id))
   expect(await moneyOf(rich.budget_id)).toMatchObject({ held_minor: 1 })
   expect(await moneyOf(empty.budget_id)).toMatchObject({ held_minor: 0 })
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("a keeper looks at quotas alone: codes lie beside them in every cell", async () => {
   const { campaign_id } = await openCampaign(say, story.now_ms())
@@ -68,7 +69,7 @@ test("a keeper looks at quotas alone: codes lie beside them in every cell", asyn
   const keeper = makeKeeper(story.parts, quietLog, story.now_ms)
   await keeper.look()
   expect(keeper.counterMax()).toBeGreaterThan(0)
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("a bank that has forgotten a cell hears of it, although nobody asks it for a grant", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { amount_minor: 100 })
@@ -82,7 +83,7 @@ test("a bank that has forgotten a cell hears of it, although nobody asks it for 
     await keeper.look()
     return (await bank()).leases.some(([cell, granted]) => cell === 3 && granted === before.leases.find(([of]) => of === 3)![1])
   })
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("stock_exhausted: seven coupons for seven cells, and then none", async () => {
   const { campaign_id } = await openCampaign(say, story.now_ms(), { stock: CELLS })
@@ -90,7 +91,7 @@ test("stock_exhausted: seven coupons for seven cells, and then none", async () =
   const refused = await say("POST", "/v1/coupons", issueAsk(campaign_id, userIn(0)))
   expect([refused.status, refused.body.code]).toEqual([409, "stock_exhausted"])
   expect((await yes(say("GET", `/v1/campaigns/${campaign_id}`))).issued).toBe(CELLS)
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("budget_in_use: a cut takes what every cell leaves unused, all of it or nothing", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100_000, amount_minor: 100 })
@@ -101,7 +102,7 @@ test("budget_in_use: a cut takes what every cell leaves unused, all of it or not
   await yes(cut("all of it", -99_300))
   expect((await cut("all of it", -99_300)).headers.get("idempotency-hit")).toBe("true")
   expect(await moneyOf(budget_id)).toEqual({ limit_minor: 700, held_minor: 700, spent_minor: 0, available_minor: 0 })
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("changed: a closed budget holds nothing new in any cell, and what was held is confirmed", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100_000, amount_minor: 100 })
@@ -114,7 +115,7 @@ test("changed: a closed budget holds nothing new in any cell, and what was held 
   await yes(say("POST", `/v1/redemptions/${held.redemption_id}/refunds`, { refund_id: "all", lines: "all" }))
   await yes(say("POST", `/v1/budgets/${budget_id}/close`, {})) // takes what has come back
   expect(await moneyOf(budget_id)).toEqual({ limit_minor: 0, held_minor: 0, spent_minor: 0, available_minor: 0 })
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("quota_busy: while a cut is under way nothing is lent, and nobody hears that all is gone", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100_000, amount_minor: 100 })
@@ -125,7 +126,7 @@ test("quota_busy: while a cut is under way nothing is lent, and nobody hears tha
   expect([refused.status, refused.body.code, refused.headers.get("retry-after")]).toEqual([503, "quota_busy", "1"])
   expect(await run(story.parts.redis, put_back, { keys, args })).toEqual({ outcome: "put_back", free_minor: 100_000 })
   await yes(reserveIn(2, campaign_id))
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("quoted: a quote says what all cells have left, not what the user's has", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 250, amount_minor: 100 })
@@ -137,7 +138,7 @@ test("quoted: a quote says what all cells have left, not what the user's has", a
   story.setNow(story.now_ms() + 1_001) // what was summed before is too old now
   expect(await quote()).toBe(0)
   expect((await moneyOf(budget_id)).available_minor).toBe(50)
-}, MINUTE_MS)
+}, TEST_MS_MAX)
 
 test("a lease that nobody uses goes back but for what would be granted now, and what is half used is refilled before anyone waits", async () => {
   const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100_000, amount_minor: 100 })
@@ -159,4 +160,4 @@ test("a lease that nobody uses goes back but for what would be granted now, and 
   const left = async () => (await readLeases(story.parts, name)).idle
   const lent = await left()
   await until("an idle lease goes back", async () => { await keeper.look(); return await left() < lent })
-}, MINUTE_MS)
+}, TEST_MS_MAX)

@@ -42,7 +42,7 @@ test("a private Redis has its log rewritten once it is left alone, and has all o
     redis.disconnect()
     await servers.stop()
   }
-}, 60_000)
+}, 120_000)
 
 test.skipIf(process.platform !== "linux")("whoever rewrites the log of a private Redis makes way for it, and Redis itself does not", async () => {
   const servers = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog, postgres: false })
@@ -59,4 +59,4 @@ test.skipIf(process.platform !== "linux")("whoever rewrites the log of a private
     redis.disconnect()
     await servers.stop()
   }
-}, 60_000)
+}, 120_000)

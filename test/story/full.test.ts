@@ -38,4 +38,4 @@ test("journal_full: a Redis at its maxmemory refuses what takes, and everything 
   await yes(say("POST", "/v1/redemptions", reserveAsk(waiting, [coupon_id])))
   await story.expectConserved()
   await story.close()
-}, 60_000)
+}, 120_000)

@@ -32,8 +32,8 @@ const data = (): Promise<Data> => (read ??= readData(FOLDER))
 let planned: Promise<Plan> | undefined
 const wholePlan = (): Promise<Plan> => (planned ??= data().then((each) => planOf(each)))
 
-/** Reading the data takes a second, and five on a busy machine. */
-setDefaultTimeout(30_000)
+/** Reading the data takes a second, and five or more on a busy machine. */
+setDefaultTimeout(120_000)
 const STORY_MS_MAX = 240_000
 const STORY_REDEMPTIONS = 30
 const off = (amount_minor: number) => ({ kind: "amount_off", terms: { amount_minor } }) as const

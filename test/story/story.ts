@@ -10,7 +10,7 @@ import { cellsOf } from "../../engine/parts.ts"
 import { openShop, type Shop, type ShopWishes } from "../support/shop.ts"
 import { imbalances } from "./conservation.ts"
 
-const FLUSH_WAIT_MS = 20_000
+const FLUSH_WAIT_MS = 60_000
 const ROUNDS_MAX = 1_000
 
 export interface Story extends Shop {

@@ -4,7 +4,9 @@ import { join } from "node:path"
 import { identityOf, isAlive, type Identity } from "../../engine/child.ts"
 import { scratchFolder } from "./scratch.ts"
 
-const START_MS_MAX = 30_000
+/** An engine with servers of its own starts within two seconds where nothing else goes on, and within this where much does. */
+const START_MS_MAX = 90_000
+const END_MS_MAX = 60_000
 const POLL_MS = 20
 
 /** Wait for something to become true; throws what it was when it does not. */
@@ -79,4 +81,4 @@ export const runEngineProcess = (env: Record<string, string> = {}, program = "te
 
 /** Wait until none of these processes lives. */
 export const allEnded = (processes: readonly Identity[]): Promise<void> =>
-  until("every child has ended", () => !processes.some(isAlive), 10_000)
+  until("every child has ended", () => !processes.some(isAlive), END_MS_MAX)

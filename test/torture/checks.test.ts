@@ -35,7 +35,7 @@ beforeAll(async () => {
   await write("fund", `/v1/budgets/${budget_id}/additions`, { addition_id: fresh("addition"), amount_minor: 700 })
   expect(history.map(({ heard }) => (heard as Heard).status < 300)).not.toContain(false)
   await story.flush()
-}, 60_000)
+}, 120_000)
 afterAll(() => story.close())
 
 const faultsOf = async (name: string, told: Partial<World> = {}): Promise<readonly unknown[]> => (await CHECKS.find((check) => check.name === name)!.look({

@@ -59,4 +59,4 @@ test("an act that is there although its client heard a no: served late by an att
   expect(await judged({ isLeftBehind: false })).toEqual([["refused"], 0])
   await story.expectConserved()
   await story.close()
-}, 60_000)
+}, 120_000)

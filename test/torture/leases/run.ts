@@ -28,10 +28,10 @@ const KEEP_MS = 60
 const STALE_MS = 250
 /** With fewer looks in that time nothing is said about a refusal. */
 const LOOKS_MIN = 3
-const SETTLE_MS_MAX = 20_000
+const SETTLE_MS_MAX = 60_000
 const AMOUNT_MAX = 9
 /** A buyer who hears "later" and "busy" for so long hears it for ever. */
-const ANSWER_MS_MAX = 20_000
+const ANSWER_MS_MAX = 60_000
 const RETRY_MS = 5
 
 export interface Ran {
