@@ -57,6 +57,9 @@ const HEAD_BYTES = 65_536
 const COLUMNS_MAX = 2_000
 /** A business day of a feed lies in its own file; a feed of more days than this is a mistake in its dates. */
 const DAYS_MAX = 10_000
+/** What the lake tells of each row beside its values, in small letters: a file's column of such a name is none of the feed's. */
+const LAKE_COLUMNS = ["day", "import_no", "row"]
+const UNNAMED = "a column without a name"
 
 type Format = TextFormat | "parquet"
 
@@ -71,20 +74,33 @@ const formatOf = (file: string): Format => {
   return /^(\xef\xbb\xbf)?\s*\{/.test(text.toString("latin1")) ? "ndjson" : "csv"
 }
 
-/** Which of the file's columns is read as which of the feed's. */
+/** Whether a text is one everywhere: Postgres keeps no zero character, and nothing keeps half of a pair. */
+const isText = (text: string): boolean => !text.includes("\0") && text.isWellFormed()
+
+/** Which of the file's columns is read as which of the feed's. Throws UnreadableFile where two fields are one to whoever reads the lake. */
 const namesOf = ({ feed, map }: ImportAsk, columns: readonly string[]) => {
   const { columns: own, has_fields } = SCHEMAS[feed]
   const sourceOf = (name: string): string => map[name] ?? name
   const present = new Set(columns)
   const used = new Set(own.map(({ name }) => sourceOf(name)))
   const renamed = new Map(Object.entries(map).map(([name, source]) => [source, name]))
+  const others = columns.filter((column) => !used.has(column)).map((column) => ({ source: column, name: renamed.get(column) ?? column }))
+  // Names are told apart without their case, as in SQL.
+  const reserved = new Set([...own.map(({ name }) => name), ...LAKE_COLUMNS, ""])
+  const fields = has_fields ? others.filter(({ name }) => !reserved.has(name.toLowerCase())) : []
+  const folded = new Map<string, string>()
+  for (const { name } of fields) {
+    const twin = folded.get(name.toLowerCase())
+    if (twin !== undefined) throw new UnreadableFile(`the columns ${twin} and ${name} differ in their case alone`)
+    folded.set(name.toLowerCase(), name)
+  }
   return {
     missing: [...own.filter(({ required }) => required).map(({ name }) => name), ...Object.keys(map)]
       .filter((name, i, all) => all.indexOf(name) === i && !present.has(sourceOf(name))),
     sourceOf: (name: string): string | undefined => present.has(sourceOf(name)) ? sourceOf(name) : undefined,
     /** Columns of the file that are fields of a score, with their names. */
-    fields: has_fields ? columns.filter((column) => !used.has(column)).map((column) => ({ source: column, name: renamed.get(column) ?? column })) : [],
-    ignored: has_fields ? [] : columns.filter((column) => !used.has(column)),
+    fields,
+    ignored: others.filter((other) => !fields.includes(other)).map(({ source }) => source === "" ? UNNAMED : source),
   }
 }
 
@@ -97,6 +113,8 @@ interface Read {
   readonly not_utf8: readonly { row: number; column: string }[]
   /** The rows as DuckDB reads them: `row` and the columns' texts as c0, c1… */
   readonly table: string
+  /** The column of a row whose value is none that is a text everywhere, as SQL over c0, c1…; null where all are. Nothing: `not_utf8` names them. */
+  readonly not_text?: string
 }
 
 const readText = async (duck: Duck, file: string, format: TextFormat, to: string, { signal, progress }: ImportParts): Promise<Read> => {
@@ -106,28 +124,27 @@ const readText = async (duck: Duck, file: string, format: TextFormat, to: string
   let rows = 0
   const fd = openSync(to, "w")
   const writer = valueWriter((bytes) => { for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at) })
-  const placeOf = (name: string): number => {
-    const known = places.get(name)
-    if (known !== undefined) return known
+  const addColumn = (name: string): number => {
     if (columns.length === COLUMNS_MAX) throw new UnreadableFile(`the file has more than ${COLUMNS_MAX} columns`)
     places.set(name, columns.length)
     return columns.push(name) - 1
   }
+  const placeOf = (name: string): number => places.get(name) ?? addColumn(name)
   let sha256: string
   try {
     sha256 = await scanRecords(file, format, ({ bytes, row, is_utf8 }) => {
       if (row === 0) {
-        if (!is_utf8 || bytes.includes(0)) throw new UnreadableFile("not_utf8")
+        if (!is_utf8) throw new UnreadableFile("not_utf8")
         for (const name of csvValues(bytes)) {
-          if (places.has(name)) throw new UnreadableFile(`the column ${name} stands twice in the header`)
-          placeOf(name)
+          if (name !== "" && places.has(name)) throw new UnreadableFile(`the column ${name} stands twice in the header`)
+          addColumn(name)
         }
         return
       }
       rows = row
       if (!is_utf8) {
         const values = format === "csv" ? csvValues(bytes) : (jsonMembers(bytes.toString("utf8")) ?? []).map(([name, value]) => { placeOf(name); return value })
-        const place = values.findIndex((value) => value.includes("\ufffd"))
+        const place = values.findIndex((value) => value.includes("\ufffd") || !isText(value))
         not_utf8.push({ row, column: columns[place] ?? "" })
         return
       }
@@ -138,8 +155,16 @@ const readText = async (duck: Duck, file: string, format: TextFormat, to: string
         }
         return
       }
+      const text = bytes.toString("utf8")
+      const members = jsonMembers(text) ?? []
+      // Good bytes may still spell such a character.
+      const wrong = text.includes("\\u") ? members.find((member) => !member.every(isText)) : undefined
+      if (wrong) {
+        not_utf8.push({ row, column: isText(wrong[0]) ? wrong[0] : "" })
+        return
+      }
       const values: string[] = new Array(columns.length).fill("")
-      for (const [name, value] of jsonMembers(bytes.toString("utf8")) ?? []) {
+      for (const [name, value] of members) {
         const place = placeOf(name)
         while (values.length <= place) values.push("")
         values[place] = value
@@ -164,6 +189,7 @@ const readParquet = async (duck: Duck, file: string): Promise<Read> => {
       column_type === "TIMESTAMP WITH TIME ZONE" ? `strftime(${named(column_name)} at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')` : `${named(column_name)}::varchar`
     return {
       columns: columns.map(({ column_name }) => column_name), rows, sha256, not_utf8: [],
+      not_text: columns.length === 0 ? "null" : `case ${columns.map(({ column_name }, i) => `when contains(c${i}, chr(0)) then ${quoted(column_name)}`).join(" ")} end`,
       table: `select file_row_number + 1 as row${columns.map((column, i) => `, ${textOf(column)} as c${i}`).join("")} from read_parquet(${quoted(file)}, file_row_number = true)`,
     }
   } catch (fault) {
@@ -186,7 +212,7 @@ const writeRejects = async (duck: Duck, to: string, read: Read, ask: ImportAsk, 
     if (format === "parquet") {
       await duck.each<{ row: number; what: string; raw: string }>(
         `select r.row, r.what, to_json(s)::varchar as raw from rejects r join (select file_row_number + 1 as __row, * exclude (file_row_number) from read_parquet(${quoted(ask.file)}, file_row_number = true)) s on s.__row = r.row order by r.row`,
-        (rows) => write(rows.map(({ row, what, raw }) => { const [column = "", reason] = what.split(" "); return { row, column, reason: reason as Reason, raw } })))
+        (rows) => write(rows.map(({ row, what, raw }) => { const space = what.lastIndexOf(" "); return { row, column: what.slice(0, space), reason: what.slice(space + 1) as Reason, raw } })))
     } else {
       // The rejects in their order beside the file's records in theirs: a piece of each is all that is held.
       const wanted = new Map<number, string>()
@@ -255,18 +281,21 @@ export const importFile = async (parts: ImportParts, ask: ImportAsk): Promise<Im
     const texts = own.map((column) => `${column.fallback === undefined ? textOf(column.name) : `coalesce(${textOf(column.name)}, ${quoted(column.fallback)})`} as ${named(`t ${column.name}`)}`)
     const values = own.map((column) => `${valueOf(column, named(`t ${column.name}`), zone)} as ${named(lakeName(column))}`)
     // A value that is missing and one that is empty are one and the same.
-    const fields = names.fields.map(({ source, name }) => `nullif(${place.get(source)}, '') as ${named(name)}`)
+    const fields = names.fields.map(({ source }, i) => `nullif(${place.get(source)}, '') as f${i}`)
     const lakeNameOf = (name: string): string => lakeName(own.find((column) => column.name === name)!)
     const dayOf = schema.dated === "at" ? `strftime(timezone(${quoted(parts.time_zone)}, make_timestamptz(at_ms * 1000)), '%Y-%m-%d')` : schema.dated
-    const kept = [...own.map((column) => named(lakeName(column))), ...names.fields.map(({ name }) => named(name))]
+    // A field has its own name in the lake alone: until there, no name of a file meets one of these statements'.
+    const judgedColumns = [...own.map((column) => named(lakeName(column))), ...names.fields.map((_, i) => `f${i}`)]
+    const kept = [...own.map((column) => named(lakeName(column))), ...names.fields.map(({ name }, i) => `f${i} as ${named(name)}`)]
+    const fault = faultOf(feed, (name) => named(`t ${name}`), (name) => named(lakeNameOf(name)))
     const judged = join(work, "judged.parquet"), staged = join(work, "staged.parquet")
     progress("judging")
     // Written out once, good and bad: a filter on the judgement would have every column judged twice.
     await duck.run(`copy (
-      select row, what, ${dayOf} as __day${schema.key.length > 0 ? `, ${keyOf(feed)} as __key` : ""}, ${kept.join(", ")} from (
-        select *, ${faultOf(feed, (name) => named(`t ${name}`), (name) => named(lakeNameOf(name)))} as what from (
+      select row, what, ${dayOf} as __day${schema.key.length > 0 ? `, ${keyOf(feed)} as __key` : ""}, ${judgedColumns.join(", ")} from (
+        select *, ${read.not_text === undefined ? fault : `coalesce(not_text || ' not_utf8', ${fault})`} as what from (
           select *, ${values.join(", ")} from (
-            select row, ${[...texts, ...fields].join(", ")} from (${read.table}))))
+            select row, ${[...texts, ...fields, ...(read.not_text === undefined ? [] : [`${read.not_text} as not_text`])].join(", ")} from (${read.table}))))
     ) to ${quoted(judged)} (format parquet, compression lz4)`)
     rmSync(join(work, "values"), { force: true })
     await duck.run(`create table rejects as select row, what from read_parquet(${quoted(judged)}) where what is not null`)

@@ -84,8 +84,9 @@ export const importCommand = async (words: readonly string[], cwd: string, house
     out.say(JSON.stringify(imported))
     return imported.accepted === 0 ? 1 : imported.rejected > 0 ? 2 : 0
   } catch (fault) {
-    if (!(fault instanceof UnreadableFile)) throw fault
-    return nothing(ask.feed, `Nothing was taken: ${fault.message}.`)
+    // Whatever broke (a page of a Parquet file, the disk), no manifest was written, so nothing was taken.
+    const why = fault instanceof Error ? fault.message : String(fault)
+    return nothing(ask.feed, `Nothing was taken: ${fault instanceof UnreadableFile ? `${why}.` : why}`)
   } finally {
     await session`select pg_advisory_unlock_all()`
     session.release()

@@ -28,6 +28,9 @@ export interface Record {
   readonly is_utf8: boolean
 }
 
+/** UTF-8 without a zero character, which Postgres does not keep. */
+const isText = (bytes: Buffer): boolean => isUtf8(bytes) && !bytes.includes(0)
+
 /**
  * Finds where records of a buffer end: at their newline, or, in CSV, at the first one outside of quotes. -1: not in what there is.
  * Where the next quote is, is looked for once and not for every record: most files have none.
@@ -82,8 +85,8 @@ export const scanRecords = async (
       let buffer = held.length === 0 ? fresh : Buffer.concat([held, fresh])
       if (is_first && buffer.subarray(0, BOM.length).equals(BOM)) buffer = buffer.subarray(BOM.length)
       const { length } = buffer
-      // Most files are UTF-8 throughout: then no record has to be asked for itself. A character that the chunk cuts is judged with the next.
-      const isClean = isUtf8(isLast ? buffer : buffer.subarray(0, buffer.lastIndexOf(NEWLINE) + 1))
+      // Most files are text throughout: then no record has to be asked for itself. A character that the chunk cuts is judged with the next.
+      const isClean = isText(isLast ? buffer : buffer.subarray(0, buffer.lastIndexOf(NEWLINE) + 1))
       const endOf = endFinder(buffer, format)
       let start = 0
       while (start < length) {
@@ -98,7 +101,7 @@ export const scanRecords = async (
         if (stop > start && buffer[stop - 1] === RETURN) stop -= 1
         if (stop > start) {
           const bytes = buffer.subarray(start, stop)
-          visit({ bytes, row, is_utf8: isClean || isUtf8(bytes) })
+          visit({ bytes, row, is_utf8: isClean || isText(bytes) })
           row += 1
         }
         start = end + 1

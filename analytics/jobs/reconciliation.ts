@@ -30,6 +30,9 @@ const CLASSES = ["timing", "reversed_but_order_kept", "duplicate_redemption", "o
 const sqlOf = (name: string, period: Period): string =>
   readFileSync(join(import.meta.dir, name), "utf8").replaceAll("$opens_ms", String(period.opens_ms)).replaceAll("$closes_ms", String(period.closes_ms)).replaceAll("$timing_ms", String(TIMING_DAYS * DAY_MS))
 
+/** The keys did not come to where the API reads them. */
+class KeysNotStaged extends Error { override readonly name = "KeysNotStaged" }
+
 interface Budget { readonly budget_no: number; readonly budget_id: string; readonly line: string; readonly party: string }
 interface Rules {
   readonly budgets: readonly Budget[]; readonly controls: readonly Control[]; readonly timing_days: number; readonly is_over: boolean; readonly time_zone: string
@@ -250,16 +253,23 @@ export const reconciliation: Job = {
     await sql`delete from reconciliation_keys where run_id = ${run_id}`
     let done = 0
     const copy = await sql`copy reconciliation_keys (run_id, order_id, coupon_id, budget_id, class, side, budget_minor, redeemed_minor, ordered_minor, break_minor, carried_minor, age_days, party, of_period, resolved_minor) from stdin`.writable()
+    // The stream does not tell of every no: one that Postgres has for what stood before the end comes after it, so what has landed is counted.
+    let refused: Error | undefined
+    copy.on("error", (fault: Error) => { refused = fault })
     for (const file of files) {
       await duck.each<Record<string, string | number | null>>(`select * from read_parquet(${quoted(lake.place(file))})`, async (rows) => {
         const text = rows.map((row) => [run_id, row["order_id"], row["coupon_id"], row["budget_id"], row["class"], row["side"], row["budget_minor"], row["redeemed_minor"], row["ordered_minor"],
           row["break_minor"], row["carried_minor"], row["age_days"], row["party"], row["of_period"] ?? "", row["resolved_minor"] ?? 0].map(copied).join("\t")).join("\n")
-        if (!copy.write(`${text}\n`)) await new Promise<void>((drained) => copy.once("drain", drained))
+        if (refused) throw refused
+        if (!copy.write(`${text}\n`)) await new Promise<void>((next) => { copy.once("drain", next); copy.once("close", next) })
         done += rows.length
         progress("staging", done / total)
       })
     }
-    await new Promise<void>((ended, broken) => { copy.once("error", broken); copy.end(ended) })
+    await new Promise<void>((ended) => { copy.end(() => ended()) })
+    if (refused) throw refused
+    const [landed] = await sql<{ keys: number }[]>`select count(*)::integer as keys from reconciliation_keys where run_id = ${run_id}`
+    if (landed?.keys !== total) throw new KeysNotStaged(`Postgres has taken ${landed?.keys ?? 0} of ${total} keys`)
   },
 }
 

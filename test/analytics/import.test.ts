@@ -177,6 +177,19 @@ describe("rejected", () => {
     const { exit, last, rejects } = await imported("orders", Buffer.from(`\ufeff${orders({})}`, "utf16le"))
     expect([exit, last.accepted, rejects[0]!.reason]).toEqual([1, 0, "not_utf8"])
   })
+  test("not_utf8: a zero character or half of a pair is no text, in whatever file it comes", async () => {
+    const zero = await imported("orders", Buffer.from(orders({ sku: "a\0b" }, {})))
+    expect([zero.last.accepted, zero.rejects.map(({ row, column, reason }) => [row, column, reason])]).toEqual([1, [[1, "sku", "not_utf8"]]])
+    const line = (changed: object) => JSON.stringify({ order_id: "o1", line_id: "1", user_id: "ann", at: "2026-10-05T12:00:00Z", state: "placed", currency: "CNY", sku: "k", quantity: 2, unit_price_minor: 1000, ...changed })
+    const lines = await imported("orders", [line({ order_id: "a\0" }), line({ sku: "\ud83c" }), line({ sku: "\ud83c\udf4e" }), line({ "x\0": 1, line_id: "2" })].join("\n"), [], { name: "feed.ndjson" })
+    expect([lines.last.accepted, lines.rejects.map(({ row, column, reason }) => [row, column, reason])]).toEqual([1, [[1, "order_id", "not_utf8"], [2, "sku", "not_utf8"], [4, "", "not_utf8"]]])
+    const file = join(scratchFolder(), "zero.parquet")
+    const duck = await openDuck({ memory_mb: 128, threads: 1, temp_dir: join(scratchFolder(), "t") })
+    await duck.run(`copy (select 'u' || i as user_pin, '2026-10-01' as dt, case when i = 1 then 'a' || chr(0) else '5' end as "the score" from range(3) r(i)) to ${quoted(file)} (format parquet)`)
+    duck.close()
+    const parquet = await imported("scores", readFileSync(file), [], { name: "zero.parquet" })
+    expect([parquet.last.accepted, parquet.rejects.map(({ row, column, reason }) => [row, column, reason])]).toEqual([2, [[2, "the score", "not_utf8"]]])
+  })
   test("missing_column: the whole file, and every column is named", async () => {
     const { exit, last, rejects, lake } = await imported("orders", "order_id,line_id,user_id,at,state,sku,quantity\no,1,u,2026-10-05T12:00:00Z,placed,k,1\n")
     expect([exit, last.rows, last.accepted, last.rejected]).toEqual([1, 1, 0, 1])
@@ -191,6 +204,9 @@ describe("rejected", () => {
     const duck = await openDuck({ memory_mb: 128, threads: 1, temp_dir: join(scratchFolder(), "t") })
     await duck.run(`copy (select i as order_id from range(10000) r(i)) to ${quoted(file)} (format parquet)`)
     duck.close()
+    const broken = readFileSync(file).fill(0xff, 4, 4_000)
+    const { exit: anyway, said: told } = await imported("orders", broken, ["--map", JSON.stringify(Object.fromEntries(HEADER.split(",").slice(0, 9).map((name) => [name, "order_id"])))])
+    expect([anyway, told[0]!.startsWith("Nothing was taken: ")]).toEqual([1, true])
     truncateSync(file, 1000)
     const { exit, said, last } = await imported("orders", readFileSync(file))
     expect([exit, last.accepted]).toEqual([1, 0])
@@ -217,6 +233,16 @@ describe("scores", () => {
       { user_pin: "yyy", dt: "2022-11-30", lc_score: "1e3", jt_hold_amt: null, new_field: " 1 ", row: 2 },
       { user_pin: "zzz", dt: "2022-11-29", lc_score: null, jt_hold_amt: null, new_field: null, row: 3 },
     ])
+  })
+  test("a field may have any name: one that is the lake's own, or none, is ignored and named", async () => {
+    const { exit, said, lake } = await imported("scores", 'user_pin,dt,what,__day,f0,"t dt",Row,DT,"a ""b""",,\na,2026-10-01,w,x,0,t,1,2,q,3,4')
+    expect(exit).toBe(0)
+    expect(said[0]).toContain("Row, DT, a column without a name, a column without a name")
+    expect(await rowsOf(lake, "scores")).toEqual([{ user_pin: "a", dt: "2026-10-01", what: "w", __day: "x", f0: "0", "t dt": "t", 'a "b"': "q", import_no: 1, row: 1 }])
+  })
+  test("two fields that differ in their case alone are one to SQL: nothing is taken", async () => {
+    const { exit, said } = await imported("scores", "user_pin,dt,lc_score,LC_SCORE\na,2026-10-01,1,2")
+    expect([exit, said[0]]).toEqual([1, "Nothing was taken: the columns lc_score and LC_SCORE differ in their case alone."])
   })
   test("a later import has the higher number", async () => {
     const { lake } = await imported("scores", "user_pin,dt,s\na,2026-10-01,1")

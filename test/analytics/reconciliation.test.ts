@@ -196,6 +196,20 @@ describe("over HTTP", () => {
   })
 })
 
+test("keys that Postgres does not take fail the run, and nothing is published", async () => {
+  const set = `set${sets += 1}`
+  expect(await bring("books", booksOf([["budget", "kept", 5], ["budget", "refused", 5]]), set)).toBe(0)
+  await house.sql`alter table reconciliation_keys add constraint none_is_refused check (order_id <> 'refused') not valid`
+  try {
+    const ended = await runJob(house, reconciliation, { ...october, period: "2026-10", set })
+    expect([ended.state, ended.reason, ended.detail]).toEqual(["failed", "keys_not_staged", "Postgres has taken 0 of 2 keys"])
+  } finally {
+    await house.sql`alter table reconciliation_keys drop constraint none_is_refused`
+  }
+  expect((await runJob(house, reconciliation, { ...october, period: "2026-10", set })).state).toBe("published")
+  expect((await shop.call("GET", `/v1/reconciliation/2026-10/keys?set=${set}`)).body.keys.length).toBe(2)
+})
+
 test("a set's budgets and lines share what was redeemed, and every check is kept with the run", async () => {
   const { books, ended } = await reconcile([["budget", "a", 10], ["redemption", "a", 10], ["order", "a", 10]])
   expect(books.controls).toEqual([{ budget_id: "b1", opening_minor: 0, added_minor: 0, transferred_minor: 0, held_minor: 0, spent_minor: 10, released_minor: 0, closing_minor: -10 }])
