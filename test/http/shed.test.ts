@@ -7,7 +7,7 @@ import { quietLog } from "../../engine/log.ts"
 import { startApi } from "../../engine/process/listen.ts"
 import { until } from "../support/run_engine.ts"
 
-const { burst_ms, pause_ms, give_ms } = PATIENCE
+const { burst_ms, pause_ms, give_ms, hung_ms } = PATIENCE
 
 describe("kindOf: by the address alone", () => {
   const kinds: [string, string][] = [
@@ -30,9 +30,10 @@ const makeServer = (per_ms: number, least_ms = 0) => {
       const at_ms = now_ms
       const go = (): void => { under_way.push({ began_ms: now_ms, end: () => { served.push({ kind, at_ms, waited_ms: now_ms - at_ms }); shedder.done(now_ms); end?.() } }) }
       const no = (): void => { refused.push({ kind, at_ms, waited_ms: now_ms - at_ms }) }
-      const verdict = shedder.ask(kind, now_ms, (told) => (told === "go" ? go : no)())
+      const verdict = shedder.ask(kind, now_ms)
       if (verdict === "go") go()
       else if (verdict === "refused") no()
+      else shedder.join(kind, now_ms, (told) => (told === "go" ? go : no)())
     },
     step: (isAwake = true): void => {
       now_ms += 1
@@ -82,6 +83,19 @@ describe("overloaded: by how long requests wait", () => {
     for (let at = 0; at < 500; at += 1) step()
     expect(refused.length).toBe(calm)
   })
+  test("what gives back alone is more than can be served: of it as much as ever is served, soon, and nothing else", () => {
+    const { ask, step, served, refused } = makeServer(4)
+    const SECONDS = 10
+    for (let at = 0; at < SECONDS * 1_000; at += 1) {
+      for (let i = 0; i < 6; i += 1) ask("give")
+      ask("take")
+      step()
+    }
+    expect(served.length).toBeGreaterThan(0.98 * SECONDS * 4_000)
+    expect(worst(served.filter(({ kind, at_ms }) => kind === "give" && at_ms > 1_000))).toBeLessThan(give_ms + pause_ms + 80)
+    expect(refused.filter(({ kind }) => kind === "give").length).toBeGreaterThan(0.9 * SECONDS * 2_000)
+    expect(served.filter(({ kind, at_ms }) => kind === "take" && at_ms > 1_000)).toEqual([])
+  })
   test("a pause of the process is no queue: what waited through it is served", () => {
     const { ask, step, refused } = makeServer(4)
     for (let at = 0; at < 3_000; at += 1) {
@@ -99,20 +113,26 @@ describe("overloaded: by how long requests wait", () => {
     expect(refused).toEqual([])
     expect(worst(served.filter(({ at_ms }) => at_ms > 2_000))).toBeLessThan(160)
   })
-  test("where nothing goes on, takes are refused soon and gives once their callers have given up", () => {
+  test("where nothing goes on, takes are refused soon, then gives; and who is let in beyond the line is not kept until his call ends", () => {
     const { ask, step, refused, shedder } = makeServer(0)
-    for (let at = 0; at < give_ms - 100; at += 10) {
+    for (let at = 0; at < 1_000; at += 10) {
       ask("take")
       ask("give")
       for (let i = 0; i < 10; i += 1) step(false)
       shedder.note(at + 10, at + 10)
     }
-    const first = refused[0]!
-    expect([first.kind, first.at_ms < burst_ms + pause_ms + 50, refused.every(({ kind }) => kind === "take")]).toEqual(["take", true, true])
-    shedder.note(give_ms + 1, give_ms)
-    ask("give")
-    expect(refused.at(-1)!.kind).toBe("give")
-    expect(shedder.refused()).toEqual({ take: refused.length - 1, give: 1 })
+    const give = refused.findIndex(({ kind }) => kind === "give")
+    expect([refused[0]!.kind, refused[0]!.at_ms < burst_ms + pause_ms + 50, give > 0]).toEqual(["take", true, true])
+    expect(refused.filter(({ kind, at_ms }) => kind === "take" && at_ms > refused[give]!.at_ms).length).toBeGreaterThan(40)
+    expect(shedder.refused()).toEqual({ take: refused.filter(({ kind }) => kind === "take").length, give: refused.filter(({ kind }) => kind === "give").length })
+  })
+  test("a Redis that says nothing for so long that callers have given up is sent nothing more", () => {
+    const shedder = makeShedder()
+    shedder.note(hung_ms - 1, hung_ms - 1)
+    shedder.note(hung_ms + pause_ms, hung_ms + pause_ms)
+    expect([shedder.ask("give", hung_ms + pause_ms), shedder.ask("take", hung_ms + pause_ms)]).toEqual(["refused", "refused"])
+    shedder.note(1, hung_ms + pause_ms + 1)
+    expect([shedder.ask("give", hung_ms + pause_ms + 1), shedder.ask("take", hung_ms + pause_ms + 1)]).toEqual(["go", "go"])
   })
   test("the refusal says when to come again, before anything was looked at; what goes wrong gives its place back", async () => {
     const shedder = makeShedder({ ...PATIENCE, burst_ms: 0, pause_ms: 0 })
@@ -124,6 +144,26 @@ describe("overloaded: by how long requests wait", () => {
     expect([refused.status, refused.headers.get("retry-after"), (await refused.json() as { code: string }).code, refused.headers.get("content-type")]).toEqual([503, "1", "overloaded", "application/problem+json"])
     expect(await (await fetch(new Request("http://x/v1/redemptions/r/confirm"))).text()).toBe("served")
     expect(await (await fetch(new Request("http://x/healthz"))).text()).toBe("served")
+  })
+  test("a turn of the event loop that lasts too long is ended: who is refused late in it hears of it at its end", async () => {
+    const shedder = makeShedder({ ...PATIENCE, burst_ms: 0, pause_ms: 0 })
+    const fetch = shedding(shedder, () => new Response("served"))
+    shedder.note(1, 0)
+    const ask = () => fetch(new Request("http://x/v1/quotes", { method: "POST" }))
+    const turn = (): Promise<void> => new Promise((end) => { setImmediate(end) })
+    await turn()
+    const early = ask()
+    Bun.sleepSync(20)
+    const late = ask(), heard: number[] = []
+    expect([early instanceof Response, late instanceof Promise]).toEqual([true, true])
+    const told = (async () => heard.push((await late).status))()
+    for (let i = 0; i < 10; i += 1) await Promise.resolve()
+    expect(heard).toEqual([])
+    await turn()
+    await told
+    expect(heard).toEqual([503])
+    const next = ask()
+    expect(next instanceof Response && next.status).toBe(503)
   })
 })
 
