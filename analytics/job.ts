@@ -136,6 +136,8 @@ export interface Job {
   /** As it is called everywhere: `npm run job -- <name>`. */
   readonly name: string
   readonly period: PeriodKind | "month or day"
+  /** Whether a named set of a foreign feed may be asked for. Others have none, and do what they do once. */
+  readonly has_sets?: true
   /** The files whose text is the job's code: its own and what its outputs depend on beside the room's ground. */
   readonly sources: readonly string[]
   readonly timeout_s: number

@@ -168,6 +168,7 @@ export const jobCommand = async ({ words, house, settings }: Ask, jobs: readonly
   if (!job) return refused(out, `There is no job ${name ?? ""}. There are: ${jobs.map((each) => each.name).join(", ")}.`, name === undefined ? {} : { job: name })
   if (id !== undefined) return refused(out, `${id} is one word too many.`)
   if (flags.set !== undefined && !SET.test(flags.set)) return refused(out, "--set must be 1 to 64 letters, digits, dots, dashes and underscores.")
+  if (flags.set !== undefined && !job.has_sets) return refused(out, `--set is of ${jobs.filter((each) => each.has_sets).map((each) => each.name).join(" and ")}: ${job.name} has no sets.`, { job: job.name })
   const [first, last, ...rest] = flags.backfill === undefined ? [flags.period, flags.period] : flags.backfill.split("..")
   if (first === undefined || last === undefined || rest.length > 0) return refused(out, "--period, or --backfill A..B, is missing.", { job: job.name })
   const kind = kindsOf(job).find((each) => isPeriod(first, each) && isPeriod(last, each))

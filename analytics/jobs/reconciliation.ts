@@ -156,6 +156,7 @@ const setControls = async (duck: Duck): Promise<Control[]> =>
 export const reconciliation: Job = {
   name: "reconciliation",
   period: "month",
+  has_sets: true,
   sources: [import.meta.path, join(import.meta.dir, "reconciliation.sql"), join(import.meta.dir, "reconciliation_facts.sql"), join(BOOKS, "closed.ts"), join(BOOKS, "adjustments.sql")],
   timeout_s: HOURS_MAX_S,
   schedule: { kind: "month", periods_max: 12 },

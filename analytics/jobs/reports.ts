@@ -35,6 +35,7 @@ const costsOf = async ({ sql }: JobParts): Promise<Record<string, number>> => {
 export const reports: Job = {
   name: "reports",
   period: "month or day",
+  has_sets: true,
   sources: [import.meta.path, ...["badges", "charts", "page", "reconciliation", "report", "risk"].map((name) => join(REPORTS_FOLDER, `${name}.ts`))],
   timeout_s: TIMEOUT_S,
   schedule: { follows: REPORTS.map(({ job }) => job) },

@@ -3,9 +3,15 @@
  */
 import { Type, type Static } from "typebox"
 import { closed, Count, Id, InstantOut, instantMs, Month, MoneyChange, PAGE, PAGE_DEFAULT, PAGE_MAX } from "./basics.ts"
+import type { RequestFault } from "./check.ts"
 import { type AskOf, operation } from "./operation.ts"
 
-export const JOB_NAMES = ["extract", "badges", "badge_compensation", "reconciliation", "risk", "reports"] as const
+/** The jobs: of which periods each is, and whether a named set may be asked for. */
+export const JOB_ASKS = {
+  extract: { period: "month or day", has_sets: false }, badges: { period: "month", has_sets: false }, badge_compensation: { period: "month", has_sets: false },
+  reconciliation: { period: "month", has_sets: true }, risk: { period: "day", has_sets: false }, reports: { period: "month or day", has_sets: true },
+} as const
+const JOB_NAMES = Object.keys(JOB_ASKS) as (keyof typeof JOB_ASKS)[]
 
 const PERIOD = "^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?$"
 /** A day is one that exists. */
@@ -42,10 +48,19 @@ const RunDiff = Type.Object({
   answer: Type.Optional(Type.Unknown()), answer_against: Type.Optional(Type.Unknown()),
 }, closed)
 
+/** A job's periods are of its kind, and only books have sets. */
+const runFault = ({ job, period, set }: { job: keyof typeof JOB_ASKS; period: string; set?: string }): RequestFault | undefined => {
+  const { period: wanted, has_sets } = JOB_ASKS[job]
+  const kind = period.length === "YYYY-MM".length ? "month" : "day"
+  if (!wanted.includes(kind)) return { field: "period", detail: `period must be a ${wanted} for ${job}, as in ${kind === "day" ? "2026-10" : "2026-10-31"}.` }
+  return set !== undefined && !has_sets ? { field: "set", detail: `set must not be given for ${job}: it has none.` } : undefined
+}
+
 export const createRun = operation({
   name: "create_run", method: "POST", path: "/v1/runs", family: "insights", scopes: ["operate"],
   says: "Ask for a run of a job. The jobs process carries it out; look at the run for how it went.",
   body: Type.Object({ job: Type.Enum([...JOB_NAMES]), period: Period, set: Type.Optional(SetName), dry_run: Type.Optional(Type.Boolean()), first: Type.Optional(Type.Boolean()) }, closed),
+  rule: runFault,
   yes: { accepted: Type.Object({ run_id: Id }, closed) }, no: [],
 })
 

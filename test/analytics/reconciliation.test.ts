@@ -3,11 +3,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { jobCommand } from "../../analytics/job_command.ts"
 import { importCommand } from "../../analytics/import_command.ts"
 import { reconciliation } from "../../analytics/jobs/reconciliation.ts"
+import { JOBS } from "../../analytics/jobs/index.ts"
 import { openLake } from "../../analytics/lake.ts"
 import { runJob } from "../../analytics/runner.ts"
 import { openTables } from "../../analytics/tables.ts"
+import { JOB_ASKS } from "../../engine/contract/insights.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { openShop, type Shop } from "../support/shop.ts"
 import { stack } from "../support/stack.ts"
@@ -160,6 +163,17 @@ describe("over HTTP", () => {
     await runJob(house, reconciliation, { ...october, set, run_id: again })
     expect((await shop.call("GET", `/v1/runs/${again}`)).body).toMatchObject({ state: "already_published", same_as: body.run_id, outputs: run.outputs })
     expect((await shop.call("POST", "/v1/runs", { job: "nothing", period: "2026-10" })).body).toMatchObject({ code: "request_invalid", field: "job" })
+  })
+  test("request_invalid: each job has its periods, and only books have sets, over HTTP as in the command", async () => {
+    expect(Object.fromEntries(JOBS.map(({ name, period, has_sets = false }) => [name, { period, has_sets }]))).toEqual(JOB_ASKS)
+    for (const [field, ask] of [
+      ["period", { job: "reconciliation", period: "2026-10-05" }], ["period", { job: "risk", period: "2026-10" }], ["period", { job: "badges", period: "2026-10-05" }], ["set", { job: "badges", period: "2026-10", set: "x" }],
+    ] as const) {
+      expect([field, (await shop.call("POST", "/v1/runs", ask)).body]).toMatchObject([field, { code: "request_invalid", field }])
+    }
+    const said: string[] = []
+    expect(await jobCommand({ words: ["badges", "--period", "2026-10", "--set", "x", "--first"], house, settings: house as never, signal: house.signal }, JOBS, { say: (line) => said.push(line), progress: () => {} })).toBe(1)
+    expect(JSON.parse(said.at(-1)!)).toMatchObject({ reason: "request_invalid", detail: "--set is of reconciliation and reports: badges has no sets." })
   })
   test("run_without_earlier: the first run has none to go back to", async () => {
     const { ended } = await reconcile([["order", "o", 1]])
