@@ -46,7 +46,7 @@ type Scenario = (typeof SCENARIOS)[number]
 const APART: readonly Scenario[] = ["overload", "away", "cluster", "analytics", "badges", "risk", "beside"]
 
 const FULL = {
-  warm_up_acts: 20_000, acts: { rounds: 9, seconds: 120, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
+  warm_up_acts: 20_000, acts: { rounds: 9, seconds: 180, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
   redis: { rounds: 5, calls: 3_000 }, pricing: { rounds: 20_000, instances: 1_000 }, past: { redemptions: 1_000_000, reserves: 4_000 }, coupons: 1_000_000,
   leases: { rounds: 5, acts: 2_000, budget_acts: 30_000 },
   cluster: { rounds: 5, seconds: 5, coupons: 1_000_000 },
