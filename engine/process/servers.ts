@@ -32,7 +32,7 @@ export const openServers = async (config: Config, log: Log, redisUrl: string, da
       throw new StartFault(`Postgres at ${placeOf(databaseUrl)} does not answer: ${fault instanceof Error ? fault.message : String(fault)}`)
     })
     // Replicas too: each may be a master one day.
-    const nodes = redis.nodes().map(({ address, is_replica }) => ({ name: address, is_replica, node: redis.at(address, "all") }))
+    const nodes = redis.nodes().map(({ address, is_replica }) => ({ name: address, is_replica, node: redis.at(address, "plain") }))
     const reached = await Promise.all(nodes.map(async (each) => {
       try {
         await redisReady(each.node, each.is_replica ? REPLICA_WAIT_MS_MAX : SERVER_WAIT_MS_MAX)

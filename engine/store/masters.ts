@@ -1,15 +1,15 @@
 /**
  * The masters that hold the cells: of one server, or of a Redis Cluster by its map of slots.
  *
- * Each master has a connection of ours with the rules of redis.ts, so what is true of one server is true of each: nothing is queued, sent
- * twice or sent elsewhere behind our back. Acts that wait for a replica have a second one, a lane of their own, because WAIT makes
- * a connection stand still. ioredis' own Cluster client tries again by itself after a lost connection and draws a node by
+ * Each master has connections of ours with the rules of redis.ts, so what is true of one server is true of each: nothing is queued, sent
+ * twice or sent elsewhere behind our back. Acts have more of them (lanes.ts). ioredis' own Cluster client tries again by itself after a lost connection and draws a node by
  * chance where it knows none; here only the caller in redis.ts sends again, and only what a node has refused before it ran.
  *
  * The map is read from the node that has seen the newest epoch of the cluster, each second, and at once when a node says that it has
  * moved on (MOVED) or a connection is lost. A node that left the map keeps its connection until what it was asked is answered.
  */
 import type { Redis } from "ioredis"
+import { type Lane, type Lanes, lanesTo } from "./lanes.ts"
 import { slotOf, SLOTS } from "./slots.ts"
 
 /** Between two looks at the map; one that is asked for comes after LOOK_GAP_MS at the earliest. */
@@ -39,9 +39,6 @@ export interface Ledger {
 /** Who hears of each act that has written an entry, before its caller does. */
 export type Witness = (cell: number, entry_id: string, act: string, args: Readonly<Record<string, unknown>>) => void
 
-/** Which of the two connections to a node: the one for all, or that of the acts that wait for a replica. */
-export type Lane = "all" | "waiting"
-
 /** A node of the servers: where it is, and whether it is a replica. */
 export interface Node { readonly address: string; readonly is_replica: boolean }
 
@@ -67,21 +64,10 @@ export interface Masters {
 
 /** One server is a map of one master. */
 export const oneMaster = (connect: () => Redis, address: string): Masters => {
-  const redis = connect()
-  let second: Redis | undefined
-  const open = (): Redis => {
-    const opened = connect()
-    opened.connect().catch(() => undefined) // it tries again by itself
-    return opened
-  }
-  const on = (lane: Lane): Redis => lane === "all" ? redis : (second ??= open())
+  const lanes = lanesTo(connect)
   return {
-    is_cluster: false, of: (_, lane) => on(lane), at: (_, lane) => on(lane), all: () => [redis], nodes: () => [{ address, is_replica: false }],
-    moved: () => undefined, look: async () => undefined,
-    disconnect: () => {
-      redis.disconnect()
-      second?.disconnect()
-    },
+    is_cluster: false, of: (_, lane) => lanes.of(lane), at: (_, lane) => lanes.of(lane), all: () => [lanes.plain], nodes: () => [{ address, is_replica: false }],
+    moved: () => undefined, look: async () => undefined, disconnect: lanes.disconnect,
   }
 }
 
@@ -118,30 +104,24 @@ const withinLook = <T>(work: Promise<T>): Promise<T> => new Promise((resolve, re
  * when its connection is ready, also of one that joins later.
  */
 export const clusterMasters = (seeds: readonly string[], connect: (address: string) => Redis, onMaster: (node: Redis) => void): Masters => {
-  const connections = new Map<string, Redis>()
+  const connections = new Map<string, Lanes>()
   const owners: (string | undefined)[] = Array.from({ length: SLOTS })
   let masters: string[] = [], nodes: readonly Node[] = []
   let looking: Promise<void> | undefined, looked_at = -Infinity, is_closed = false
 
-  const seconds = new Map<string, Redis>()
-  const at = (address: string, lane: Lane = "all"): Redis => {
-    const ours = lane === "all" ? connections : seconds
-    let redis = ours.get(address)
-    if (!redis) {
-      ours.set(address, redis = connect(address))
-      const opened = redis
-      if (lane === "waiting") {
-        opened.connect().catch(() => undefined)
-        return opened
-      }
-      opened.on("ready", () => {
-        if (masters.includes(address)) onMaster(opened)
+  const lanesAt = (address: string): Lanes => {
+    let lanes = connections.get(address)
+    if (!lanes) {
+      connections.set(address, lanes = lanesTo(() => connect(address)))
+      const { plain } = lanes
+      plain.on("ready", () => {
+        if (masters.includes(address)) onMaster(plain)
         void cluster.look()
       })
-      opened.on("close", () => { if (!is_closed) void cluster.look() })
-      opened.connect().catch(() => undefined) // it tries again by itself
+      plain.on("close", () => { if (!is_closed) void cluster.look() })
+      plain.connect().catch(() => undefined) // it tries again by itself
     }
-    return redis
+    return lanes
   }
 
   const take = (map: SlotMap): void => {
@@ -151,22 +131,20 @@ export const clusterMasters = (seeds: readonly string[], connect: (address: stri
     nodes = map.nodes
     masters = nodes.filter(({ is_replica }) => !is_replica).map(({ address }) => address)
     for (const address of masters) {
-      const redis = at(address)
+      const { plain: redis } = lanesAt(address)
       if (!before.includes(address) && redis.status === "ready") onMaster(redis)
     }
-    for (const address of connections.keys()) {
+    for (const [address, gone] of connections) {
       if (nodes.some((node) => node.address === address) || seeds.includes(address)) continue
-      const gone = [connections.get(address), seconds.get(address)]
       connections.delete(address)
-      seconds.delete(address)
-      setTimeout(() => { for (const redis of gone) redis?.disconnect() }, LEAVE_MS).unref()
+      setTimeout(gone.disconnect, LEAVE_MS).unref()
     }
   }
 
   const lookNow = async (): Promise<void> => {
     await Bun.sleep(Math.max(0, looked_at + LOOK_GAP_MS - performance.now()))
-    for (const seed of seeds) at(seed)
-    const maps = await Promise.allSettled([...connections].filter(([, { status }]) => status === "ready").map(([address, redis]) => withinLook(readMap(redis, address))))
+    for (const seed of seeds) lanesAt(seed)
+    const maps = await Promise.allSettled([...connections].filter(([, { plain }]) => plain.status === "ready").map(([address, { plain }]) => withinLook(readMap(plain, address))))
     const found = maps.flatMap((map) => map.status === "fulfilled" && map.value.ranges.length > 0 ? [map.value] : [])
     looked_at = performance.now()
     if (found.length > 0 && !is_closed) take(found.reduce((newest, map) => map.epoch > newest.epoch ? map : newest))
@@ -174,9 +152,9 @@ export const clusterMasters = (seeds: readonly string[], connect: (address: stri
 
   const cluster: Masters = {
     is_cluster: true,
-    of: (key, lane) => { const owner = owners[slotOf(key)]; return owner === undefined ? undefined : at(owner, lane) },
-    at,
-    all: () => masters.map((address) => at(address)),
+    of: (key, lane) => { const owner = owners[slotOf(key)]; return owner === undefined ? undefined : lanesAt(owner).of(lane) },
+    at: (address, lane) => lanesAt(address).of(lane),
+    all: () => masters.map((address) => lanesAt(address).plain),
     nodes: () => nodes,
     moved: (slot, address) => {
       owners[slot] = address
@@ -186,7 +164,7 @@ export const clusterMasters = (seeds: readonly string[], connect: (address: stri
     disconnect: () => {
       is_closed = true
       clearInterval(timer)
-      for (const redis of [...connections.values(), ...seconds.values()]) redis.disconnect()
+      for (const lanes of connections.values()) lanes.disconnect()
     },
   }
   const timer = setInterval(() => void cluster.look(), LOOK_EVERY_MS)

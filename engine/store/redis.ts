@@ -13,7 +13,8 @@ import { gate_state } from "../../lua/gate_state.ts"
 import { cellOfKey, journalKey, quotaKey } from "../../lua/keys.ts"
 import { library, type Library } from "../../lua/library.ts"
 import { callAct, callDirectly, NEVER_SENT, sendGathered } from "./call.ts"
-import { clusterMasters, type DurabilityPromise, type Lane, type Masters, oneMaster } from "./masters.ts"
+import type { Lane } from "./lanes.ts"
+import { clusterMasters, type DurabilityPromise, type Masters, oneMaster } from "./masters.ts"
 
 /** How long a caller waits for Redis before the outcome counts as unknown. */
 export const COMMAND_TIMEOUT_MS = 3_000
@@ -229,7 +230,7 @@ const follow = async <T>(masters: Masters, key: string, lane: Lane, send: (node:
  * again as a whole, so they have to be safe to repeat.
  */
 export const ask = <T>(servers: Servers, key: string, send: (node: Redis) => Promise<T>): Promise<T> =>
-  askIn("all", servers, key, (node) => {
+  askIn("plain", servers, key, (node) => {
     corkTurn(node)
     return send(node)
   })
@@ -284,7 +285,7 @@ const replyOf = <S extends Script>(script: S, reply: readonly Buffer[]): ReplyOf
  */
 export const run = async <S extends Script>(servers: Servers, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<ReplyOf<S>> => {
   const { key, on } = fcall(script, call)
-  return replyOf(script, await askIn("all", servers, key, on))
+  return replyOf(script, await askIn("acts", servers, key, on))
 }
 
 type Open<R extends { readonly outcome: string }> = Exclude<R, { readonly outcome: "gate_closed" }>
@@ -300,7 +301,7 @@ const promised = async <S extends Script>(servers: Masters, { is_replicated, led
   waits?.begin()
   const cell = cellOfKey(key)
   const state = waits && fcall(gate_state, { keys: { quota: quotaKey(cell), journal: journalKey(cell) }, args: {} })
-  const { reply, acknowledged, tail } = await askIn(is_replicated ? "waiting" : "all", servers, key, async (node) => {
+  const { reply, acknowledged, tail } = await askIn(is_replicated ? "waiting" : "acts", servers, key, async (node) => {
     const sent = on(node)
     const acknowledged = is_replicated ? replicated(node) : undefined
     const tail = state?.on(node).then((raw) => replyOf(gate_state, raw).tail)
@@ -320,7 +321,7 @@ const promised = async <S extends Script>(servers: Masters, { is_replicated, led
 export const act = async <S extends Script>(servers: Servers, script: S, call: { keys: KeysOf<S>; args: ArgsOf<S> }): Promise<Open<ReplyOf<S>>> => {
   const { promise, witness } = servers instanceof Redis ? PLAIN : servers
   const { key, on } = fcall(script, call)
-  const raw = promise ? await promised(servers as Masters, promise, script, call) : await askIn("all", servers, key, on)
+  const raw = promise ? await promised(servers as Masters, promise, script, call) : await askIn("acts", servers, key, on)
   const reply = replyOf(script, raw)
   if (reply.outcome === "gate_closed") throw new NotExecuted("the cell is being compared with Postgres")
   if (witness) {
