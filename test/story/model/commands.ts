@@ -39,7 +39,7 @@ const CAMPAIGNS = 6
 const BUDGETS = 3
 const HUGE = Number.MAX_SAFE_INTEGER
 /** Who is told "later" comes again so often, after a pause. */
-const LATER_MAX = 20, LATER_MS = 50
+const LATER_MAX = 200, LATER_MS = 50
 
 // ── What commands are made of ────────────────────────────────────────────────────────────────────────────────────
 
