@@ -14,25 +14,13 @@ import { bucketOf, claimHash, claimsKey, pendingKey, quotaKey, ticketsKey, userH
 import { codeHashOf } from "../lua/tickets.ts"
 import { pack, unpack } from "../../lua/records.ts"
 import { until } from "../support/run_engine.ts"
+import { tamper } from "../support/tamper.ts"
 import { AGE_MS, DAY_MS, newWorld, NOON, REMEMBER_MS, type World } from "./world.ts"
 
 const CAMPAIGN = { campaign_no: 1, campaign_id: "campaign 1", line: "retail" }
 const FINGERPRINT = "as--sent"
 /** How long a claim pends beside a check. */
 const HELD_MS = 12
-/** Writes a field unless it moved since it was read: 1 where it was written. */
-const SWAP = `return redis.call("HGET", KEYS[1], ARGV[1]) == ARGV[2] and redis.call("HSET", KEYS[1], ARGV[1], ARGV[3]) + 1 or 0`
-/** How often a number that claims move is tried to be tampered with. */
-const SWAPS_MAX = 100
-
-/** Says of a batch that it has loaded another number of codes, and leaves what claims do to it meanwhile as it is. */
-const tamperLoaded = async ({ redis }: World, name: string, loaded: number): Promise<void> => {
-  for (let i = 0; i < SWAPS_MAX; i += 1) {
-    const raw = (await redis.hgetBuffer(quotaKey(0), name))!
-    if (await redis.eval(SWAP, 1, quotaKey(0), name, raw, pack("batch", { ...unpack("batch", raw), loaded }))) return
-  }
-  throw new Error(`the batch ${name} never stood still`)
-}
 const nonceOf = (user: string, attempt: number): string => `${user}-${attempt}`.padEnd(12, "-")
 
 /** A world with two batches of unique codes and a public one. */
@@ -234,7 +222,7 @@ test("verify: it lists nothing while codes are claimed and refused, and a batch'
   const flushing = (async () => { while (!stop) { await world.flush(); await Bun.sleep(2 * HELD_MS) } })()
   try {
     for (let i = 0; i < 3; i += 1) expect(await world.differences()).toEqual([])
-    await tamperLoaded(world, "t0003", 7)
+    await tamper(world.redis, quotaKey(0), "t0003", (raw) => pack("batch", { ...unpack("batch", raw), loaded: 7 }))
     await world.redis.hset(pendingKey(0), "abcdefghijk", "x")
     expect(await world.differences()).toEqual(["batch t0003.loaded", "claim attempt that pends"])
     await until("some claims have come to their end", () => claims > 10)

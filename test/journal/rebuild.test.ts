@@ -7,6 +7,7 @@ import { checkCells } from "../../engine/journal/gate.ts"
 import { reshard } from "../../engine/journal/reshard.ts"
 import { quietLog } from "../../engine/log.ts"
 import { until } from "../support/run_engine.ts"
+import { tamper } from "../support/tamper.ts"
 import { newWorld, type World } from "./world.ts"
 
 /** A shop at work, flushed. */
@@ -289,7 +290,7 @@ test("verify: it lists nothing while the shop is at work, run after run, and wha
     }
     await world.redis.hset(openKey(0), "abcdefghijkl", "x")
     await world.redis.zrem(dueKey(0), cut)
-    await world.redis.hset(keys.wallet, field!, pack("coupon", { ...unpack("coupon", (await world.redis.hgetBuffer(keys.wallet, field!))!), since_ms: 1 }))
+    await tamper(world.redis, keys.wallet, field!, (raw) => pack("coupon", { ...unpack("coupon", raw), since_ms: 1 }))
     await world.sql`update redemptions set state = 2 where redemption_id = ${redemption_id}`
     const found = (await world.verify()).differences.map((each) => `${each.what} ${each.field}`)
     for (const each of ["deadline r…abcdefghijkl", `deadline r…${cut.slice(-12)}`, "coupon since_ms", "redemption open"]) expect(found).toContain(each)
