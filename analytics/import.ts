@@ -185,7 +185,9 @@ const readParquet = async (duck: Duck, file: string): Promise<Read> => {
   try {
     const columns = await duck.all<{ column_name: string; column_type: string }>(`describe select * from read_parquet(${quoted(file)})`)
     const { rows } = await duck.one<{ rows: number }>(`select count(*) as rows from read_parquet(${quoted(file)})`)
+    // Bytes that no one called text are read as it, and where they are none a zero character stands for them, which is none either.
     const textOf = ({ column_name, column_type }: { column_name: string; column_type: string }): string =>
+      column_type === "BLOB" ? `case when ${named(column_name)} is not null then coalesce(try(decode(${named(column_name)})), chr(0)) end` :
       column_type === "TIMESTAMP WITH TIME ZONE" ? `strftime(${named(column_name)} at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')` : `${named(column_name)}::varchar`
     return {
       columns: columns.map(({ column_name }) => column_name), rows, sha256, not_utf8: [],

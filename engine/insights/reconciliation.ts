@@ -29,13 +29,15 @@ interface KeyRow {
 }
 
 const CURSOR_PLACES = 4
+/** A text that Postgres can compare with its own. */
+const isComparable = (value: unknown): value is string => typeof value === "string" && !value.includes("\0")
 const cursorOf = ({ order_id, coupon_id, budget_id, of_period }: KeyRow): string => Buffer.from(JSON.stringify([order_id, coupon_id, budget_id, of_period])).toString("base64url")
 
 /** The key after which a page begins; nothing when the text is no cursor. */
 const readCursor = (cursor: string): [string, string, string, string] | undefined => {
   try {
     const read: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"))
-    return Array.isArray(read) && read.length === CURSOR_PLACES && read.every((each) => typeof each === "string") ? read as [string, string, string, string] : undefined
+    return Array.isArray(read) && read.length === CURSOR_PLACES && read.every(isComparable) ? read as [string, string, string, string] : undefined
   } catch {
     // Whatever was sent, it is no cursor of ours.
     return undefined

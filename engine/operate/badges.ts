@@ -80,7 +80,7 @@ export const activateBadgeWith = (parts: Parts) => async ({ badge_id, version }:
       from badges b join badge_versions v using (badge_no)
       left join lateral (select activated_ms, version from badge_versions w where w.badge_no = v.badge_no and activated_ms is not null
         order by activated_ms desc, version desc limit 1) last on true
-      where b.badge_id = ${badge_id} and v.version = ${version}`
+      where b.badge_id = ${badge_id} and v.version = ${version}::bigint`
     if (!row || !mayTouch(caller, row.line)) return { outcome: "badge_unknown", badge_id, version }
     const activated = { ...wrote(badge_id, row), state: "active" }
     if (row.last_version === version) return { outcome: "changed", hit: true, body: activated }

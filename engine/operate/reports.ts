@@ -1,5 +1,6 @@
 /** The published reports of closed periods, as the sidecar has left them in the tables. */
 import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
+import { isPrintable } from "../contract/basics.ts"
 import type { ListReportsAsk, ReportAsk } from "../contract/reports.ts"
 import type { Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
@@ -18,7 +19,7 @@ const placeOf = ({ period, job, set_name }: Row): string => Buffer.from(JSON.str
 const readPlace = (after: string): readonly [string, string, string] | undefined => {
   try {
     const place = JSON.parse(Buffer.from(after, "base64url").toString()) as unknown
-    return Array.isArray(place) && place.length === 3 && place.every((each) => typeof each === "string") ? place as unknown as [string, string, string] : undefined
+    return Array.isArray(place) && place.length === 3 && place.every((each) => typeof each === "string" && isPrintable(each)) ? place as unknown as [string, string, string] : undefined
   } catch {
     return undefined // it is no place of ours, whatever it is
   }

@@ -185,10 +185,11 @@ describe("rejected", () => {
     expect([lines.last.accepted, lines.rejects.map(({ row, column, reason }) => [row, column, reason])]).toEqual([1, [[1, "order_id", "not_utf8"], [2, "sku", "not_utf8"], [4, "", "not_utf8"]]])
     const file = join(scratchFolder(), "zero.parquet")
     const duck = await openDuck({ memory_mb: 128, threads: 1, temp_dir: join(scratchFolder(), "t") })
-    await duck.run(`copy (select 'u' || i as user_pin, '2026-10-01' as dt, case when i = 1 then 'a' || chr(0) else '5' end as "the score" from range(3) r(i)) to ${quoted(file)} (format parquet)`)
+    await duck.run(`copy (select 'u' || i as user_pin, '2026-10-01' as dt, case when i = 1 then 'a' || chr(0) else '5' end as "the score", case when i = 2 then '\\xD6\\xD0'::blob else encode('中') end as bytes from range(4) r(i)) to ${quoted(file)} (format parquet)`)
     duck.close()
     const parquet = await imported("scores", readFileSync(file), [], { name: "zero.parquet" })
-    expect([parquet.last.accepted, parquet.rejects.map(({ row, column, reason }) => [row, column, reason])]).toEqual([2, [[2, "the score", "not_utf8"]]])
+    expect([parquet.last.accepted, parquet.rejects.map(({ row, column, reason }) => [row, column, reason])]).toEqual([2, [[2, "the score", "not_utf8"], [3, "bytes", "not_utf8"]]])
+    expect(await rowsOf(parquet.lake, "scores", "", "user_pin, bytes")).toEqual([{ user_pin: "u0", bytes: "中" }, { user_pin: "u3", bytes: "中" }])
   })
   test("missing_column: the whole file, and every column is named", async () => {
     const { exit, last, rejects, lake } = await imported("orders", "order_id,line_id,user_id,at,state,sku,quantity\no,1,u,2026-10-05T12:00:00Z,placed,k,1\n")

@@ -139,7 +139,9 @@ describe("over HTTP", () => {
     } while (cursor !== "")
     expect(seen).toEqual(Array.from({ length: 25 }, (_, i) => `o${i}`).sort())
     expect((await shop.call("GET", `/v1/reconciliation/2026-10/keys?set=${set}&class=matched`)).body.keys).toEqual([])
-    expect((await shop.call("GET", `/v1/reconciliation/2026-10/keys?set=${set}&cursor=xx`)).body).toMatchObject({ code: "request_invalid", field: "cursor" })
+    for (const wrong of ["xx", Buffer.from(JSON.stringify(["\0", "", "", ""])).toString("base64url")]) {
+      expect((await shop.call("GET", `/v1/reconciliation/2026-10/keys?set=${set}&cursor=${wrong}`)).body).toMatchObject({ code: "request_invalid", field: "cursor" })
+    }
     expect((await shop.call("GET", `/v1/reconciliation/2026-10/keys?set=${set}&class=none`)).body).toMatchObject({ code: "request_invalid", field: "class" })
   })
   test("run_unknown: a month, a set or a run that nobody has published", async () => {

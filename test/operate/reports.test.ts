@@ -26,7 +26,9 @@ test("report_unknown: only what is published is listed and read, the newest peri
   for (const path of ["badges/2031-03", "badges/2031-04", "risk/2031-02", "badges/2031-01?set=other"]) {
     expect(await call("GET", `/v1/reports/${path}`)).toMatchObject({ status: 404, body: { code: "report_unknown" } })
   }
-  expect(await call("GET", "/v1/reports?after=nonsense")).toMatchObject({ status: 400, body: { code: "request_invalid", field: "after" } })
+  for (const after of ["nonsense", Buffer.from(JSON.stringify(["\0", "", ""])).toString("base64url")]) {
+    expect(await call("GET", `/v1/reports?after=${after}`)).toMatchObject({ status: 400, body: { code: "request_invalid", field: "after" } })
+  }
 })
 
 test("scope_missing: a key of some lines reads no page, because a page tells of all", async () => {
