@@ -10,6 +10,8 @@ import { stack } from "../support/stack.ts"
 /** Each of these starts an engine or two, on a machine that may be busy. */
 setDefaultTimeout(180_000)
 
+const STARTS_MAX = 3
+
 const servers = async () => {
   const { redisUrl, freshDatabase } = await stack()
   return { REDIS_URL: redisUrl, DATABASE_URL: await freshDatabase() }
@@ -37,13 +39,18 @@ describe("stop", () => {
     expect(await engine.exited).toBe(0)
   })
   test("a signal in the middle of the start: exit 0, no child left", async () => {
-    const engine = runEngineProcess()
-    await until("a child has been started", () => descendantsOf(engine.pid).length > 0)
-    const children = descendantsOf(engine.pid)
-    engine.kill("SIGTERM")
-    expect(await engine.exited).toBe(0)
-    expect(children.filter(isAlive)).toEqual([])
-    expect(engine.said()).not.toContain("listens")
+    let said = "listens"
+    // Where we were not looking for a while the start was over before the signal: then once more.
+    for (let tries = 0; said.includes("listens") && tries < STARTS_MAX; tries += 1) {
+      const engine = runEngineProcess()
+      await until("a child has been started", () => descendantsOf(engine.pid).length > 0)
+      const children = descendantsOf(engine.pid)
+      engine.kill("SIGTERM")
+      expect(await engine.exited).toBe(0)
+      expect(children.filter(isAlive)).toEqual([])
+      said = engine.said()
+    }
+    expect(said).not.toContain("listens")
   })
   test("a loop that never stops is left after its time, and the others are not", async () => {
     const engine = runEngineProcess({ ...(await servers()), STUCK: "yes" })

@@ -8,7 +8,9 @@ import { descendantsOf, runEngineProcess, until } from "../support/run_engine.ts
 setDefaultTimeout(180_000)
 
 const KEY = "worker-test-0123456789"
-const workersOf = (pid: number) => descendantsOf(pid).filter((child) => readFileSync(`/proc/${child.pid}/environ`, "utf8").split("\0").includes("SCRIP_ROLE=worker"))
+/** What a process was started with; nothing of one that has ended since it was seen, as a session of Postgres may. */
+const environOf = (pid: number): string => { try { return readFileSync(`/proc/${pid}/environ`, "utf8") } catch { return "" } }
+const workersOf = (pid: number) => descendantsOf(pid).filter((child) => environOf(child.pid).split("\0").includes("SCRIP_ROLE=worker"))
 
 describe("the worker's process", () => {
   test("dies: acts are answered meanwhile, it is started again, and Postgres hears of them all", async () => {
