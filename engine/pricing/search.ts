@@ -285,7 +285,8 @@ export function search(
       steps -= LADDER_STEPS
     }
     let more = ladder ? ladder(turn, kept, errors[depth]!) : Infinity
-    const isOut = (): boolean => !mayWin(has + more + financedBy(turn, depth, more), depth + 1)
+    const isOutAt = (atMost: number): boolean => !mayWin(has + atMost + financedBy(turn, depth, atMost), depth + 1)
+    const isOut = (): boolean => isOutAt(more)
     if (isOut()) return true
     more = Math.min(more, reachFrom(turn, standing))
     if (isOut()) return true
@@ -295,11 +296,11 @@ export function search(
     if (isKnown) more = Math.min(more, reachFrom(turn, standing))
     if (claims) {
       if (isOut()) return true
-      const at = depth * (count + 1) + turn
-      more = Math.min(more, reachFrom(turn, standing, claimed[at]!))
-      if (isKnown && !isOut() && lookAtThresholds(turn)) more = Math.min(more, reachFrom(turn, standing, claimed[at]!))
+      const beside = { ...standing, claims: claimed, claimsAt: depth * (count + 1) }
+      more = Math.min(more, reachFrom(turn, beside))
+      if (isKnown && !isOut() && lookAtThresholds(turn)) more = Math.min(more, reachFrom(turn, beside))
+      if (layers && !isOut()) more = Math.min(more, layers.reach(turn, depth, { ...beside, claims: besides }, isOutAt))
     }
-    if (layers && !isOut()) more = Math.min(more, layers.reach(turn, depth, standing, besides[depth * (count + 1) + turn]!))
     const reach = has + more + financedBy(turn, depth, more)
     if (!mayWin(reach, depth + 1)) return true
     // Where nothing can give more, only fewer coupons can be better, so what is missing must come from few.

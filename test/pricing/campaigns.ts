@@ -171,7 +171,7 @@ const rivalsOf = (most: number, promise: fc.Arbitrary<KindAndTerms>): fc.Arbitra
   const rival = fc.record({
     promise,
     applies_to: fc.constantFrom(undefined, undefined, { categories: ["x"] }, { not_skus: ["s1"] }),
-    threshold_minor: fc.constantFrom(undefined, undefined, undefined, 1500),
+    threshold_minor: fc.constantFrom(undefined, undefined, undefined, 1500, 3000, 6000),
     max_minor: fc.constantFrom(undefined, undefined, undefined, 700),
     stacking: fc.record({ level: fc.constantFrom("line", "shop"), priority: fc.integer({ min: 0, max: 3 }), group: fc.constantFrom(undefined, undefined, "g", "h"), group_max: fc.constant(2) }),
   })

@@ -12,7 +12,7 @@ import type { Candidate } from "../candidate.ts"
 import type { Form, Sketch } from "../sketch.ts"
 import type { Cart, Claim, Sheet } from "../types.ts"
 import { aloneOf, isTurn } from "../turn.ts"
-import { reachOn, type Standing } from "./reach.ts"
+import { reachOn, type IsOut, type Standing } from "./reach.ts"
 
 /** Units in a row of one line that are of one layer. */
 type Stretch = { readonly until: number; readonly layer: number }
@@ -25,8 +25,8 @@ export type Layers = {
   readonly holds: Uint8Array
   /** Looks at the cart that so many coupons have left. */
   readonly look: (depth: number, cart: Cart) => void
-  /** The bound below that cart, as that of reach.ts: `claimedMinor` is what the claims give that are not bounded here. */
-  readonly reach: (turn: number, depth: number, standing: Standing, claimedMinor: number) => number
+  /** The bound below that cart, as that of reach.ts: the standing's `claims` are those that are not bounded here. */
+  readonly reach: (turn: number, depth: number, standing: Standing, isOut?: IsOut) => number
 }
 
 /** Undefined where there is nothing to be bounded together. */
@@ -121,7 +121,7 @@ export function layersOn(sheet: Sheet, sketch: Sketch, claimed: Uint8Array): Lay
       lefts[depth]!.fill(0)
       raised[depth] = rows.reduce((all, row, place) => all + weighRow(cart, place, row, lefts[depth]!), 0)
     },
-    reach: (turn, depth, standing, claimedMinor) => reachFrom(turn, { ...standing, left: lefts[depth]!, at: 0, missingMinor: raised[depth]! }, claimedMinor),
+    reach: (turn, depth, standing, isOut) => reachFrom(turn, { ...standing, left: lefts[depth]!, at: 0, missingMinor: raised[depth]! }, isOut),
   }
 }
 

@@ -4,7 +4,8 @@
 // - Class by class: whatever is chosen, a class keeps at least what it would keep if of every group the strongest that
 //   may stand together were all taken. An amount is strongest where least is left, so it is weighed against that.
 // - In all: a coupon with a threshold is only taken where what was taken before it left the threshold standing, so what
-//   is taken by its turn is at most that much and what it gives itself.
+//   is taken by its turn is at most that much and what it gives itself. Where that does not do, the sets are told apart by
+//   the last coupon they take whose threshold could fall: those behind it are left, and before it there is what it allows.
 // What only exact pricing knows is added on top, each coupon with the most that it can give at all: to take away as much
 // from any cart never makes the others give more than as much less.
 // What must stay true: the bound is never below what a set can give, on any cart within the sketch's error; it may be
@@ -27,13 +28,25 @@ export type Standing = {
   readonly mostsAt: number
   /** Where classes are layers of units (layers.ts): how much less than so is left. */
   readonly missingMinor?: number
+  /** By turn: the most that all claims from there on give together (claims.ts), `claimsAt` being the first one's place in it. */
+  readonly claims?: Float64Array
+  readonly claimsAt?: number
 }
 
+/** Is so much no use to a search? Then it is not looked at any closer. */
+export type IsOut = (moreMinor: number) => boolean
+
+/** A bound on what coupons from `turn` on can add; it looks closer at thresholds that bar each other where it is told what for. */
+export type Reach = (turn: number, standing: Standing, isOut?: IsOut) => number
+
+/** So many thresholds in each other's way are looked at one by one; each costs a look at all coupons. */
+const BARRED_MAX = 8
+
 /**
- * A function that bounds what coupons from `turn` on can add. It keeps its arrays, so it is made once for each search. Told
- * what all claims from there on give together (claims.ts), it leaves those `claimed` out and adds that.
+ * A function that bounds what coupons from `turn` on can add. It keeps its arrays, so it is made once for each search. Where
+ * it is told what all claims from there on give together, it leaves those `claimed` out and adds that.
  */
-export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Array): (turn: number, standing: Standing, claimedMinor?: number) => number {
+export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Array): Reach {
   const low = new Float64Array(classes)
   const strongest = new Float64Array(cliques * classes)
   const second = new Float64Array(cliques * classes)
@@ -45,6 +58,7 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
   // What stands for a clique is taken out of a class's product and put in again, so there it must stay one.
   const areAlone = sizes.every((size) => size <= 1)
   const countsTargets = forms.map(({ counts, targets }) => areSame(counts, targets))
+  const rising = forms.map(({ fractions }) => (fractions ? fractions.map((_, k) => k).sort((a, b) => fractions[a]! - fractions[b]!) : NO_TURNS))
   const reachesTargets = forms.map(({ reaches, targets }) => reaches !== undefined && areSame(reaches, targets))
 
   // By turn: who comes before it, takes what only exact pricing knows, and may take it outside of what the threshold counts.
@@ -52,9 +66,20 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
   const outsides = forms.map(({ thresholdMinor, counts }, i) =>
     thresholdMinor === 0 || counts.length === classes ? NO_TURNS : opaques.filter((j) => j < i && forms[j]!.targets !== counts && !forms[j]!.targets.every((c) => counts.includes(c))))
   const added = new Float64Array(forms.length)
+  // Does a threshold count all that claims can take?
+  const countsClaims = forms.map(({ counts }) => claimed === undefined || forms.every(({ targets }, j) => claimed[j] === 0 || targets.every((c) => counts.includes(c))))
 
-  return (turn, { left, at, error, room, mosts, mostsAt, missingMinor }, claimedMinor) => {
-    const isKnown = claimedMinor !== undefined
+  // Of the last look: the coupons whose thresholds would fall by what others can take before them, and what may be taken there.
+  const barred = new Int32Array(forms.length)
+  const allows = new Float64Array(forms.length)
+  let barredCount = 0
+  const isLeft = new Uint8Array(forms.length)
+
+  /** The most of all sets that leave what `isLeft` says; of those that take a coupon `last`, whose threshold is to stand, where there is one. */
+  const look = (turn: number, { left, at, error, room, mosts, mostsAt, missingMinor, claims, claimsAt = 0 }: Standing, last: number): number => {
+    const isKnown = claims !== undefined
+    const claimedMinor = isKnown ? claims[claimsAt + turn]! : 0
+    let claimedAfter = claimedMinor
     let all = 0
     for (let c = 0; c < classes; c++) all += low[c] = left[at + c]!
     strongest.fill(0)
@@ -71,8 +96,10 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
       const free = room[form.clique]!
       // What finance coupons give is known when all discounts are.
       added[i] = 0
-      if (free <= 0 || form.rate !== undefined || (isKnown && claimed![i] === 1)) continue
+      if (free <= 0 || isLeft[i] === 1 || form.rate !== undefined) continue
+      const isClaimed = isKnown && claimed![i] === 1
       const { targets, counts, thresholdMinor } = form
+      if (isClaimed && thresholdMinor === 0) continue
       const shape = form.outline ?? form.loose
       let before = off + opaque
       if (thresholdMinor > 0) {
@@ -85,21 +112,37 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
         let outside = elsewhere
         // So may what is taken there and is not known of the classes.
         for (let k = 0; k < outsides[i]!.length; k++) outside += added[outsides[i]![k]!]!
-        before = Math.min(before, counted - thresholdMinor + error + Math.max(0, all - kept - lost) + outside)
+        const allowed = counted - thresholdMinor + error + Math.max(0, all - kept - lost) + outside
+        if (i === last) {
+          // What is taken before it, the claims among it, is at most what it allows.
+          elsewhere += opaque + claimedMinor
+          off = countsClaims[i] ? Math.min(off + opaque + claimedMinor, allowed) : Math.min(off + opaque, allowed) + claimedMinor
+          opaque = 0
+          before = off
+          if (isKnown) claimedAfter = claims[claimsAt + i]!
+        } else {
+          if (last === ANY_TURN && allowed < before + (countsClaims[i] ? claimedMinor : 0)) {
+            barred[barredCount] = i
+            allows[barredCount++] = allowed
+          }
+          before = Math.min(before, allowed)
+        }
       }
+      if (isClaimed) continue
       const { fractions } = form
       let most = 0
-      // What takes from single units leaves a line's amount to the others.
-      let least = missingMinor === undefined ? 0 : -(missingMinor + (claimedMinor ?? 0) + opaque + elsewhere)
-      let gives = 0
+      let lowest = 0
       let above = 0
       for (let k = 0; k < targets.length; k++) {
         most += left[at + targets[k]!]!
-        least += low[targets[k]!]!
+        lowest += low[targets[k]!]!
         if (!fractions) continue
-        gives += left[at + targets[k]!]! * fractions[k]!
         above += left[at + targets[k]!]! * form.rests![k]!
       }
+      // What takes from single units leaves a line's amount to the others.
+      const least = missingMinor === undefined ? lowest : lowest - (missingMinor + claimedMinor + opaque + elsewhere)
+      // What comes off beyond what is said of the classes may come off any of them.
+      const loose = elsewhere + opaque + error + slackFrom[turn]! + (missingMinor ?? 0)
       const others = opaque
       opaque += above
       added[i] = above
@@ -138,7 +181,7 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
         reached = error
         for (let k = 0; k < form.reaches.length; k++) reached += left[at + form.reaches[k]!]!
         // No more than what can be off by then can be missing from it.
-        fallen = reached - 2 * error - before - (claimedMinor ?? 0) - (missingMinor ?? 0)
+        fallen = reached - 2 * error - before - claimedMinor - (missingMinor ?? 0)
       }
       const { tiers, capMinor, repeat } = shape
       let part = 0
@@ -150,7 +193,8 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
         if (until <= fallen) continue
         // Where the tier holds, so much is still there.
         const by = form.reaches ? Math.min(before, all - from + error) : before
-        let there = Math.min(most, all - by)
+        // What was taken before it and cannot have come off others came off these.
+        let there = Math.min(most, all - by, lowest + all - kept + loose - by)
         let weighed = Math.max(0, least)
         if (countsTargets[i]) weighed = Math.max(weighed, thresholdMinor - error)
         if (reachesTargets[i]) {
@@ -159,7 +203,19 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
         }
         let gain: number
         if (fraction > 0) {
-          gain = Math.min(capMinor, fraction * there, fractions ? gives : Infinity)
+          gain = Math.min(capMinor, fraction * there)
+          if (fractions) {
+            // At best it came off what the tier takes least of.
+            let over = by - loose - (all - kept) + most - lowest
+            let gives = 0
+            for (const k of rising[i]!) {
+              const l = left[at + targets[k]!]!
+              const gone = Math.max(0, Math.min(over, l - low[targets[k]!]!))
+              over -= gone
+              gives += fractions[k]! * (l - gone)
+            }
+            gain = Math.min(gain, gives)
+          }
           part = Math.max(part, weighed > 0 && form.outline ? Math.min(fraction, capMinor / weighed) : fraction)
         } else {
           const amount = Math.min(capMinor, repeat ? amountMinor * Math.floor(reached / from) : amountMinor)
@@ -206,9 +262,30 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
       off = Math.max(off, after)
       if (off > all - kept + elsewhere) off = all - kept + elsewhere
     }
-    return off + opaque + given + (claimedMinor ?? 0) + error + slackFrom[turn]!
+    return off + opaque + given + claimedAfter + error + slackFrom[turn]!
+  }
+
+  return (turn, standing, isOut) => {
+    barredCount = 0
+    const most = look(turn, standing, ANY_TURN)
+    if (!isOut || barredCount === 0 || isOut(most)) return most
+    // A set leaves all coupons that are barred, or takes one of them last: it finds what it allows, and those after it are left.
+    // More of them than can be looked at are taken for granted, those that allow most.
+    const turns = Array.from({ length: barredCount }, (_, k) => k).sort((a, b) => allows[a]! - allows[b]!).slice(0, BARRED_MAX).map((k) => barred[k]!).sort((a, b) => a - b)
+    for (const i of turns) isLeft[i] = 1
+    let highest = look(turn, standing, NO_TURN)
+    for (let k = 0; k < turns.length && isOut(highest); k++) {
+      isLeft[turns[k]!] = 0
+      highest = Math.max(highest, look(turn, standing, turns[k]!))
+    }
+    isLeft.fill(0)
+    return isOut(highest) ? Math.min(most, highest) : most
   }
 }
+
+/** Any coupon may be the last whose threshold bars it; or none is. */
+const ANY_TURN = -1
+const NO_TURN = -2
 
 const NO_TURNS: readonly number[] = []
 
