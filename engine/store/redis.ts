@@ -66,6 +66,8 @@ export const connectRedis = (address: RedisAddress, onError: (error: Error) => v
     lazyConnect: true,
   })
   redis.on("error", onError)
+  // Every cell that waits for this connection listens, and that is no leak.
+  redis.setMaxListeners(0)
   return callDirectly(redis)
 }
 
