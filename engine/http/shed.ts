@@ -49,8 +49,13 @@ const PROBE_MS = 10
 /** Probes that are out at a time; more would say nothing new. */
 const PROBES_MAX = 50
 
-/** So long a turn of our event loop answers at once who is refused. */
-const TURN_MS = 5
+/**
+ * Where a turn of our event loop is full of refusals, one act may be under way for so many of them: an act costs as much as ten, so a third of
+ * the turn is left to acts, however much is offered.
+ */
+const REFUSALS_PER_ACT = 16
+/** Connections that Bun is told of at a time. */
+const READY_MAX = 1_024
 
 /** Whether an act takes or gives back; what is neither is always served. */
 export type Kind = "take" | "give" | "house"
@@ -158,6 +163,8 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
       isLate = late_ms !== undefined && now_ms - late_ms >= patience.pause_ms
       serve(now_ms)
     },
+    /** A turn of the event loop has ended in which so many were refused: its length is not the acts' own doing, and they get their share of it. */
+    turned: (refused: number): void => { limit = Math.max(limit, Math.min(UNDER_WAY_MAX, refused / REFUSALS_PER_ACT)) },
     wait_ms: (now_ms: number): number => wait(now_ms),
     refused: (): Readonly<Record<"take" | "give", number>> => refused,
   }
@@ -195,25 +202,31 @@ export const watchWait = (redis: Servers, shedder: Shedder): { stop(): void } =>
 }
 
 /**
- * Answers no while a turn of our event loop is young, and at its end what comes later in it. Bun reads on within a turn as long as 1,024
- * connections are ready, and whoever is refused asks again at once: at five times full load one turn took 12,000 to 30,000 refusals and 1 to
- * 2.3 s (2026-11-22), in which no act was sent to Redis, no probe and no timer. A caller who has not been answered asks for nothing, so the turn ends.
+ * Answers no at once to as many as Bun looks at in one go, and to who comes later in the same turn of our event loop at its end. Bun reads on
+ * within a turn while so many connections are ready, and whoever is refused asks again at once: at five times full load one turn took 12,000
+ * to 30,000 refusals and 1 to 2.3 s (2026-11-22), in which no act was sent to Redis, no probe and no timer. A caller who has not been answered asks
+ * for nothing, so the turn ends. An answer that waits costs a third more.
  */
-const makeRefusals = (no: Response) => {
-  let ended: Promise<void> | undefined, began_ms = 0
-  return (now_ms: number): Response | Promise<Response> => {
-    if (!ended) {
-      began_ms = now_ms
-      ended = new Promise((end) => { setImmediate(() => { ended = undefined; end() }) })
-    }
-    return now_ms - began_ms < TURN_MS ? no.clone() as Response : ended.then(() => no.clone() as Response)
+const makeRefusals = (no: Response, turned: (refused: number) => void) => {
+  let ended: Promise<void> | undefined, refused = 0
+  return (): Response | Promise<Response> => {
+    refused += 1
+    ended ??= new Promise((end) => {
+      setImmediate(() => {
+        turned(refused)
+        ended = undefined
+        refused = 0
+        end()
+      })
+    })
+    return refused <= READY_MAX ? no.clone() as Response : ended.then(() => no.clone() as Response)
   }
 }
 
 /** Answer what is refused, and hand the rest on when its turn has come. */
 export const shedding = (shedder: Shedder, fetch: (request: Request) => Response | Promise<Response>): ((request: Request) => Response | Promise<Response>) => {
   const { status, headers } = problem({ outcome: "overloaded" })
-  const refusal = makeRefusals(new Response(JSON.stringify(problemBody({ outcome: "overloaded" })), { status, headers }))
+  const refusal = makeRefusals(new Response(JSON.stringify(problemBody({ outcome: "overloaded" })), { status, headers }), shedder.turned)
   const serve = async (request: Request): Promise<Response> => {
     try { return await fetch(request) } finally { shedder.done(performance.now()) }
   }
@@ -224,8 +237,8 @@ export const shedding = (shedder: Shedder, fetch: (request: Request) => Response
     const now_ms = performance.now()
     switch (shedder.ask(kind, now_ms)) {
       case "go": return serve(request)
-      case "refused": return refusal(now_ms)
-      case "waits": return wait(kind, now_ms).then((verdict) => verdict === "go" ? serve(request) : refusal(performance.now()))
+      case "refused": return refusal()
+      case "waits": return wait(kind, now_ms).then((verdict) => verdict === "go" ? serve(request) : refusal())
     }
   }
 }

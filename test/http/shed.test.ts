@@ -145,25 +145,33 @@ describe("overloaded: by how long requests wait", () => {
     expect(await (await fetch(new Request("http://x/v1/redemptions/r/confirm"))).text()).toBe("served")
     expect(await (await fetch(new Request("http://x/healthz"))).text()).toBe("served")
   })
-  test("a turn of the event loop that lasts too long is ended: who is refused late in it hears of it at its end", async () => {
+  test("a turn of the event loop that is full of refusals is ended: who is refused late in it hears of it at its end", async () => {
     const shedder = makeShedder({ ...PATIENCE, burst_ms: 0, pause_ms: 0 })
     const fetch = shedding(shedder, () => new Response("served"))
     shedder.note(1, 0)
-    const ask = () => fetch(new Request("http://x/v1/quotes", { method: "POST" }))
+    const request = new Request("http://x/v1/quotes")
     const turn = (): Promise<void> => new Promise((end) => { setImmediate(end) })
     await turn()
-    const early = ask()
-    Bun.sleepSync(20)
-    const late = ask(), heard: number[] = []
-    expect([early instanceof Response, late instanceof Promise]).toEqual([true, true])
-    const told = (async () => heard.push((await late).status))()
+    const answers = Array.from({ length: 1_100 }, () => fetch(request))
+    const late = answers.filter((answer) => answer instanceof Promise), heard: number[] = []
+    expect([answers[0] instanceof Response, late.length > 0, late.length < 100]).toEqual([true, true, true])
+    const told = Promise.all(late.map(async (answer) => { heard.push((await answer).status) }))
     for (let i = 0; i < 10; i += 1) await Promise.resolve()
     expect(heard).toEqual([])
     await turn()
     await told
-    expect(heard).toEqual([503])
-    const next = ask()
+    expect(heard).toEqual(late.map(() => 503))
+    const next = fetch(request)
     expect(next instanceof Response && next.status).toBe(503)
+  })
+  test("however long refusals make a turn of the event loop, acts have their share of it", () => {
+    const goesAfter = (refused: number): number => {
+      const shedder = makeShedder()
+      shedder.turned(refused)
+      return Array.from({ length: 1_000 }, () => shedder.ask("take", 0)).filter((verdict) => verdict === "go").length
+    }
+    const least = goesAfter(0)
+    expect([goesAfter(100), goesAfter(4_000) > 2 * least, goesAfter(4_000) < 500]).toEqual([least, true, true])
   })
 })
 
