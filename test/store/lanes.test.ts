@@ -12,7 +12,7 @@ import { journalKey, quotaKey } from "../../lua/keys.ts"
 import { until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
 
-const READY_MS = 10_000
+const READY_MS = 60_000
 /** Three of these fill a connection. */
 const LONG = "x".repeat(6_000)
 const MANY = 60
@@ -42,8 +42,9 @@ const looks = (count: number, length: "short" | "long") => Promise.all(Array.fro
 /** The ids of the connections whose last command was an act. */
 const acting = async (): Promise<string[]> => String(await other.client("LIST")).split("\n").flatMap((line) => / cmd=fcall_ro /.test(line) ? [/^id=(\d+)/.exec(line)![1]!] : [])
 const spread = () => until("acts are spread over all connections", async () => {
-  await looks(MANY, "long")
-  return (await acting()).length === ACT_LANES_MAX
+  // One that was cut off a moment ago may be used once more before anyone hears of it: then again.
+  const heard = await looks(MANY, "long").catch(() => [])
+  return heard.length === MANY && (await acting()).length === ACT_LANES_MAX
 })
 
 test("few acts share a connection, and short ones do", async () => {
