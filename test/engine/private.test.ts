@@ -119,7 +119,7 @@ describe("an engine that is killed", () => {
     chmodSync(dataDir, 0o711)
     writeFileSync(join(dataDir, "redis", "left.conf"), redisConf(join(dataDir, "redis"), 0, "word"))
     const left = Bun.spawn([findRedisServer() ?? "", join(dataDir, "redis", "left.conf")], { stdout: "ignore", detached: true })
-    const stranger = Bun.spawn(["sleep", "60"])
+    const stranger = Bun.spawn(["sleep", "600"])
     const leftIdentity = identityOf(left.pid)
     const strangerIdentity = identityOf(stranger.pid)
     if (!leftIdentity || !strangerIdentity) throw new Error("a process that was just started is not there")
