@@ -18,7 +18,10 @@ export const INTEGER = "^-?(0|[1-9][0-9]{0,15})$"
 const WHOLE_MAX = "9007199254740991"
 const CURRENCY = "^[A-Z]{3}$"
 
-type ColumnKind = "text" | "integer" | "amount" | "instant" | "day" | "currency" | readonly string[]
+/** Bytes of an id: three of them are a key that Postgres can keep in an index, whose rows have at most 2,704. Ours have at most 128 characters. */
+const ID_BYTES_MAX = 800
+
+type ColumnKind = "text" | "id" | "integer" | "amount" | "instant" | "day" | "currency" | readonly string[]
 
 export interface Column {
   readonly name: string
@@ -44,11 +47,11 @@ const required = true as const
 export const SCHEMAS: Readonly<Record<Feed, FeedSchema>> = {
   orders: {
     columns: [
-      { name: "order_id", kind: "text", required }, { name: "line_id", kind: "text", required }, { name: "user_id", kind: "text", required },
+      { name: "order_id", kind: "id", required }, { name: "line_id", kind: "text", required }, { name: "user_id", kind: "text", required },
       { name: "at", kind: "instant", required }, { name: "state", kind: ["placed", "cancelled", "returned"], required }, { name: "currency", kind: "currency", required },
       { name: "sku", kind: "text", required }, { name: "merchant_id", kind: "text" }, { name: "category", kind: "text" }, { name: "region", kind: "text" },
       { name: "channel", kind: "text" }, { name: "payment_method", kind: "text" }, { name: "quantity", kind: "integer", required },
-      { name: "unit_price_minor", kind: "integer", required }, { name: "coupon_id", kind: "text" }, { name: "budget_id", kind: "text" },
+      { name: "unit_price_minor", kind: "integer", required }, { name: "coupon_id", kind: "id" }, { name: "budget_id", kind: "id" },
       { name: "discount_minor", kind: "amount", fallback: "0" },
     ],
     // One row per line and payer, for each state that the line has been in.
@@ -61,8 +64,8 @@ export const SCHEMAS: Readonly<Record<Feed, FeedSchema>> = {
   },
   books: {
     columns: [
-      { name: "source", kind: ["budget", "redemption", "order"], required }, { name: "entry_id", kind: "text", required }, { name: "order_id", kind: "text", required },
-      { name: "coupon_id", kind: "text" }, { name: "budget_id", kind: "text" }, { name: "amount_minor", kind: "integer", required }, { name: "at", kind: "instant", required },
+      { name: "source", kind: ["budget", "redemption", "order"], required }, { name: "entry_id", kind: "text", required }, { name: "order_id", kind: "id", required },
+      { name: "coupon_id", kind: "id" }, { name: "budget_id", kind: "id" }, { name: "amount_minor", kind: "integer", required }, { name: "at", kind: "instant", required },
       { name: "state", kind: "text" },
     ],
     key: ["source", "entry_id"], dated: "at", sums: ["amount_minor"],
@@ -113,6 +116,7 @@ const reasonOf = ({ kind, required: isRequired }: Column, text: string, value: s
     : kind === "amount" ? `when ${value} is null then 'not_a_number' when ${value} < 0 then 'negative'`
     : kind === "instant" || kind === "day" ? `when ${value} is null then 'not_a_date'`
     : kind === "currency" ? `when not regexp_matches(${text}, '${CURRENCY}') then 'unknown_word'`
+    : kind === "id" ? `when strlen(${text}) > ${ID_BYTES_MAX} then 'unknown_word'`
     : kind === "text" ? "" : `when ${text} not in (${kind.map(quoted).join(", ")}) then 'unknown_word'`
   return `case ${empty} ${wrong} end`
 }

@@ -149,6 +149,11 @@ describe("rejected", () => {
       .toEqual(["1 order_id empty", "2 state unknown_word", "3 currency unknown_word", "4 discount_minor negative", "5 quantity negative", "6 quantity negative"])
     expect(await reasons("books", "source,entry_id,order_id,amount_minor,at\nbudget,1,o,5,2026-10-05T00:00:00Z\nledger,2,o,5,2026-10-05T00:00:00Z\norder,3,o,-5,2026-10-05T00:00:00Z")).toEqual(["2 source unknown_word"])
   })
+  test("unknown_word: an id that is too long for an index is one bad row, and not a month without books", async () => {
+    const ids = ["x".repeat(801), "中".repeat(267), "x".repeat(800)]
+    const { last, rejects } = await imported("orders", orders({ order_id: ids[0]! }, { coupon_id: ids[1]! }, { order_id: ids[2]!, coupon_id: ids[2]!, budget_id: ids[2]! }))
+    expect([last.accepted, rejects.map(({ row, column, reason }) => [row, column, reason])]).toEqual([1, [[1, "order_id", "unknown_word"], [2, "coupon_id", "unknown_word"]]])
+  })
   test("the first wrong column is the one that is named", async () => {
     expect(await reasons("orders", orders({ at: "x", quantity: "x", discount_minor: "-1" }))).toEqual(["1 at not_a_date"])
   })
