@@ -7,7 +7,7 @@
 
 import { claimsOn } from "./bounds/claims.ts"
 import { ladderOn, type Ladder } from "./bounds/ladder.ts"
-import { fewestOn, reachOn } from "./bounds/reach.ts"
+import { fewestOn, isPushedAt, reachOn } from "./bounds/reach.ts"
 import type { Candidate } from "./candidate.ts"
 import { roomOf } from "./cart.ts"
 import { foundOf, type Found } from "./found.ts"
@@ -81,6 +81,7 @@ export function search(
   const besides = new Float64Array(layers ? (count + 1) * (count + 1) : 0)
   const sums = new Float64Array(count + 1)
   const isOpen = new Uint8Array(count)
+  const isPushed = forms.map((_, i) => isPushedAt(forms, i))
   const countsAll = forms.map(({ thresholdMinor, counts }) => thresholdMinor > 0 && forms.every(({ targets }, i) => claims?.holds[i] !== 1 || targets.every((c) => counts.includes(c))))
   const mixes = forms.map(({ candidate, clique }, i) => candidate.terms.withGroups !== undefined || forms.some((other, j) => j !== i && (other.clique === clique || other.candidate.terms.withGroups !== undefined || other.candidate.terms.campaign_id === candidate.terms.campaign_id)))
 
@@ -199,7 +200,7 @@ export function search(
       steps -= stepsOfClaims
       sums.fill(0)
       claims!.together(cart, turn, room, isOpen, sums)
-      for (let t = turn; t <= (last ? last.turn : count); t++) highest[t] = Math.max(highest[t]!, last ? Math.min(sums[t]!, last.before + sums[last.turn]!) : sums[t]!)
+      for (let t = turn; t <= (last ? last.turn : count); t++) highest[t] = Math.max(highest[t]!, last && !isPushed[last.turn] ? Math.min(sums[t]!, last.before + sums[last.turn]!) : sums[t]!)
     }
     for (let t = turn; t <= count; t++) claimed[at + t] = Math.min(claimed[at + t]!, highest[t]!)
     return true

@@ -112,6 +112,18 @@ test("claims: what a coupon buys and what it gets push another on together", () 
   expect(sums[0]).toBeGreaterThanOrEqual(2500)
 })
 
+test("claims: what is taken before a threshold that could fall pushes what stands behind it on", () => {
+  const asked = order([{ price: 1, category: "y" }, { price: 1, quantity: 2, category: "x" }, { price: 1000, category: "x" }, { price: 1, quantity: 2, category: "y" }, { price: 1000, quantity: 2, category: "x" }])
+  const coupons = [
+    coupon("c0", "buy_x_get_y", { buy: { quantity: 1, applies_to: { skus: ["s1"] } }, get: { quantity: 1, applies_to: { categories: ["x"] } }, times: 1 }, { threshold_minor: 3000 }),
+    coupon("c1", "bundle", { sets: [{ quantity: 1 }], percent_bp: 25 }, { stacking: { priority: 1 } }),
+    coupon("c2", "bundle", { sets: [{ quantity: 1 }], price_minor: 999 }, { threshold_minor: 3000 }),
+    coupon("c3", "buy_x_get_y", { buy: { quantity: 2, applies_to: { skus: ["s2"] } }, get: { quantity: 2 } }, { stacking: { priority: 1 }, applies_to: { not_skus: ["s1"] } }),
+  ]
+  expect(quote(asked, [coupons[0]!, coupons[3]!]).discount_minor).toBe(1002)
+  expect(quote(asked, coupons, "best")).toMatchObject({ discount_minor: 1002, proved: true })
+})
+
 test("claims: what takes from lines that a threshold does not count leaves it standing", () => {
   const asked = order([{ price: 1000, quantity: 4 }, { price: 1500, quantity: 2 }, { price: 500, quantity: 2 }])
   const others = { applies_to: { not_skus: ["s1"] } }

@@ -68,6 +68,7 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
   const added = new Float64Array(forms.length)
   // Does a threshold count all that claims can take?
   const countsClaims = forms.map(({ counts }) => claimed === undefined || forms.every(({ targets }, j) => claimed[j] === 0 || targets.every((c) => counts.includes(c))))
+  const isPushed = forms.map((_, i) => isPushedAt(forms, i))
 
   // Of the last look: the coupons whose thresholds would fall by what others can take before them, and what may be taken there.
   const barred = new Int32Array(forms.length)
@@ -119,7 +120,7 @@ export function reachOn({ forms, classes, cliques }: Sketch, claimed?: Uint8Arra
           off = countsClaims[i] ? Math.min(off + opaque + claimedMinor, allowed) : Math.min(off + opaque, allowed) + claimedMinor
           opaque = 0
           before = off
-          if (isKnown) claimedAfter = claims[claimsAt + i]!
+          if (isKnown && !isPushed[i]) claimedAfter = claims[claimsAt + i]!
         } else {
           if (last === ANY_TURN && allowed < before + (countsClaims[i] ? claimedMinor : 0)) {
             barred[barredCount] = i
@@ -288,6 +289,12 @@ const ANY_TURN = -1
 const NO_TURN = -2
 
 const NO_TURNS: readonly number[] = []
+
+/** May coupons before a turn take units away, so that those from it on find dearer ones? What claims give from there on is not said for that. */
+export function isPushedAt(forms: readonly Form[], turn: number): boolean {
+  const takesAway = ({ candidate: { terms } }: Form): boolean => terms.kind.name === "buy_x_get_y" || terms.kind.name === "bundle"
+  return forms.slice(0, turn).some(takesAway) && forms.slice(turn).some(takesAway)
+}
 
 const isOpaque = ({ outline, loose, rests, candidate }: Form): boolean => rests !== undefined || (!outline && !loose && !candidate.terms.kind.takes_nothing)
 
