@@ -11,7 +11,7 @@
  */
 import { appendFileSync, mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import type { Readable } from "node:stream"
+import { getDefaultHighWaterMark, type Readable, setDefaultHighWaterMark } from "node:stream"
 import type { Sql } from "postgres"
 import { quoted } from "./duck.ts"
 import type { JobParts } from "./job.ts"
@@ -214,6 +214,23 @@ const written = (from: Readable, folder: string, spanOf: (at_ms: number) => Peri
   })
 })
 
+/** What a stream of a COPY holds before it pauses its connection: more than comes before its reader is there. */
+const COPY_HELD_BYTES = 2 ** 30
+
+/**
+ * Begin to read a COPY. All of a small one may come in one piece with its beginning, before anybody reads: beyond a stream's usual 16 kB that
+ * paused the connection for good, and the job waited for its commit for ever (2026-11-22, load 14).
+ */
+const reading = async (copy: () => Promise<Readable>): Promise<Readable> => {
+  const usual_bytes = getDefaultHighWaterMark(false)
+  setDefaultHighWaterMark(false, COPY_HELD_BYTES)
+  try {
+    return await copy()
+  } finally {
+    setDefaultHighWaterMark(false, usual_bytes)
+  }
+}
+
 type Parts = Pick<JobParts, "lake" | "duck" | "time_zone" | "signal" | "progress" | "sql">
 
 /** Take what follows `done` from Postgres, as text in a folder; nothing where there is nothing more. */
@@ -227,7 +244,7 @@ const takeRange = async ({ time_zone, signal, sql }: Parts, done: Cursors, range
     await tx`select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`
     mkdirSync(folder)
     const found = ranges.every(({ stretches }) => stretches.length === 0) ? { days: [], counted: NOTHING }
-      : await written(await tx.unsafe(copyPages(ranges)).readable(), folder, (at_ms) => periodSpan(periodAt(at_ms, "day", time_zone), time_zone))
+      : await written(await reading(() => tx.unsafe(copyPages(ranges)).readable()), folder, (at_ms) => periodSpan(periodAt(at_ms, "day", time_zone), time_zone))
     return { from: done, to: { ...done, ...Object.fromEntries(ranges.map(({ cell, to }) => [cell, to])) }, ...found }
   })
 }
