@@ -12,8 +12,8 @@ import { isOpen, unansweredBytes } from "./call.ts"
 
 /** Connections for acts, the one for plain commands among them: together 80 kB, 40 reserves of 3 lines. */
 export const ACT_LANES_MAX = 4
-/** So much lies unanswered on a connection before the next is taken: with one more call it is still read at once. */
-const FULL_BYTES = 16_384
+/** So much lies unanswered on a connection before the next is taken: with one more reserve it is still read at once, and 64 confirms are less. */
+const FULL_BYTES = 18_432
 
 /** What a connection is for: whatever is asked, acts, or acts that wait for a replica, because WAIT makes a connection stand still. */
 export type Lane = "plain" | "acts" | "waiting"

@@ -13,7 +13,7 @@ import { until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
 
 const READY_MS = 60_000
-/** Three of these fill a connection. */
+/** Four of these fill a connection. */
 const LONG = "x".repeat(6_000)
 const MANY = 60
 

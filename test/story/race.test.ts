@@ -15,6 +15,8 @@ const GIVER_TRIES = 3
 const SHORT_S = 1, LONG_S = 86_400
 /** Under 600 callers a lease may run short often; one who is told so comes again. */
 const BUSY_TRIES_MAX = 200
+/** Who is told "later" waits so long. */
+const AGAIN_MS = 5
 const START_MS_MAX = 120_000
 const RACE_MS_MAX = 120_000
 
@@ -30,6 +32,7 @@ describe("one cell", () => {
       const heard = await story.call(method, path, body)
       if (heard.status !== 503) return heard
       if (heard.body.retry !== true || heard.body.code === "not_ready") throw new Error(`${method} ${path}: ${JSON.stringify(heard.body)}`)
+      await Bun.sleep(AGAIN_MS) // a connection that was lost comes back only while nobody keeps the event loop from it
     }
   }
   const wordOf = async (heard: ReturnType<Say>): Promise<string> => { const { status, body } = await heard; return status < 300 ? "yes" : body.code }
