@@ -218,7 +218,7 @@ const written = (from: Readable, folder: string, spanOf: (at_ms: number) => Peri
 const COPY_HELD_BYTES = 2 ** 30
 
 /**
- * Begin to read a COPY. All of a small one may come in one piece with its beginning, before anybody reads: beyond a stream's usual 16 kB that
+ * Begin to read a COPY. All of a small one may come in one piece with its beginning, before anybody reads: beyond what a stream usually holds that
  * paused the connection for good, and the job waited for its commit for ever (2026-11-22, load 14).
  */
 const reading = async (copy: () => Promise<Readable>): Promise<Readable> => {

@@ -2,8 +2,8 @@
  * Refuse early what cannot be served soon, by how long requests wait already, and never by how many they are.
  *
  * So many acts are under way as Redis and our own loop serve within `work_ms`; who comes beyond that stands in a line, those that give back
- * in one of their own, which goes first. How long an act under way waits is told by a probe: it goes to Redis on the connection that all acts
- * share, whose replies come in order, so it takes as long as an act would wait, in our event loop, on the wire and in Redis, whichever of them
+ * in one of their own, which goes first. How long an act under way waits is told by a probe: it goes to Redis on the connection that acts
+ * fill first, whose replies come in order, so it takes as long as an act would wait, in our event loop, on the wire and in Redis, whichever of them
  * is short. The number that may be under way follows it. What must stay true:
  * - A burst that drains is served. Only where the first of the line has waited for `take_ms`, it stays so for `standing_ms`, and no fewer are
  *   there at the end, it is overload: then the line is kept to `strict_ms`, and who has waited longer is refused while it costs nothing.
