@@ -254,9 +254,9 @@ export const reconciliation: Job = {
     await sql`delete from reconciliation_keys where run_id = ${run_id}`
     let done = 0
     const copy = await sql`copy reconciliation_keys (run_id, order_id, coupon_id, budget_id, class, side, budget_minor, redeemed_minor, ordered_minor, break_minor, carried_minor, age_days, party, of_period, resolved_minor) from stdin`.writable()
-    // The stream does not tell of every no: one that Postgres has for what stood before the end comes after it, so what has landed is counted.
-    let refused: Error | undefined
-    copy.on("error", (fault: Error) => { refused = fault })
+    // The stream may tell of a no that Postgres has for what stood before the end, or end first: so what has landed is counted.
+    let refused: KeysNotStaged | undefined
+    copy.on("error", ({ message }: Error) => { refused = new KeysNotStaged(`Postgres has taken 0 of ${total} keys: ${message}`) })
     for (const file of files) {
       await duck.each<Record<string, string | number | null>>(`select * from read_parquet(${quoted(lake.place(file))})`, async (rows) => {
         const text = rows.map((row) => [run_id, row["order_id"], row["coupon_id"], row["budget_id"], row["class"], row["side"], row["budget_minor"], row["redeemed_minor"], row["ordered_minor"],

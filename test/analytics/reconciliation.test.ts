@@ -218,7 +218,8 @@ test("keys that Postgres does not take fail the run, and nothing is published", 
   await house.sql`alter table reconciliation_keys add constraint none_is_refused check (order_id <> 'refused') not valid`
   try {
     const ended = await runJob(house, reconciliation, { ...october, period: "2026-10", set })
-    expect([ended.state, ended.reason, ended.detail]).toEqual(["failed", "keys_not_staged", "Postgres has taken 0 of 2 keys"])
+    // Whether Postgres' own sentence is heard depends on which comes first, it or the stream's end.
+    expect([ended.state, ended.reason, ended.detail]).toEqual(["failed", "keys_not_staged", expect.stringMatching(/^Postgres has taken 0 of 2 keys(: .*none_is_refused.*)?$/)])
   } finally {
     await house.sql`alter table reconciliation_keys drop constraint none_is_refused`
   }
