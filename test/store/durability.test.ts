@@ -18,6 +18,8 @@ import { fresh, issueAsk, openCampaign, yes } from "../story/till.ts"
 const CELLS = 3, CELL = 0
 const START_MS_MAX = 120_000
 const TEST_MS_MAX = 180_000
+/** Until another master is chosen, callers are told to come later, but not for so long. */
+const LATER_MS_MAX = 90_000
 const LEDGER = { prefer: "durability=ledger" }
 
 let story: Story, hands: ReturnType<typeof handsOn>, campaign_id: string
@@ -44,9 +46,10 @@ const promised = async (user_id: string, request_id: string) => {
 }
 /** The same request again until it is not told to come later. */
 const again = async (user_id: string, request_id: string) => {
+  const until_ms = performance.now() + LATER_MS_MAX
   for (;;) {
     const heard = await issue(user_id, request_id)
-    if (heard.status !== 503) return heard
+    if (heard.status !== 503 || performance.now() > until_ms) return heard
     story.setNow(story.now_ms() + 200)
     await Bun.sleep(20)
   }

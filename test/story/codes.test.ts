@@ -10,13 +10,12 @@ import { claimWith } from "../../engine/codes/claim.ts"
 import { pendingKey } from "../../lua/keys.ts"
 import { mastersOf } from "../../engine/store/redis.ts"
 import { cellsOf } from "../../engine/parts.ts"
+import { askingAgain } from "../support/later.ts"
 import { openStory, type Story } from "./story.ts"
-import { fresh, openCampaign, type Say, type Wishes, yes } from "./till.ts"
+import { fresh, openCampaign, type Wishes, yes } from "./till.ts"
 
 const CALLERS = 500
 const START_MS_MAX = 120_000
-/** One who is told "later" comes again so often, after a pause. */
-const TRIES_MAX = 200, PAUSE_MS = 5
 /** A process that did not settle its claim is not waited for longer. */
 const CLAIM_MS = 10_000
 
@@ -34,17 +33,10 @@ afterAll(async () => { for (const opened of stories.values()) await (await opene
 /** The one server of a story. */
 const redisOf = ({ parts }: Story): Redis => mastersOf(parts.redis)[0]!
 
-/** A story with a live campaign and what is said to it. "Later" is no answer: the same request again is. */
+/** A story with a live campaign and what is said to it. */
 const withCampaign = async (cells: number, wishes: Wishes = {}) => {
   const story = await storyOf(cells)
-  const say: Say = async (method, path, body) => {
-    for (let tries = 1; ; tries += 1) {
-      const heard = await story.call(method, path, body)
-      if (heard.status !== 503) return heard
-      if (tries === TRIES_MAX || heard.body.code === "not_ready") throw new Error(`${method} ${path}: ${JSON.stringify(heard.body)}`)
-      await Bun.sleep(PAUSE_MS)
-    }
-  }
+  const say = askingAgain(story.call)
   const { campaign_id } = await openCampaign(say, story.now_ms(), wishes)
   const stream = async (path: string, body: string): Promise<{ status: number; lines: any[]; hit: boolean }> => {
     const answer = await story.app.request(`/v1/campaigns/${campaign_id}/codes${path}`, {

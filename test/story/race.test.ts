@@ -5,6 +5,7 @@
  * wants it gets exactly what the limit leaves. With four cells a limit is leased between them; nothing else may differ.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { askingAgain } from "../support/later.ts"
 import { openStory, type Story } from "./story.ts"
 import { fresh, issueAsk, openCampaign, order, reserveAsk, type Say, yes } from "./till.ts"
 
@@ -13,29 +14,17 @@ const CALLERS = 600
 const GIVER_TRIES = 3
 /** A hold of one second runs out while its caller still looks at it; one of a day does not. */
 const SHORT_S = 1, LONG_S = 86_400
-/** Under 600 callers a lease may run short often; one who is told so comes again. */
-const BUSY_TRIES_MAX = 200
-/** Who is told "later" waits so long. */
-const AGAIN_MS = 5
 const START_MS_MAX = 120_000
 const RACE_MS_MAX = 120_000
 
 const everyone = <T>(count: number, does: (caller: number) => Promise<T>): Promise<T[]> => Promise.all(Array.from({ length: count }, (_, caller) => does(caller)))
 const countOf = (words: readonly string[], word: string): number => words.filter((each) => each === word).length
+const wordOf = async (heard: ReturnType<Say>): Promise<string> => { const { status, body } = await heard; return status < 300 ? "yes" : body.code }
 const isGiver = (caller: number): boolean => caller % 3 === 0
 
 describe("one cell", () => {
   let story: Story
-  /** The refusals that say "later" are no answer: the same request again is. */
-  const say: Say = async (method, path, body) => {
-    for (;;) {
-      const heard = await story.call(method, path, body)
-      if (heard.status !== 503) return heard
-      if (heard.body.retry !== true || heard.body.code === "not_ready") throw new Error(`${method} ${path}: ${JSON.stringify(heard.body)}`)
-      await Bun.sleep(AGAIN_MS) // a connection that was lost comes back only while nobody keeps the event loop from it
-    }
-  }
-  const wordOf = async (heard: ReturnType<Say>): Promise<string> => { const { status, body } = await heard; return status < 300 ? "yes" : body.code }
+  let say: Say
   const budget = async (budget_id: string) => {
     const { limit_minor, held_minor, spent_minor, available_minor } = await yes(say("GET", `/v1/budgets/${budget_id}`))
     return { limit_minor, held_minor, spent_minor, available_minor }
@@ -71,7 +60,7 @@ describe("one cell", () => {
   }
   const holdFor = (caller: number) => (isGiver(caller) && caller % 9 === 6 ? SHORT_S : LONG_S)
 
-  beforeAll(async () => { story = await openStory() }, START_MS_MAX)
+  beforeAll(async () => { story = await openStory(); say = askingAgain(story.call) }, START_MS_MAX)
   afterAll(async () => { await story.expectConserved(); await story.close() }, START_MS_MAX)
 
   test("budget_exhausted: 600 callers, money for 250, 250 holds", async () => {
@@ -293,29 +282,23 @@ describe("one cell", () => {
 
 describe("four cells", () => {
   let story: Story
-  /** What a caller hears who comes again when the quota is on its way between cells. */
-  const wordOf = async (method: string, path: string, body: unknown): Promise<string> => {
-    for (let tries = 0; ; tries++) {
-      const { status, body: answer } = await story.call(method, path, body)
-      if (status < 300) return "yes"
-      if (answer.code !== "quota_busy" || tries >= BUSY_TRIES_MAX) return answer.code
-    }
-  }
-  beforeAll(async () => { story = await openStory({ cells: 4 }) }, START_MS_MAX)
+  /** Also while the quota is on its way between cells. */
+  let say: Say
+  beforeAll(async () => { story = await openStory({ cells: 4 }); say = askingAgain(story.call) }, START_MS_MAX)
   afterAll(async () => { await story.expectConserved(); await story.close() }, START_MS_MAX)
 
   test("stock_exhausted, budget_exhausted: 600 users in every cell, money for 150, 150 issued", async () => {
-    const { budget_id, campaign_id } = await openCampaign(story.call, story.now_ms(), { limit_minor: 15_000, stock: 200, hold_at: "issue" })
-    const words = await everyone(CALLERS, (caller) => wordOf("POST", "/v1/coupons", issueAsk(campaign_id, `${campaign_id}-${caller}`)))
+    const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 15_000, stock: 200, hold_at: "issue" })
+    const words = await everyone(CALLERS, (caller) => wordOf(say("POST", "/v1/coupons", issueAsk(campaign_id, `${campaign_id}-${caller}`))))
     expect([countOf(words, "yes"), countOf(words, "budget_exhausted")]).toEqual([150, CALLERS - 150])
-    const { limit_minor, held_minor, available_minor } = await yes(story.call("GET", `/v1/budgets/${budget_id}`))
+    const { limit_minor, held_minor, available_minor } = await yes(say("GET", `/v1/budgets/${budget_id}`))
     expect([limit_minor, held_minor, available_minor]).toEqual([15_000, 15_000, 0])
   }, RACE_MS_MAX)
 
   test("user_limit_reached: one user, 600 requests, three coupons", async () => {
-    const { campaign_id } = await openCampaign(story.call, story.now_ms(), { per_user: 3 })
+    const { campaign_id } = await openCampaign(say, story.now_ms(), { per_user: 3 })
     const user_id = fresh("user")
-    const words = await everyone(CALLERS, () => wordOf("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))
+    const words = await everyone(CALLERS, () => wordOf(say("POST", "/v1/coupons", issueAsk(campaign_id, user_id))))
     expect([countOf(words, "yes"), countOf(words, "user_limit_reached")]).toEqual([3, CALLERS - 3])
   }, RACE_MS_MAX)
 })
