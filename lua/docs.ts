@@ -56,7 +56,7 @@ and outcome; the body checks in order of precedence, then writes. The outcomes b
 A refusal writes nothing, but for two that their bodies name (the first \`held_out\` of a user, a deadline whose hold is gone).
 
 The library's name and its functions' names carry the hash of their source, so an old and a new engine run side by side.
-[prelude.lua](prelude.lua) is what the bodies share, [keys.ts](keys.ts) says how keys and ids are made, [records.ts](records.ts) how records
+[prelude](prelude) is what the bodies share, [keys.ts](keys.ts) says how keys and ids are made, [records.ts](records.ts) how records
 are packed.
 
 An act ${Object.values(NATURES).join("; or ")}.

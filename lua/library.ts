@@ -72,14 +72,16 @@ const SAID = `local function said(reply)
 end
 `
 
-/** The line of the prelude at which the records' functions stand: they use what is above it. */
-const RECORDS_STAND_HERE = "--@ pack_<record> and unpack_<record>"
+/** What every body shares, each part using only what is before it; the records' functions stand behind the first. */
+export const PRELUDE = ["values", "book", "act", "leases", "holds", "tickets"] as const
+
+const prelude = (): string => PRELUDE.map((part, i) => read(`prelude/${part}.lua`) + (i === 0 ? recordsInLua() : "")).join("\n")
 
 const shared = (): string =>
   `local FORMAT, ENTRY_FORMAT, ENTRY_FACTS = ${FORMAT}, "${FORMAT}", "${ENTRY_FACTS}"\n` +
   `local MARK_CHARS, COUPON_HASH_CHARS, HOMES_PER_FIELD, HOUR_MS, HELD_OUT_MARK = ${MARK_CHARS}, ${COUPON_HASH_CHARS}, ${HOMES_PER_FIELD}, ${HOUR_MS}, "${HELD_OUT_MARK}"\n` +
   `local SHARES_PER_CELL, LENT_FOR_MS, GROWTH_MAX, ACTS_MIN = ${SHARES_PER_CELL}, ${LENT_FOR_MS}, ${GROWTH_MAX}, ${ACTS_MIN}\n` +
-  withValues(read("prelude.lua").replace(RECORDS_STAND_HERE, recordsInLua)) + SAID
+  withValues(prelude()) + SAID
 
 export interface Library {
   /** Twelve hexadecimal characters of the source's SHA-256: part of every function's name. */

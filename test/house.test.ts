@@ -8,6 +8,7 @@ import { basename, dirname, join, normalize } from "node:path"
 import { ANSWERS } from "../engine/answers.ts"
 import { KINDS } from "../engine/pricing/kinds/index.ts"
 import { SCRIPTS } from "../lua/index.ts"
+import { PRELUDE } from "../lua/library.ts"
 
 const HOUSE = join(import.meta.dir, "..")
 
@@ -218,7 +219,8 @@ describe("folder and list say the same", () => {
   test("an atomic act: a declaration and a body in lua, and one line in SCRIPTS", () => {
     const acts = SCRIPTS.map(({ name }) => name).sort()
     expect(new Set(acts).size).toBe(acts.length)
-    expect(filesIn("lua", ".lua").filter((name) => name !== "prelude")).toEqual(acts)
+    expect(filesIn("lua", ".lua")).toEqual(acts)
+    expect(filesIn("lua/prelude", ".lua")).toEqual([...PRELUDE].sort())
     expect(SOURCES.filter(({ path, code }) => dirname(path) === "lua" && /= script\("/.test(code)).map(({ path }) => basename(path, ".ts")).sort()).toEqual(acts)
   })
 

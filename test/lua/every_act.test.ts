@@ -8,6 +8,7 @@ import { ANSWERS } from "../../engine/answers.ts"
 import { run } from "../../engine/store/redis.ts"
 import type { Script } from "../../lua/declare.ts"
 import { SCRIPTS } from "../../lua/index.ts"
+import { PRELUDE } from "../../lua/library.ts"
 import { broken, type Cell, DAY_MS, HOLD_MS, HOUR_MS, hostile, MONEY, NOON, openCell, openShop, OTHER_MONEY, redis, shutCell, SPRING, use } from "./cell.ts"
 import { monitor } from "../support/monitor.ts"
 import { stack } from "../support/stack.ts"
@@ -93,7 +94,7 @@ for (const act of SCRIPTS) {
 }
 
 test("nothing may refuse below the line: what the acts share", () => {
-  const prelude = source("prelude")
+  const prelude = PRELUDE.map((part) => source(`prelude/${part}`)).join("\n")
   const writing = prelude.split(/^local function /m).filter((each) => WRITES.test(withoutComments(each)))
   expect(writing.map((each) => /^\w+/.exec(each)![0]).sort()).toEqual(["close_hold", "learn_epochs", "note_miss", "put_batch", "put_bucket", "save_book", "write_act"])
   for (const each of writing) {

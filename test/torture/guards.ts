@@ -64,15 +64,15 @@ export const GUARDS: readonly Guard[] = [
   },
   {
     name: "release_on_expiry", says: "a hold that runs out gives its money back",
-    file: "lua/prelude.lua", find: "  release(book, head, coupons)\n  head.state = state", without: "  if state ~= REDEMPTION.expired then release(book, head, coupons) end\n  head.state = state",
+    file: "lua/prelude/holds.lua", find: "  release(book, head, coupons)\n  head.state = state", without: "  if state ~= REDEMPTION.expired then release(book, head, coupons) end\n  head.state = state",
   },
   {
     name: "journal", says: "an act and its entry are one",
-    file: "lua/prelude.lua", find: "local moves, move_count = packed_moves(book)", without: "if word == ACT.cancelled then return save_book(book) end\n  local moves, move_count = packed_moves(book)",
+    file: "lua/prelude/act.lua", find: "local moves, move_count = packed_moves(book)", without: "if word == ACT.cancelled then return save_book(book) end\n  local moves, move_count = packed_moves(book)",
   },
   {
     name: "gate", says: "a cell that was restarted serves nobody until it was compared with Postgres",
-    file: "lua/prelude.lua", find: "gate[quota] ~= cell.epoch or", without: "", only: ["lose_tail"],
+    file: "lua/prelude/book.lua", find: "gate[quota] ~= cell.epoch or", without: "", only: ["lose_tail"],
   },
   {
     name: "contiguity", says: "a batch begins where the cursor stands, and has no hole",
