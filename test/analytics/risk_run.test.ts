@@ -6,6 +6,7 @@ import { openLake } from "../../analytics/lake.ts"
 import { type House, runJob } from "../../analytics/runner.ts"
 import { openTables } from "../../analytics/tables.ts"
 import { fresh, issueAsk, openCampaign, yes } from "../story/till.ts"
+import { until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { openShop, type Shop } from "../support/shop.ts"
 import { october } from "./house.ts"
@@ -23,13 +24,10 @@ beforeAll(async () => {
 afterAll(async () => { await house.sql.end({ timeout: 1 }); await shop.close() })
 
 /** Wait until so many confirms and refunds are flushed. */
-const flushed = async (confirms: number, refunds: number): Promise<void> => {
-  for (;;) {
-    const [row] = await house.sql<{ confirms: number; refunds: number }[]>`select count(*) filter (where act = 'confirmed')::int as confirms, count(*) filter (where act = 'refunded')::int as refunds from events`
-    if (row!.confirms >= confirms && row!.refunds >= refunds) return
-    await Bun.sleep(20)
-  }
-}
+const flushed = (confirms: number, refunds: number): Promise<void> => until(`${confirms} confirms and ${refunds} refunds are flushed`, async () => {
+  const [row] = await house.sql<{ confirms: number; refunds: number }[]>`select count(*) filter (where act = 'confirmed')::int as confirms, count(*) filter (where act = 'refunded')::int as refunds from events`
+  return row!.confirms >= confirms && row!.refunds >= refunds
+})
 const top = async (query: string) => (await shop.call("GET", `/v1/risk/top?${query}`)).body
 
 test("run_unknown: a day that nobody has published, and request_invalid: a day that there is not", async () => {

@@ -90,7 +90,8 @@ test("postgres away: checkouts go on, then journal_full for what takes while giv
     await live()
 
     server = await start()
-    await caughtUp(parts, 0, FLUSH_WAIT_MS)
+    // The connections that were lost come back one by one: until then it is still away.
+    await until("all is flushed", () => caughtUp(parts, 0, FLUSH_WAIT_MS).then(() => true, () => false), FLUSH_WAIT_MS)
     const [counted] = await postgres.sql<{ confirmed: number }[]>`select count(*)::int as confirmed from events where act = 'confirmed'`
     expect(counted!.confirmed).toBe(2 * CALLERS + 2)
     expect((await verifyAll({ redis, sql: postgres.sql, cells: 1, ages: () => ({ now_ms: clock.now_ms(), age_ms: parts.age_ms, remember_ms: parts.remember_ms }) })).differences).toEqual([])
