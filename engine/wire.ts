@@ -137,12 +137,12 @@ export const usesOf = (parts: Parts): Uses => ({
 export interface Api { readonly app: Hono; readonly metrics: Metrics; end(): void }
 
 /** The API over these parts, and over the same with `ledger` in their promise. */
-export const apiOf = (parts: Parts, ledger: Ledger, clock: Clock, ready: () => Promise<Readiness>, log: Log, config: HttpConfig): Api => {
+export const apiOf = (parts: Parts, ledger: Ledger, clock: Clock, ready: () => Promise<Readiness>, log: Log, config: HttpConfig, acts_under_way = (): number => 0): Api => {
   const metrics = makeMetrics()
   const ending = new AbortController()
   const ledgered = usesOf(promising(parts, { is_replicated: false, ledger }))
   const uses = config.durability === "ledger" ? ledgered : asPreferred(usesOf(parts), ledgered)
-  const app = createApp({ uses, findKey: openKeys(parts.postgres.sql), ready, metrics, log, clock, config, ending: ending.signal })
+  const app = createApp({ uses, findKey: openKeys(parts.postgres.sql), ready, metrics, log, clock, config, ending: ending.signal, acts_under_way })
   return { app, metrics, end: () => ending.abort() }
 }
 
@@ -243,7 +243,7 @@ export const wireEngine = (): Wiring => {
       const remembering = memory.start()
       const shedder = makeShedder()
       const told = link ? hearWorker(link, parts, clock) : clock
-      const { app, metrics, end } = apiOf(witnessed(parts, memory.witness), ledger, told, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability })
+      const { app, metrics, end } = apiOf(witnessed(parts, memory.witness), ledger, told, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability }, shedder.under_way)
       showGauges(metrics, parts, clock)
       watchWait(parts.redis, shedder)
       showWait(metrics, shedder)

@@ -13,13 +13,16 @@ import type { Finished, JobParts, Output } from "../job.ts"
 /** One right: a line of the engine's bulk issue, and what it is of. */
 export interface RightRow { readonly user_id: string; readonly badge_id: string; readonly level: number; readonly campaign_id: string; readonly request_id: string }
 
-/**
- * Rights in one call: a sixth of a second of work. The engine has few of them under way at a time, so a checkout is never behind many of them; and a
- * job of the lowest priority, who waits for his turn between two calls, has not to wait often.
- */
+/** Rights in one call: a sixth of a second of work. The engine has few of them under way at a time, so a checkout is never behind many of them. */
 const CALL_RIGHTS = 400
+/**
+ * Calls at a time: while a job of the lowest priority waits for its turn to read the answers of one, the engine works on the next. With one
+ * at a time it had nothing to do for as long as that took.
+ */
+const CALLS_AT_ONCE = 2
 /** Rights asked for in a second at most: the engine issues them at its own priority, so a job that has the night for them takes its time. */
 const RIGHTS_PER_S = 2_500
+const CALL_MS = (CALL_RIGHTS / RIGHTS_PER_S) * 1_000
 /** An engine that is busy or away is asked again so often, with a pause between. */
 const TRIES_MAX = 20
 const PAUSE_MS = 500
@@ -63,15 +66,21 @@ const ask = async (api: NonNullable<JobParts["api"]>, rights: readonly RightRow[
   return rights.map((_, i) => done.get(i)!)
 }
 
-/** Ask for rights, as many as there are, no faster than RIGHTS_PER_S. */
+/** Ask for rights, as many as there are, no faster than RIGHTS_PER_S, and answer them in their order. */
 export const askFor = async function* (api: NonNullable<JobParts["api"]>, rights: readonly RightRow[], signal: AbortSignal): AsyncGenerator<Answered[]> {
+  const asked: Promise<Answered[]>[] = []
+  let due_ms = performance.now()
   for (let from = 0; from < rights.length; from += CALL_RIGHTS) {
-    const began = performance.now()
-    const some = rights.slice(from, from + CALL_RIGHTS)
-    yield await ask(api, some, signal)
-    const left_ms = (some.length / RIGHTS_PER_S) * 1_000 - (performance.now() - began)
-    if (left_ms > 0 && from + CALL_RIGHTS < rights.length) await Bun.sleep(left_ms)
+    if (asked.length === CALLS_AT_ONCE) yield await asked.shift()!
+    const now_ms = performance.now()
+    if (due_ms > now_ms) await Bun.sleep(due_ms - now_ms)
+    // Who was late by more than a call does not hurry to make up for it.
+    due_ms = Math.max(due_ms, now_ms - CALL_MS) + CALL_MS
+    const answers = ask(api, rights.slice(from, from + CALL_RIGHTS), signal)
+    answers.catch(() => undefined) // whoever takes it hears of it
+    asked.push(answers)
   }
+  for (const answers of asked) yield await answers
 }
 
 /** Keep what was refused; what was issued is settled. */

@@ -32,6 +32,7 @@ export interface AppParts {
   readonly clock: Http["clock"]
   readonly config: HttpConfig
   readonly ending: Http["ending"]
+  readonly acts_under_way: Http["acts_under_way"]
 }
 
 /** The app. `app.fetch(request)` answers it all, and `app.request(path)` does in a test. */

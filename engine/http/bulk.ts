@@ -15,6 +15,7 @@ import { type Check, check } from "../contract/check.ts"
 import { type IssueAsk, issueCoupon, issueCoupons } from "../contract/coupons.ts"
 import type { Operation } from "../contract/operation.ts"
 import type { Use } from "../uses.ts"
+import { makeGiveWay } from "./give_way.ts"
 import { makeLineTally, type StreamEnd } from "./line_tally.ts"
 import { type Line, linesOf, ReadingStopped } from "./lines.ts"
 import { makeOutbox } from "./outbox.ts"
@@ -23,13 +24,7 @@ import { callerOf, type Http, isCaller, settle } from "./serve.ts"
 
 /** An issue with every field at its longest has less. */
 export const LINE_BYTES_MAX = 16 * 1024
-/**
- * Issues of one call under way at a time. They are what Redis takes from us in one turn, so more are no faster, and an act beside them waits for
- * all of them: 16 alone are 4,791 rights a second and so are 64. Beside a checkout at half of its capacity 12 were 2,196 rights a second with a p99
- * of 37 ms, 16 2,197 with 59, and 64 that fell to 8 while an act waited 2,140 with 69 (medians of three turns, 14 ms alone, 2026-11-22).
- */
-export const ISSUES_AT_ONCE = 12
-/** And where a yes is one only when a replica or Postgres has it: what waits for them is in nobody's way. */
+/** Issues of one call under way at a time where a yes is one only when a replica or Postgres has it: what waits for them is in nobody's way. */
 const ISSUES_PROMISED_AT_ONCE = 64
 /** Answers that wait for a reader, in characters; an answer has about 230. */
 export const ANSWERS_WAITING_CHARS_MAX = 48 * 1024 * 1024
@@ -71,8 +66,8 @@ export interface LineWork<Ask> {
   readonly caller: Caller
   readonly body: ReadableStream<Uint8Array>
   readonly checkLine: Check
-  /** Lines under way at a time: one call answers at most so many at once. */
-  readonly at_once: number
+  /** Lines of this call under way at a time, now. */
+  readonly at_once: () => number
   /** What it throws is an answer as well. */
   readonly answer: (ask: Ask) => Promise<Answered>
   /** All that could be answered was. */
@@ -112,7 +107,7 @@ export const answerLines = <Ask>({ http, operation, caller, body, checkLine, at_
         const read = readLine<Ask>(line, checkLine)
         if (!read) continue
         answerInOrder(line.number, "no" in read ? read.no : answerOne(read.ask))
-        while (under_way >= at_once) await new Promise<void>((resolve) => { wake = resolve })
+        while (under_way >= at_once()) await new Promise<void>((resolve) => { wake = resolve })
         // Never more than its reader takes.
         await outbox.room()
         if (outbox.isLeft()) break
@@ -140,18 +135,23 @@ export const answerLines = <Ask>({ http, operation, caller, body, checkLine, at_
 /** At most `max` calls at a time. */
 export const makeGuard = (max: number) => {
   let calls = 0
-  return { isFull: () => calls >= max, enter: () => { calls += 1 }, leave: () => { calls -= 1 } }
+  return { isFull: () => calls >= max, count: () => calls, enter: () => { calls += 1 }, leave: () => { calls -= 1 } }
 }
 
 /** Put the bulk issue on the app. */
 export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => {
   const guard = makeGuard(BULK_CALLS_MAX)
   const { durability } = http.config
-  const at_once = durability === "replicated" || durability === "ledger" ? ISSUES_PROMISED_AT_ONCE : ISSUES_AT_ONCE
+  const giveWay = makeGiveWay(http.acts_under_way)
+  const at_once = durability === "replicated" || durability === "ledger" ? () => ISSUES_PROMISED_AT_ONCE : () => Math.max(1, Math.floor(giveWay.lines() / guard.count()))
 
   const issueLine = async (ask: IssueAsk, caller: Caller): Promise<Answered> => {
     const began_ms = performance.now()
-    const observe = (outcome: Outcome) => http.metrics.observe(issueCoupon.name, outcome, (performance.now() - began_ms) / 1000)
+    const observe = (outcome: Outcome) => {
+      const now_ms = performance.now()
+      giveWay.note(began_ms, now_ms)
+      http.metrics.observe(issueCoupon.name, outcome, (now_ms - began_ms) / 1000)
+    }
     try {
       const answered = await issue(ask, caller)
       observe(answered.outcome)

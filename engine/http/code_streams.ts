@@ -94,7 +94,7 @@ export const serveCodeStreams = (app: Hono, http: Http, { generate, import: impo
       return new Response("", { headers: NDJSON })
     }
     return answerLines<{ code: string }>({
-      http, operation: importCodes, caller, body, checkLine, at_once: IMPORTS_AT_ONCE, answer: async ({ code }) => take(code),
+      http, operation: importCodes, caller, body, checkLine, at_once: () => IMPORTS_AT_ONCE, answer: async ({ code }) => take(code),
       onEnd: () => end(),
     })
   })

@@ -26,6 +26,8 @@ export interface Http {
   readonly config: HttpConfig
   /** Aborted when this process is to stop: what is under way is answered, and a stream ends early. */
   readonly ending: AbortSignal
+  /** Acts of this process that are let in and not answered: what is done in bulk gives way to them. */
+  readonly acts_under_way: () => number
 }
 
 export interface HttpConfig {

@@ -166,6 +166,7 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
     /** A turn of the event loop has ended in which so many were refused: its length is not the acts' own doing, and they get their share of it. */
     turned: (refused: number): void => { limit = Math.max(limit, Math.min(UNDER_WAY_MAX, refused / REFUSALS_PER_ACT)) },
     wait_ms: (now_ms: number): number => wait(now_ms),
+    under_way: (): number => under_way,
     refused: (): Readonly<Record<"take" | "give", number>> => refused,
   }
 }

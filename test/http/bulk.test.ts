@@ -5,7 +5,8 @@ import { afterAll, describe, expect, test } from "bun:test"
 import { connect } from "node:net"
 import type { Answered } from "../../engine/answers.ts"
 import { FAULTS_LOGGED_MAX } from "../../engine/http/line_tally.ts"
-import { BULK_CALLS_MAX, ISSUES_AT_ONCE, LINE_BYTES_MAX } from "../../engine/http/bulk.ts"
+import { BULK_CALLS_MAX, LINE_BYTES_MAX } from "../../engine/http/bulk.ts"
+import { LINES_MAX } from "../../engine/http/give_way.ts"
 import type { LogFields } from "../../engine/log.ts"
 import { linesOf } from "../../engine/http/lines.ts"
 import { makeOutbox } from "../../engine/http/outbox.ts"
@@ -69,7 +70,7 @@ describe("one answer a line, in order", () => {
     const body = Array.from({ length: 1000 }, (_, place) => line(place)).join("\n")
     const answers = await read(await app.request("/v1/coupons/bulk", { method: "POST", headers, body }))
     expect(answers.map(({ coupon_id }) => coupon_id)).toEqual(Array.from({ length: 1000 }, (_, place) => `of-r${place}`))
-    expect(most).toBe(ISSUES_AT_ONCE)
+    expect(most).toBe(LINES_MAX)
   })
 
   test("lines are the same however the bytes are cut", async () => {

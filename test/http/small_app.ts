@@ -17,11 +17,12 @@ export interface Call { readonly use: string; readonly ask: Record<string, unkno
 const KEYS = new Map<string, readonly Scope[]>([["all", SCOPES], ...SCOPES.map((scope): [string, readonly Scope[]] => [scope, [scope]])])
 
 /** An app whose use cases all answer what `answer` says. */
-export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), config = {}, log = quietLog, ending = new AbortController().signal }: {
+export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), config = {}, log = quietLog, ending = new AbortController().signal, acts_under_way = () => 0 }: {
   answer?: (call: Call) => Answered | Promise<Answered>
   config?: Partial<HttpConfig>
   log?: Log
   ending?: AbortSignal
+  acts_under_way?: () => number
 } = {}) => {
   const calls: Call[] = []
   const use = (name: string): Use<unknown> => async (ask, caller) => {
@@ -64,7 +65,7 @@ export const smallApp = ({ answer = () => ({ outcome: "found", body: {} }), conf
     ready: () => ({ missing, durability: "local", clock: "system", cells: 1 }),
     clock: { now_ms: () => NOON_MS, told: (at_ms) => told.push(at_ms) },
     config: { clock: "system", log_requests: "faults", durability: "local", ...config },
-    ending,
+    ending, acts_under_way,
   })
   /** Ask with the key that may do everything, or with another. */
   const ask = (method: string, path: string, body?: unknown, { key = "all", headers = {} }: { key?: string; headers?: Record<string, string> } = {}) =>
