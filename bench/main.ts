@@ -162,7 +162,7 @@ const play = async (): Promise<void> => {
   say("done")
 }
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void stopAll().finally(() => process.exit(130)))
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void stopAll().finally(() => process.exit(130)))
 const first = thisMachine("")
 let exit_code = 1
 try {

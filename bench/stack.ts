@@ -2,7 +2,8 @@
  * The processes that are measured: an engine, or the floors, each with a private Redis and Postgres in a folder of its own.
  *
  * What must stay true: a contestant is a process of its own, started the way an operator starts it; whatever was started here
- * is stopped at the end, however the run ends, and nothing else is.
+ * is stopped at the end, however the run ends, and nothing else is. It is started in a session of its own, as a service is: Linux shares the
+ * processors out by session first, so the engine had to share with the driver what each of Postgres' processes has alone.
  */
 import { randomBytes } from "node:crypto"
 import { existsSync, readFileSync, rmSync } from "node:fs"
@@ -63,7 +64,7 @@ export const startStack = async (name: string, program: string, cells = 1, datab
   const key = `bench-${randomBytes(12).toString("hex")}`
   const env = { PATH: process.env["PATH"] ?? "", HOME: folder, PORT: "0", SCRIP_DATA_DIR: dataDir, SCRIP_BOOTSTRAP_KEY: key, SCRIP_CELLS: String(cells), ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }) }
   const log = join(folder, "log")
-  const child = Bun.spawn([process.execPath, join(ROOT, program)], { cwd: ROOT, env, stdin: "ignore", stdout: Bun.file(log), stderr: Bun.file(`${log}.err`) })
+  const child = Bun.spawn([process.execPath, join(ROOT, program)], { cwd: ROOT, env, stdin: "ignore", stdout: Bun.file(log), stderr: Bun.file(`${log}.err`), detached: true })
   const identity = identityOf(child.pid)
   const said = () => (existsSync(log) ? readFileSync(log, "utf8") : "")
   const endIt = async () => {
