@@ -3,7 +3,7 @@
  */
 import { readFileSync } from "node:fs"
 import { availableParallelism, loadavg, totalmem, type as systemName, release } from "node:os"
-import { findRedisServer } from "../engine/store/private.ts"
+import { findRedisServer } from "../engine/private/redis.ts"
 
 export interface Machine {
   readonly at: string

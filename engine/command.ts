@@ -20,7 +20,7 @@ import { rotateKeys } from "./operate/signer.ts"
 import { AGE_MS, REMEMBER_MS } from "./parts.ts"
 import { openClock } from "./store/clock.ts"
 import { openPostgres, type Sql } from "./store/postgres.ts"
-import { type PrivateServers, rememberedServers, startPrivate } from "./store/private.ts"
+import { type PrivateServers, rememberedServers, startPrivate } from "./private/start.ts"
 import { connectServers, redisReady } from "./store/redis.ts"
 
 const COMMANDS = ["rebuild", "verify", "quarantine", "rotate", "lost"] as const

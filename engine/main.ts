@@ -17,7 +17,8 @@ import { startApi, tryPort } from "./process/listen.ts"
 import { type OpenServers, openServers, startServers } from "./process/servers.ts"
 import { isSidecarCommand, runSidecar } from "./sidecar.ts"
 import { migrate } from "./store/postgres.ts"
-import { type PrivateServers, StartFault } from "./store/private.ts"
+import { StartFault } from "./private/folder.ts"
+import { type PrivateServers } from "./private/start.ts"
 import { wireEngine } from "./wire.ts"
 
 /** From the signal to the exit. Whoever runs us waits ten seconds before he kills. */

@@ -10,7 +10,8 @@ import { quietLog } from "./log.ts"
 import { jobsKey } from "./operate/keys.ts"
 import { lowerPriority } from "./priority.ts"
 import { migrate, openPostgres, postgresReady, SchemaNewer, type Sql } from "./store/postgres.ts"
-import { rememberedServers, StartFault, startPrivate } from "./store/private.ts"
+import { StartFault } from "./private/folder.ts"
+import { rememberedServers, startPrivate } from "./private/start.ts"
 
 const COMMANDS = ["job", "import", "forget"]
 const FILE = "analytics/command.ts"

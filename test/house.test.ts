@@ -33,7 +33,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "engine/pricing": { says: "pure: order, coupons and terms in, a price out", may: [], packages: ["typebox", "typebox/value"], alone: true },
   "engine/badges": { says: "pure: the rules of badges, the grammar of their numbers, packed levels", may: [], packages: [], alone: true },
   "engine/contract": { says: "the schemas of every body, answer and query", may: ["engine/answers.ts", "engine/badges", "engine/pricing"], packages: ["typebox", "typebox/compile", "typebox/value", "typebox/format"] },
-  "engine/store": { says: "Redis, Postgres, the clock, private servers", may: ["lua", "engine/child.ts", "engine/log.ts", "engine/loop.ts"] },
+  "engine/store": { says: "Redis, Postgres, the clock", may: ["lua", "engine/log.ts", "engine/loop.ts"] },
+  "engine/private": { says: "private servers: a Redis and a Postgres of our own", may: ["engine/child.ts", "engine/log.ts", "engine/loop.ts", "engine/store"] },
   "engine/quota": { says: "banks and leases", may: [...GROUND] },
   "engine/tickets": { says: "where codes and their claims live, and how a claim ends", may: [...GROUND] },
   "engine/journal": { says: "what was decided goes to Postgres, and comes back", may: [...GROUND, "engine/quota", "engine/tickets"] },
@@ -44,7 +45,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "engine/codes": { says: "codes: made, imported, claimed, revoked", may: [...GROUND, "engine/contract", "engine/coupons", "engine/journal", "engine/operate", "engine/tickets"] },
   "engine/checkout": { says: "quote, reserve, confirm, cancel, extend, refund, find", may: [...GROUND, "engine/codes", "engine/contract", "engine/levels", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
   "engine/http": { says: "HTTP; is handed the use cases and imports none", may: ["engine/answers.ts", "engine/contract", "engine/log.ts", "engine/loop.ts", "engine/store"] },
-  "engine/process": { says: "one process: its ground and pieces, its servers, its door, its children", may: [...GROUND, "engine/child.ts", "engine/http", "engine/sidecar.ts"] },
+  "engine/process": { says: "one process: its ground and pieces, its servers, its door, its children", may: [...GROUND, "engine/child.ts", "engine/http", "engine/private", "engine/sidecar.ts"] },
   "analytics": { says: "the sidecar: knows the tables, the rules of badges and how a process is lowered, and nothing else of the engine", may: ["engine/badges", "engine/priority.ts", "engine/store/schema.ts"], alone: true },
 }
 

@@ -7,7 +7,7 @@
 import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
-import { startPrivate } from "../../engine/store/private.ts"
+import { startPrivate } from "../../engine/private/start.ts"
 import { migrate } from "../../engine/store/postgres.ts"
 import { quietLog } from "../../engine/log.ts"
 import { openDuck } from "../../analytics/duck.ts"

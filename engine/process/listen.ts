@@ -4,7 +4,7 @@
 import type { Config } from "../config.ts"
 import { problem } from "../http/problems.ts"
 import { faultFields } from "../log.ts"
-import { StartFault } from "../store/private.ts"
+import { StartFault } from "../private/folder.ts"
 import type { App, Ground, Piece } from "./ground.ts"
 
 /** The most that any request may carry: bulk streams are bounded per line, and routes bound the others much lower. */

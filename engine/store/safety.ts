@@ -9,8 +9,9 @@
  * WAIT (Redis 7.0) is worth what WAITAOF (7.2) is, as long as every node has these settings.
  */
 import type { AcceptedDurability, Durability } from "../config.ts"
-import { REDIS_MAJOR_MIN } from "./private.ts"
 
+/** Redis Functions came with 7.0; Valkey began above it. */
+export const REDIS_MAJOR_MIN = 7
 /** Asked of every node at `replicated`. */
 const MIN_REPLICAS = "min-replicas-to-write"
 const WANTED: Readonly<Record<string, { value: string; because: string }>> = {

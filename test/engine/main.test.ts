@@ -2,7 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { isAlive } from "../../engine/child.ts"
-import { freePort } from "../../engine/store/private.ts"
+import { freePort } from "../../engine/private/folder.ts"
 import { allEnded, descendantsOf, runEngineProcess, until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { stack } from "../support/stack.ts"

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test"
 import { join } from "node:path"
 import { quietLog } from "../../engine/log.ts"
 import { betterOf, type Measured, openClock, ROUND_TRIP_MS_MAX } from "../../engine/store/clock.ts"
-import { startPrivate } from "../../engine/store/private.ts"
+import { startPrivate } from "../../engine/private/start.ts"
 import { connectRedis, redisReady } from "../../engine/store/redis.ts"
 import { scratchFolder } from "../support/scratch.ts"
 

@@ -11,7 +11,7 @@ import postgres from "postgres"
 import type { Topology } from "../../engine/config.ts"
 import { quietLog } from "../../engine/log.ts"
 import { migrate } from "../../engine/store/postgres.ts"
-import { type PrivateServers, startPrivate } from "../../engine/store/private.ts"
+import { type PrivateServers, startPrivate } from "../../engine/private/start.ts"
 import { removeScratch, scratchFolder } from "./scratch.ts"
 
 /** The servers of this run. */

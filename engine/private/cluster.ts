@@ -4,8 +4,8 @@
  * What must stay true: it may be called over servers that are a cluster already, or that a killed start has left half made, and then does
  * what is missing. A master's slots, its replica and its epoch follow from its place in the list, so every call means the same.
  */
-import { connectRedis, askNode } from "./redis.ts"
-import { SLOTS } from "./slots.ts"
+import { connectRedis, askNode } from "../store/redis.ts"
+import { SLOTS } from "../store/slots.ts"
 
 /** Three masters are the fewest that can outvote a dead one. */
 export const MASTERS = 3
