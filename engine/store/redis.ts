@@ -51,13 +51,16 @@ export type RedisAddress = string
 /** The servers that hold the cells. A single connection is the simplest of them. */
 export type Servers = Redis | Masters
 
-/** A connection with every rule above. `onError` hears of connection errors; without a listener they would end the process. */
-export const connectRedis = (address: RedisAddress, onError: (error: Error) => void): Redis => {
+/**
+ * A connection with every rule above. `onError` hears of connection errors; without a listener they would end the process. Who would rather wait
+ * longer for an answer than not know the outcome says how long.
+ */
+export const connectRedis = (address: RedisAddress, onError: (error: Error) => void, answer_ms: number = COMMAND_TIMEOUT_MS): Redis => {
   const redis = new Redis(address, {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
-    commandTimeout: COMMAND_TIMEOUT_MS,
+    commandTimeout: answer_ms,
     connectTimeout: COMMAND_TIMEOUT_MS,
     maxLoadingRetryTime: LOADING_RETRY_MS,
     keepAlive: 5_000,
@@ -75,12 +78,12 @@ export const connectRedis = (address: RedisAddress, onError: (error: Error) => v
 export const isCluster = (addresses: string): boolean => addresses.includes(",") || /^rediss?-cluster:/.test(addresses)
 
 /** The servers at one address, or the masters of the cluster of which some nodes are named. `onError` hears of every connection's errors. */
-export const connectServers = (addresses: string, onError: (error: Error) => void): Masters => {
-  if (!isCluster(addresses)) return oneMaster(() => connectRedis(addresses, onError), URL.canParse(addresses) ? new URL(addresses).host : addresses)
+export const connectServers = (addresses: string, onError: (error: Error) => void, answer_ms: number = COMMAND_TIMEOUT_MS): Masters => {
+  if (!isCluster(addresses)) return oneMaster(() => connectRedis(addresses, onError, answer_ms), URL.canParse(addresses) ? new URL(addresses).host : addresses)
   const urls = addresses.split(",").map((address) => new URL(address.replace("-cluster:", ":")))
   const { protocol, username, password } = urls[0]!
   // Whoever names one node has named how to talk to all.
-  const connect = (address: string): Redis => connectRedis(`${protocol}//${username}${password === "" ? "" : `:${password}@`}${address}`, onError)
+  const connect = (address: string): Redis => connectRedis(`${protocol}//${username}${password === "" ? "" : `:${password}@`}${address}`, onError, answer_ms)
   return clusterMasters(urls.map(({ hostname, port }) => `${hostname}:${port || DEFAULT_PORT}`), connect, (node) => { loadLibrary(node).catch(onError) })
 }
 

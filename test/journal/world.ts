@@ -28,7 +28,7 @@ import { newLeaseTally } from "../../engine/quota/tally.ts"
 import { bankReader, takeLeases } from "../../engine/quota/restore.ts"
 import { openPostgres, type Sql } from "../../engine/store/postgres.ts"
 import { connectRedis, redisReady, run } from "../../engine/store/redis.ts"
-import { stack } from "../support/stack.ts"
+import { ANSWER_MS_MAX, stack } from "../support/stack.ts"
 
 export const NOON = Date.UTC(2026, 10, 16, 12)
 export const DAY_MS = 86_400_000
@@ -42,7 +42,7 @@ export const AT_RESERVE = 1, AT_ISSUE = 2
 
 let own: Promise<Redis> | undefined
 const ownRedis = (): Promise<Redis> => (own ??= (async () => {
-  const redis = connectRedis((await (await stack()).ownRedis()).redisUrl, () => {})
+  const redis = connectRedis((await (await stack()).ownRedis()).redisUrl, () => {}, ANSWER_MS_MAX)
   await redisReady(redis, READY_MS_MAX)
   return redis
 })())

@@ -51,7 +51,7 @@ import { take_grant } from "../../lua/take_grant.ts"
 import { take_leases } from "../../lua/take_leases.ts"
 import { tick } from "../../lua/tick.ts"
 import { weigh } from "../../lua/weigh.ts"
-import { stack } from "../support/stack.ts"
+import { ANSWER_MS_MAX, stack } from "../support/stack.ts"
 
 export const SECOND_MS = 1_000
 export const HOUR_MS = 3_600_000
@@ -113,7 +113,7 @@ const readEntry = ([id, fields]: [Buffer, Buffer[]]): Entry => {
 let client: Promise<Redis> | undefined
 /** The tests' connection to the shared Redis. */
 export const redis = (): Promise<Redis> => (client ??= (async () => {
-  const made = connectRedis((await stack()).redisUrl, () => {}) // at the end of the run the server leaves first
+  const made = connectRedis((await stack()).redisUrl, () => {}, ANSWER_MS_MAX) // at the end of the run the server leaves first
   await redisReady(made, READY_MS_MAX)
   return made
 })())

@@ -11,6 +11,7 @@ import { gate_state } from "../../lua/gate_state.ts"
 import { journalKey, quotaKey } from "../../lua/keys.ts"
 import { until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
+import { ANSWER_MS_MAX } from "../support/stack.ts"
 
 const READY_MS = 60_000
 /** Four of these fill a connection. */
@@ -24,7 +25,7 @@ beforeAll(async () => {
   await other.ping()
 })
 beforeEach(async () => {
-  ours = connectServers(servers.redisUrl!, () => undefined)
+  ours = connectServers(servers.redisUrl!, () => undefined, ANSWER_MS_MAX)
   await redisReady(ours, READY_MS)
 })
 afterEach(async () => {

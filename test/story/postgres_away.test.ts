@@ -18,6 +18,7 @@ import { apiOf, openParts } from "../../engine/wire.ts"
 import { openCells, startWorker } from "../../engine/worker.ts"
 import { until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
+import { ANSWER_MS_MAX } from "../support/stack.ts"
 import { fresh, type Heard, issueAsk, openCampaign, reserveAsk, yes } from "./till.ts"
 
 const KEY = "test_the_key_of_this_story", CALLERS = 100
@@ -33,7 +34,7 @@ test("postgres away: checkouts go on, then journal_full for what takes while giv
   const redisServer = await startPrivate({ dataDir: join(folder, "redis"), log, postgres: false })
   let server = await start()
   await migrate(server.databaseUrl!)
-  const redis = connectServers(redisServer.redisUrl!, () => undefined), postgres = openPostgres(server.databaseUrl!, 10)
+  const redis = connectServers(redisServer.redisUrl!, () => undefined, ANSWER_MS_MAX), postgres = openPostgres(server.databaseUrl!, 10)
   await redisReady(redis, READY_MS_MAX)
   const clock = await openClock(redis)
   const parts = await openParts(redis, postgres, { cells: 1, zone: "UTC" })

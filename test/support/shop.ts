@@ -19,7 +19,7 @@ import { openPostgres } from "../../engine/store/postgres.ts"
 import { connectServers, redisReady } from "../../engine/store/redis.ts"
 import { openCells, startWorker } from "../../engine/worker.ts"
 import { apiOf, openParts, promising, witnessed } from "../../engine/wire.ts"
-import { beforeEnd, stack } from "./stack.ts"
+import { ANSWER_MS_MAX, beforeEnd, stack } from "./stack.ts"
 
 /** How many cells a shop has where a test does not say: the behaviour tests run over one and, by SCRIP_TEST_CELLS, over several. */
 export const CELLS = Number(process.env["SCRIP_TEST_CELLS"] ?? 1)
@@ -66,7 +66,7 @@ export interface ShopWishes {
 const open = async ({ cells = 1, own: isOwn = false, topology = "one", durability = "local" }: ShopWishes): Promise<Shop> => {
   const servers = await stack()
   const own = isOwn ? await servers.ownRedis(topology) : undefined
-  const redis = connectServers(own?.redisUrl ?? servers.redisUrl, () => undefined)
+  const redis = connectServers(own?.redisUrl ?? servers.redisUrl, () => undefined, topology === "one" ? ANSWER_MS_MAX : undefined)
   await redisReady(redis, REDIS_WAIT_MS)
   const database_url = own ? await servers.freshDatabase() : servers.databaseUrl
   const postgres = openPostgres(database_url, CONNECTIONS_MAX)

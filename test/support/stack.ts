@@ -25,6 +25,12 @@ export interface Stack {
   ownRedis(topology?: Topology): Promise<PrivateServers & { readonly redisUrl: string }>
 }
 
+/**
+ * A test waits longer for Redis than a caller: a machine that does much else may take seconds for a sync, and an outcome that is unknown is then
+ * no finding. Where nodes of a cluster are stopped and killed, it waits as a caller does.
+ */
+export const ANSWER_MS_MAX = 60_000
+
 const closers: (() => Promise<void>)[] = []
 const servers: PrivateServers[] = []
 

@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test"
 import { connectRedis, redisReady } from "../../../engine/store/redis.ts"
 import { SEED } from "../../support/seed.ts"
-import { stack } from "../../support/stack.ts"
+import { ANSWER_MS_MAX, stack } from "../../support/stack.ts"
 import { lineOf, playRun } from "./run.ts"
 
 const RUNS = Number(process.env["SCRIP_LEASE_RUNS"] ?? 2)
@@ -11,7 +11,7 @@ const RUN_MS_MAX = 240_000
 
 test(`${RUNS} runs: sold exactly the total, nothing stranded, and nobody heard "sold out" while there was enough`, async () => {
   console.log(`leases: SCRIP_SEED=${SEED} SCRIP_LEASE_RUNS=${RUNS}`)
-  const redis = connectRedis((await (await stack()).ownRedis()).redisUrl, () => undefined)
+  const redis = connectRedis((await (await stack()).ownRedis()).redisUrl, () => undefined, ANSWER_MS_MAX)
   await redisReady(redis, 60_000)
   for (let i = 0; i < RUNS; i++) {
     const ran = await playRun(redis, SEED + i)
