@@ -70,6 +70,11 @@ export const unansweredBytes = (redis: Redis): number => directs.get(redis)?.una
 /** What the client says of a command that was never sent, and of one whose reply is late. */
 export const NEVER_SENT = "Stream isn't writeable and enableOfflineQueue options is false"
 const TIMED_OUT = "Command timed out"
+/**
+ * A connection on which a call has no answer for so many times as long as its caller waits is closed, and the next calls go over a new one: who was
+ * at its other end may be gone without a word, of which the system itself tells after a quarter of an hour.
+ */
+const SILENT_TIMES = 3
 
 /** Whether a connection takes what is sent now. */
 export const isOpen = ({ status, stream }: Redis): boolean => status === "ready" && stream.writable
@@ -85,12 +90,16 @@ export const sendGathered = (redis: Redis): void => {
     for (const { bytes } of calls) direct.unanswered_bytes -= bytes
     return rejectAll(NEVER_SENT)
   }
-  const timer = setTimeout(() => rejectAll(TIMED_OUT), redis.options.commandTimeout)
+  const { stream } = redis, wait_ms = redis.options.commandTimeout!
+  let timer = setTimeout(() => {
+    rejectAll(TIMED_OUT)
+    timer = setTimeout(() => stream.destroy(), (SILENT_TIMES - 1) * wait_ms)
+  }, wait_ms)
   const answered = (bytes: number): void => {
     direct.unanswered_bytes -= bytes
     if (--turn.left === 0) clearTimeout(timer)
   }
-  redis.stream.write(Buffer.from(wire)) // of a long text Bun makes several writes, 8 µs more of Redis's time for a reserve
+  stream.write(Buffer.from(wire)) // of a long text Bun makes several writes, 8 µs more of Redis's time for a reserve
   for (const { bytes, resolve, reject } of calls) {
     (redis as unknown as Inside).commandQueue.push({
       command: { name: "fcall", args: [], resolve: (reply) => { answered(bytes); resolve(reply) }, reject: (fault) => { answered(bytes); reject(fault) } },

@@ -49,6 +49,21 @@ test("outcome_unknown: whose reply is late hears that, and the late reply is nob
   expect(await Promise.all([ask(4), ours.get("late"), ask(5)])).toEqual([shut, "x", shut])
 })
 
+test("outcome_unknown: a connection that says nothing for long is given up, and another goes on", async () => {
+  const id = await ours.client("ID"), { stream } = ours
+  await whileItStands(async () => {
+    ours.options.commandTimeout = WAIT_MS
+    const first = await faultOf(ask(1))
+    ours.options.commandTimeout = BUSY_MS_MAX
+    expect([first, stream.destroyed]).toEqual([expect.any(OutcomeUnknown), false])
+    await until("the connection is closed", () => stream.destroyed)
+    expect(await faultOf(ask(2))).toBeInstanceOf(NotExecuted)
+  })
+  await redisReady(ours, BUSY_MS_MAX)
+  expect(await ours.client("ID")).not.toBe(id)
+  expect(await faultOf(ask(3))).toBe("none")
+})
+
 test("outcome_unknown: a call whose connection is lost; then one that cannot be sent is known not to have run", async () => {
   const id = await ours.client("ID")
   await whileItStands(async () => {
