@@ -51,15 +51,13 @@ const makeNotes = () => {
 
 export const isYes = ({ status }: Pick<Sample, "status">): boolean => status === 200 || status === 201
 
-/** Offer so many requests a second for so long, or until it is over. */
-export const offer = async (url: string, rate: number, seconds: number, next: () => Asked, isOver = (): boolean => false): Promise<{ samples: Sample[]; unsent: number }> => {
+/** Callers on connections of their own, one request at a time on each. `onFree` hears of a connection whose answer has come. */
+const makeCallers = (url: string, onFree: (socket: number, now_ms: number) => void) => {
   const sockets = makeSockets(new URL(url))
   const { note: keep, samples } = makeNotes()
   const connections = new Map<number, Connection>()
-  const idle: number[] = []
-  const waiting: { asked: Asked; due_ms: number }[] = []
-  let unsent = 0, busy = 0
   const began_ms = performance.now()
+  let busy = 0
 
   const note = ({ due_ms, sent_ms }: Connection, { is_give }: Asked, status: number, now_ms: number): void => {
     busy -= 1
@@ -79,13 +77,6 @@ export const offer = async (url: string, rate: number, seconds: number, next: ()
     connections.set(socket, { due_ms: 0, sent_ms: 0, asked: undefined, text: "" })
     return socket
   }
-  const lost = (socket: number, now_ms: number): void => {
-    const connection = connections.get(socket)!
-    connections.delete(socket)
-    sockets.close(socket)
-    if (connection.asked) note(connection, connection.asked, 0, now_ms)
-    else idle.splice(idle.indexOf(socket), 1)
-  }
   const hear = (socket: number, text: string, now_ms: number): void => {
     const connection = connections.get(socket)!, { asked } = connection
     if (!asked) return
@@ -98,39 +89,70 @@ export const offer = async (url: string, rate: number, seconds: number, next: ()
     note(connection, asked, status, now_ms)
     connection.asked = undefined
     asked.heard?.(status, heard.slice(end + HEAD_END.length))
-    const first = waiting.shift()
-    if (first) send(socket, first.asked, first.due_ms)
-    else idle.push(socket)
+    onFree(socket, now_ms)
   }
-  const hearAll = (): void => {
+  /** `onLost` hears of a connection that was closed while nothing was asked on it. */
+  const hearAll = (onLost: (socket: number) => void): void => {
     // An answer has come when the kernel says so: what the driver needs to go through them all is its own.
     const now_ms = performance.now()
     sockets.ready((socket, text) => {
-      if (text === undefined) lost(socket, now_ms)
-      else hear(socket, text, now_ms)
+      if (text !== undefined) return hear(socket, text, now_ms)
+      const connection = connections.get(socket)!
+      connections.delete(socket)
+      sockets.close(socket)
+      if (connection.asked) note(connection, connection.asked, 0, now_ms)
+      else onLost(socket)
     })
   }
+  return { began_ms, send, open, hearAll, count: () => connections.size, busy: () => busy, samples, end: sockets.end }
+}
 
-  let due = 0
+/** Offer so many requests a second for so long, or until it is over. */
+export const offer = async (url: string, rate: number, seconds: number, next: () => Asked, isOver = (): boolean => false): Promise<{ samples: Sample[]; unsent: number }> => {
+  const idle: number[] = []
+  const waiting: { asked: Asked; due_ms: number }[] = []
+  const callers = makeCallers(url, (socket) => {
+    const first = waiting.shift()
+    if (first) callers.send(socket, first.asked, first.due_ms)
+    else idle.push(socket)
+  })
+  const { began_ms } = callers
+  const hearAll = (): void => callers.hearAll((socket) => { idle.splice(idle.indexOf(socket), 1) })
+
+  let due = 0, unsent = 0
   const total = Math.floor(rate * seconds)
   while (due < total && !isOver()) {
     const now_ms = performance.now()
     for (const want = Math.min(total, Math.floor(((now_ms - began_ms) / 1_000) * rate)); due < want; due += 1) {
       const due_ms = began_ms + (due / rate) * 1_000, asked = next()
-      const socket = idle.pop() ?? (connections.size < CONNECTIONS_MAX ? open() : undefined)
+      const socket = idle.pop() ?? (callers.count() < CONNECTIONS_MAX ? callers.open() : undefined)
       if (socket === undefined) waiting.push({ asked, due_ms })
-      else send(socket, asked, due_ms)
+      else callers.send(socket, asked, due_ms)
     }
     while (waiting[0] && now_ms - waiting[0].due_ms > UNSENT_MS_MAX) { waiting.shift(); unsent += 1 }
     await Bun.sleep(TICK_MS)
     hearAll()
   }
   const until_ms = performance.now() + UNSENT_MS_MAX
-  while (busy > 0 && performance.now() < until_ms) {
+  while (callers.busy() > 0 && performance.now() < until_ms) {
     await Bun.sleep(TICK_MS)
     hearAll()
   }
-  unsent += waiting.length + busy
-  sockets.end()
-  return { samples: samples(), unsent }
+  unsent += waiting.length + callers.busy()
+  callers.end()
+  return { samples: callers.samples(), unsent }
+}
+
+/** So many callers who each ask again as soon as they have their answer, for so long: the same driver's closed loop. A connection that breaks is not opened again. */
+export const askInTurn = async (url: string, connections: number, seconds: number, next: () => Asked): Promise<{ samples: Sample[]; seconds: number }> => {
+  const callers = makeCallers(url, (socket, now_ms) => { if (now_ms < until_ms) callers.send(socket, next(), now_ms) })
+  const until_ms = callers.began_ms + seconds * 1_000
+  for (let i = 0; i < connections; i += 1) callers.send(callers.open(), next(), performance.now())
+  while (callers.busy() > 0 && performance.now() < until_ms + UNSENT_MS_MAX) {
+    await Bun.sleep(TICK_MS)
+    callers.hearAll(() => undefined)
+  }
+  const took_s = (performance.now() - callers.began_ms) / 1_000
+  callers.end()
+  return { samples: callers.samples(), seconds: took_s }
 }
