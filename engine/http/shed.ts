@@ -8,6 +8,8 @@
  * - A burst that drains is served. Only where the first of the line has waited for `take_ms`, it stays so for `standing_ms`, and no fewer are
  *   there at the end, it is overload: then the line is kept to `strict_ms`, and who has waited longer is refused while it costs nothing.
  *   It ends when nobody had to be refused for `calm_ms`.
+ * - Who is served is served soon. From the first wait that is too long until it is short again, whoever takes and came last goes first: those before him
+ *   are late already, are served all the same where the line drains, and are refused where it does not.
  * - A pause of our own (the collector, a machine that was busy elsewhere) is no queue: what waited through it is served. So a long wait
  *   counts once it has stood for `pause_ms` after it was first seen.
  * - What gives back is refused last: only in overload, when all that takes is refused already, and those that give have for `pause_ms` waited
@@ -35,7 +37,7 @@ export interface Patience {
  * half a second a checkout has better things to do than to wait. What gives back is a tenth of what comes, so at five times full load half of all
  * that can be served: in a line without an end it waited for a second.
  */
-export const PATIENCE: Patience = { work_ms: 25, take_ms: 200, standing_ms: 100, strict_ms: 15, calm_ms: 1_000, burst_ms: 500, pause_ms: 50, give_ms: 100, hung_ms: 2_000 }
+export const PATIENCE: Patience = { work_ms: 15, take_ms: 200, standing_ms: 100, strict_ms: 10, calm_ms: 1_000, burst_ms: 500, pause_ms: 50, give_ms: 100, hung_ms: 2_000 }
 
 /** How many may be under way: fewer than the least are too few for one sync of Redis to serve many, and at the most nothing is held back. */
 const UNDER_WAY_MIN = 64, UNDER_WAY_MAX = 10_000
@@ -73,7 +75,7 @@ export const kindOf = (url: string): Kind => {
 type Verdict = "go" | "refused"
 interface Waiting { readonly at_ms: number; readonly settle: (verdict: Verdict) => void }
 
-/** A line: first come, first served. */
+/** A line. Whoever asks for the next says from which end: the first who came, or the last. */
 const makeLine = () => {
   let line: Waiting[] = [], first = 0
   return {
@@ -84,6 +86,12 @@ const makeLine = () => {
       first += 1
       if (first === line.length) { line = []; first = 0 } else if (first >= UNDER_WAY_MAX) { line = line.slice(first); first = 0 }
       return next
+    },
+    takeLast: (): Waiting | undefined => {
+      if (first === line.length) return undefined
+      const last = line.pop()
+      if (first === line.length) { line = []; first = 0 }
+      return last
     },
     length: () => line.length - first,
     /** How long the first has waited. */
@@ -112,7 +120,7 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
     while (isStale(now_ms)) takes.take()!.settle(refuse("take", now_ms))
     while (isLate && gives.age_ms(now_ms) > patience.give_ms) gives.take()!.settle(refuse("give", now_ms))
     while (under_way < limit) {
-      const next = gives.take() ?? takes.take()
+      const next = gives.take() ?? (isStrict || above ? takes.takeLast() : takes.take())
       if (next === undefined) return
       under_way += 1
       next.settle("go")
@@ -155,7 +163,7 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
         above ??= { since_ms: now_ms, there }
         if (now_ms - above.since_ms >= patience.standing_ms) {
           if (there >= above.there * DRAINS_SHARE && !isStrict) { isStrict = true; refused_ms = now_ms }
-          above = undefined
+          above = { since_ms: now_ms, there }
         }
       }
       if (isStrict && now_ms - refused_ms > patience.calm_ms) isStrict = false
