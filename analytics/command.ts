@@ -2,8 +2,10 @@
  * The sidecar's commands: `npm run job -- …` and `npm run import -- …`, and each run that the scheduler begins: a process of its own,
  * at the lowest priority, so that what a job needs is taken from nobody.
  *
- * What must stay true: the last line on standard output is JSON; how far it is goes to standard error.
+ * What must stay true: the last line on standard output is JSON, however it ends; how far it is goes to standard error; whoever is told to
+ * end does.
  */
+import { lastLineOf } from "../engine/last_line.ts"
 import { lowerPriority } from "../engine/priority.ts"
 import { forget } from "./forget.ts"
 import { JOBS } from "./jobs/index.ts"
@@ -16,6 +18,11 @@ import { readSettings, type Settings } from "./settings.ts"
 import { openTables } from "./tables.ts"
 
 const STOP_S_MAX = 2
+/**
+ * Who is to end has so long to give its lease back and to clean up. Then it ends all the same: a statement whose server says nothing more is
+ * waited for without an end, and whatever is left undone is what a crash leaves.
+ */
+const END_MS_MAX = 10_000
 
 /** `npm run forget -- USER`, or `-- --aged`: what is older than the installation keeps. */
 const forgetCommand = async (words: readonly string[], house: House, keep_months: number, out: Out): Promise<number> => {
@@ -61,17 +68,28 @@ const progressOn = (stream: NodeJS.WriteStream) => (step: string, part?: number)
 if (import.meta.main) {
   lowerPriority()
   const ending = new AbortController()
-  const end = () => ending.abort(new Error("whoever started this has ended"))
+  const clear = () => { if (process.stderr.isTTY) process.stderr.write("\r\x1b[K") }
+  let words: readonly string[] = []
+  const broke = (detail: string): never => {
+    clear()
+    console.error(detail)
+    const last = lastLineOf(words, "fault", detail)
+    if (last !== undefined) console.log(last)
+    process.exit(1)
+  }
+  const end = () => {
+    if (ending.signal.aborted) return
+    ending.abort(new Error("whoever started this has ended"))
+    setTimeout(() => broke(`It was to end, and what it waits for has not come for ${END_MS_MAX / 1_000} s.`), END_MS_MAX)
+  }
   process.on("SIGTERM", end)
   process.on("SIGINT", end)
   const settings = await readSettings(process.stdin, end)
+  words = settings.words ?? []
   const progress = progressOn(process.stderr)
-  const clear = () => { if (process.stderr.isTTY) process.stderr.write("\r\x1b[K") }
   try {
     process.exit(await run(settings, { say: (line) => { clear(); console.log(line) }, progress }, ending.signal))
   } catch (fault) {
-    clear()
-    console.error(fault instanceof Error ? fault.message : String(fault))
-    process.exit(1)
+    broke(fault instanceof Error ? fault.message : String(fault))
   }
 }

@@ -20,6 +20,7 @@ import { rotateKeys } from "./operate/signer.ts"
 import { AGE_MS, REMEMBER_MS } from "./parts.ts"
 import { openClock } from "./store/clock.ts"
 import { openPostgres, type Sql } from "./store/postgres.ts"
+import { StartFault } from "./private/folder.ts"
 import { type PrivateServers, rememberedServers, startPrivate } from "./private/start.ts"
 import { connectServers, redisReady } from "./store/redis.ts"
 
@@ -92,6 +93,16 @@ const openStores = async (config: Config, remembered: Partial<Pick<PrivateServer
   } catch (fault) {
     await close()
     return `The servers do not answer (${fault instanceof Error ? fault.message : String(fault)}). The private ones live while \`npm start\` runs.`
+  }
+}
+
+/** The stores of the settings, or of the engine that has the data folder. */
+const openRemembered = (config: Config): Promise<Stores | string> | string => {
+  try {
+    return openStores(config, rememberedServers(config.dataDir))
+  } catch (fault) {
+    if (!(fault instanceof StartFault)) throw fault
+    return fault.message
   }
 }
 
@@ -284,7 +295,7 @@ export const runCommand = async (env: Readonly<Record<string, string | undefined
     return MISTAKEN
   }
   if (cells !== undefined) return moveCells(read.config, cells, out)
-  const stores = await openStores(read.config, rememberedServers(read.config.dataDir))
+  const stores = await openRemembered(read.config)
   if (typeof stores === "string") {
     out.say(stores)
     return MISTAKEN

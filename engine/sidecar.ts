@@ -6,6 +6,7 @@
  */
 import { join, resolve } from "node:path"
 import { type Config, readConfig } from "./config.ts"
+import { lastLineOf } from "./last_line.ts"
 import { quietLog } from "./log.ts"
 import { jobsKey } from "./operate/keys.ts"
 import { lowerPriority } from "./priority.ts"
@@ -58,11 +59,15 @@ const findDatabase = async ({ databaseUrl, dataDir }: Config): Promise<{ readonl
 
 /** Run a command of the sidecar; answers its exit code. */
 export const runSidecar = async (env: Readonly<Record<string, string | undefined>>, words: readonly string[]): Promise<number> => {
-  const read = readConfig(env)
-  if ("mistakes" in read) {
-    for (const mistake of read.mistakes) console.error(mistake)
+  /** What could not be begun is said to a person, and in the last line to a program. */
+  const unbegun = (reason: string, why: readonly string[]): number => {
+    for (const each of why) console.error(each)
+    const last = lastLineOf(words, reason, why.join(" "))
+    if (last !== undefined) console.log(last)
     return 1
   }
+  const read = readConfig(env)
+  if ("mistakes" in read) return unbegun("config_invalid", read.mistakes)
   let stop: (() => Promise<void>) | undefined
   try {
     const database = await findDatabase(read.config)
@@ -81,9 +86,8 @@ export const runSidecar = async (env: Readonly<Record<string, string | undefined
     await child.stdin.flush()
     return await child.exited
   } catch (fault) {
-    if (!(fault instanceof StartFault || fault instanceof SchemaNewer)) throw fault
-    console.error(`${words[0]} cannot run: ${fault.message}`)
-    return 1
+    const message = fault instanceof Error ? fault.message : String(fault)
+    return unbegun(fault instanceof SchemaNewer ? "schema_newer" : fault instanceof StartFault ? "not_ready" : "fault", [`${words[0]} cannot run: ${message}`])
   } finally {
     await stop?.()
   }

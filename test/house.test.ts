@@ -46,7 +46,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "engine/checkout": { says: "quote, reserve, confirm, cancel, extend, refund, find", may: [...GROUND, "engine/codes", "engine/contract", "engine/levels", "engine/journal", "engine/operate", "engine/pricing", "engine/quota"] },
   "engine/http": { says: "HTTP; is handed the use cases and imports none", may: ["engine/answers.ts", "engine/contract", "engine/log.ts", "engine/loop.ts", "engine/store"] },
   "engine/process": { says: "one process: its ground and pieces, its servers, its door, its children", may: [...GROUND, "engine/child.ts", "engine/http", "engine/private", "engine/sidecar.ts"] },
-  "analytics": { says: "the sidecar: knows the tables, the rules of badges and how a process is lowered, and nothing else of the engine", may: ["engine/badges", "engine/priority.ts", "engine/store/schema.ts"], alone: true },
+  "analytics": { says: "the sidecar: knows the tables, the rules of badges and how a process is lowered, how a command ends, and nothing else of the engine", may: ["engine/badges", "engine/last_line.ts", "engine/priority.ts", "engine/store/schema.ts"], alone: true },
 }
 
 interface Source { readonly path: string; readonly text: string; readonly code: string }

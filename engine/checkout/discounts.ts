@@ -12,11 +12,11 @@ import { seeCode } from "../codes/see.ts"
 import type { CheckoutDiscountsAsk, DiscountsAnswer, MessageCode } from "../contract/ucp.ts"
 import type { Campaign } from "../operate/catalogue.ts"
 import type { Parts } from "../parts.ts"
-import { price } from "../pricing/price.ts"
 import type { Terms } from "../pricing/types.ts"
 import { readWallet, whyNotUsable } from "./choose.ts"
 import { fundsOf, payersOf, type Priced } from "./payers.ts"
 import { placesOf } from "./places.ts"
+import { priceBeside } from "./price_beside.ts"
 import { sayNo } from "./say.ts"
 import { withLevels } from "./shopper.ts"
 
@@ -94,7 +94,7 @@ export const checkoutDiscountsWith = (parts: Parts) => async (ask: Ask, caller: 
     currency: ask.currency, lines: ask.line_items.map(({ id, item, quantity }) => ({ line_id: id, sku: item.id, unit_price_minor: item.price, quantity })),
     ...(ask.fulfillment_minor === undefined ? {} : { shipping_minor: ask.fulfillment_minor }),
   }, payers.held)
-  const quote = price(order, payers.held, "named", { now_ms, funds: await fundsOf(parts, payers, now_ms) })
+  const quote = await priceBeside(order, payers.held, "named", { now_ms, funds: await fundsOf(parts, payers, now_ms) })
 
   const byCoupon = new Map(uses.map((use) => [use.priced.held.coupon_id, use]))
   const places = new Map(ask.line_items.map(({ id }, i) => [id, i]))

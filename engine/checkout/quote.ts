@@ -12,10 +12,11 @@ import { mayTouch } from "../operate/lines.ts"
 import type { Parts } from "../parts.ts"
 import { STEPS_PER_MS } from "../pricing/best.ts"
 import { draftCoupon } from "../pricing/drafts.ts"
-import { price, type Quote } from "../pricing/price.ts"
+import type { Quote } from "../pricing/price.ts"
 import { chooseAll, chooseNamed, readWallet, whyNotUsable, type Chosen, type Left } from "./choose.ts"
 import { budgetsOf, fundsOf, payersOf, type Priced } from "./payers.ts"
 import { placesOf } from "./places.ts"
+import { priceBeside } from "./price_beside.ts"
 import { withLevels } from "./shopper.ts"
 import { signQuote } from "./signed.ts"
 import { sayNo } from "./say.ts"
@@ -80,7 +81,7 @@ export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller)
   // What there is to spend is what there is now, whatever instant the price is asked for.
   const payers = await payersOf(parts, priced, caller.now_ms)
   const order = await withLevels(parts, ask.user_id === undefined ? undefined : userHash(ask.user_id), ask.order, payers.held)
-  const quote = price(order, payers.held, coupons === "best" ? "best" : "named", {
+  const quote = await priceBeside(order, payers.held, coupons === "best" ? "best" : "named", {
     now_ms: at_ms, profile, steps_max: stepsOf(ask), funds: await fundsOf(parts, payers, caller.now_ms),
     minimise: ask.minimise && budgetsOf(payers, ask.minimise.line),
   })

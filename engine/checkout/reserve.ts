@@ -19,7 +19,7 @@ import type { Parts } from "../parts.ts"
 import { splitFunding } from "../pricing/funding.ts"
 import { share } from "../pricing/money.ts"
 import { kindOrderOf, type Policy, policyOf } from "../pricing/policy.ts"
-import { price, type Quote } from "../pricing/price.ts"
+import type { Quote } from "../pricing/price.ts"
 import { lease } from "../quota/lease.ts"
 import { refillsOf } from "../quota/refill.ts"
 import { act, NotExecuted } from "../store/redis.ts"
@@ -29,6 +29,7 @@ import { chooseAll, chooseNamed, readWallet, seenFrom, whyNotUsable, type Choice
 import { findRedemption, isFound } from "./find.ts"
 import { placesOf, type Places } from "./places.ts"
 import { budgetsOf, payersOf } from "./payers.ts"
+import { priceBeside } from "./price_beside.ts"
 import { withLevels } from "./shopper.ts"
 import { readSigned, type Signed } from "./signed.ts"
 import { rejectedOf, stepsOf } from "./quote.ts"
@@ -288,9 +289,9 @@ const askWithLevels = async (parts: Parts, user: string, ask: ReserveAsk, choice
 const priceFor = async (parts: Parts, ask: ReserveAsk, choices: readonly Choice[], short: ReadonlyMap<string, number>, now_ms: number): Promise<Quote> => {
   const wish = ask.coupons === "best" ? "best" : "named"
   const setting = { now_ms, profile: ask.profile, steps_max: stepsOf(ask) }
-  if (short.size === 0 && !ask.minimise) return price(ask.order, choices.map(({ held }) => held), wish, setting)
+  if (short.size === 0 && !ask.minimise) return priceBeside(ask.order, choices.map(({ held }) => held), wish, setting)
   const payers = await payersOf(parts, choices, now_ms)
-  return price(ask.order, payers.held, wish, { ...setting, funds: short, minimise: ask.minimise && budgetsOf(payers, ask.minimise.line) })
+  return priceBeside(ask.order, payers.held, wish, { ...setting, funds: short, minimise: ask.minimise && budgetsOf(payers, ask.minimise.line) })
 }
 
 /** What of a budget there was for the whole act, when a coupon of it lacked so much: what those up to it take, less that. */

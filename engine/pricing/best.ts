@@ -22,15 +22,15 @@ export const STEPS_PER_MS = 5_000
 /** Steps that a search may take where nothing else is said: 20 ms. */
 export const STEPS_MAX = 20 * STEPS_PER_MS
 
-/** Up to so many usable coupons on so many lines the search goes on until it has proved its answer, within STEPS_EXACT_MAX. */
+/** Up to so many usable coupons on so many lines the search goes on until it has proved its answer. */
 export const EXACT_COUPONS_MAX = 20
 export const EXACT_LINES_MAX = 200
 
 /**
- * The end of a proof that finds no end: 1 to 5 s. Of 9,000 orders of 20 coupons on 200 lines (bench/mixes.ts) two come to it, bundles
- * under thresholds; most take less than 0.05 s, eight more than a sixth of these steps (2026-11-22).
+ * The end of a proof that finds no end: more than 20 s. 20 coupons make a million sets, and to look at one takes 5 to 50 µs. Of 9,000 orders
+ * of 20 coupons on 200 lines (bench/mixes.ts) most take less than 0.05 s, the longest 1.7 (2026-11-23).
  */
-export const STEPS_EXACT_MAX = 3_000 * STEPS_PER_MS
+export const STEPS_EXACT_MAX = 60_000 * STEPS_PER_MS
 
 /** What the walk through all coupons takes before the search, in steps for each coupon on each line: of 100 on 500 it is 3 to 10 ms (2026-11-22). */
 const WALK_SHARE = 0.4
@@ -42,12 +42,12 @@ export type Best = {
 }
 
 /** Finds the best of coupons that stand in their order of application and meet their own conditions. */
-export function bestOf(
+export function* bestOf(
   sheet: Sheet,
   usable: readonly Candidate[],
   stepsMax: number,
   spare: ReadonlySet<string> | undefined,
-): Best {
+): Generator<void, Best, void> {
   let best = NOTHING
   const offer = (found: Found): void => {
     if (isBetter(found, best)) best = found
@@ -59,14 +59,22 @@ export function bestOf(
   // However few steps there are, the whole list is a set too.
   const all = foundOf(walk(sheet, others).taken, spare)
   offer(all)
+  yield
   const left = (givenUp: number): Best => ({ chosen: best.chosen, proved: givenUp === 0, gapMinor: Math.max(0, givenUp - best.gives) })
   const walked = others.length * sheet.all.length * WALK_SHARE
   if (stepsMax <= walked && sheet.all.length > EXACT_LINES_MAX) return left(ceilingOf(sheet, others))
-  const open = all.chosen.length === others.length ? others : others.filter((one) => all.chosen.includes(one) || mayGive(one, sheet))
+  const open: Candidate[] = []
+  for (const one of others) {
+    if (!all.chosen.includes(one)) {
+      if (!mayGive(one, sheet)) continue
+      yield
+    }
+    open.push(one)
+  }
   if (open.length === 0) return left(0)
   const isSmall = open.length <= EXACT_COUPONS_MAX && sheet.all.length <= EXACT_LINES_MAX
   const steps = (isSmall ? Math.max(stepsMax, STEPS_EXACT_MAX) : stepsMax) - walked
-  return left(steps > 0 ? search(sheet, open, steps, spare, offer, () => best) : ceilingOf(sheet, open))
+  return left(steps > 0 ? yield* search(sheet, open, steps, spare, offer, () => best) : ceilingOf(sheet, open))
 }
 
 /** A coupon that gives nothing alone gives nothing beside others, but for its budget, and where less may give more. */

@@ -2,6 +2,7 @@
 //
 // From a set on, coupons are added, left and exchanged on the sketch as long as that gives more. It is a guess: where
 // the sketch does not know what a coupon gives, it takes it for the most that it can give.
+// It rests after each coupon that it tries to change.
 // What must stay true: what comes out is only ever offered, priced exactly, as any other set is.
 
 import type { Candidate } from "./candidate.ts"
@@ -14,7 +15,7 @@ const ROUNDS = 3
 const TOLD_IN_A_STEP = 32
 
 /** A set that seems better than the given one; undefined where none does, or none before the purse is empty. */
-export function leadOn({ forms, classes, cliques }: Sketch, whole: Float64Array, from: ReadonlySet<Candidate>, purse: { steps: number }): Candidate[] | undefined {
+export function* leadOn({ forms, classes, cliques }: Sketch, whole: Float64Array, from: ReadonlySet<Candidate>, purse: { steps: number }): Generator<void, Candidate[] | undefined, void> {
   const count = forms.length
   const isIn = Uint8Array.from(forms, ({ candidate }) => (from.has(candidate) ? 1 : 0))
   const most = forms.map(({ candidate: { terms } }) => (terms.group !== undefined ? terms.groupMax : terms.perOrder))
@@ -80,6 +81,7 @@ export function leadOn({ forms, classes, cliques }: Sketch, whole: Float64Array,
   for (let round = 0, moved = true; moved && round < ROUNDS; round++) {
     moved = false
     for (let i = 0; i < count && purse.steps > 0; i++) {
+      yield
       const { clique } = forms[i]!
       // Into a full group it only comes in another's place.
       const isFull = isIn[i] === 0 && members[clique]! >= most[i]!

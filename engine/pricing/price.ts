@@ -34,7 +34,16 @@ export type { HeldCoupon, Order, Quote, Terms } from "./types.ts"
 export type Wish = "named" | "best"
 
 /** Prices an order. The order keeps the contract, the terms are compiled, each coupon comes once. */
-export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, setting: Setting = {}): Quote {
+export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, setting?: Setting): Quote {
+  const pricing = priceWithRests(order, coupons, wish, setting)
+  for (;;) {
+    const { done, value } = pricing.next()
+    if (done) return value
+  }
+}
+
+/** The same with rests: whoever has others waiting serves them there. No two rests are far apart, and what is asked must not change meanwhile. */
+export function* priceWithRests(order: Order, coupons: readonly HeldCoupon[], wish: Wish, setting: Setting = {}): Generator<void, Quote, void> {
   const sheet = sheetOf(order, setting.now_ms ?? 0, setting.funds, wish === "best" ? "again" : "once")
   const asked = wish === "best" ? coupons.toSorted(byId) : coupons
   const candidates = candidatesOf(sheet, asked, setting.profile)
@@ -46,19 +55,24 @@ export function price(order: Order, coupons: readonly HeldCoupon[], wish: Wish, 
   }
   const all = inOrder(candidates, kindOrderOf(setting.profile))
   const usable = refused.size === 0 ? all : all.filter((candidate) => !refused.has(candidate))
+  yield
   if (wish === "named") {
     const walked = walk(sheet, usable)
+    yield
     for (const [candidate, refusal] of walked.refused) refused.set(candidate, refusal)
-    return answer({ sheet, setting, candidates, beside: usable, comers: candidates, taken: walked.taken, refused, proved: true, gapMinor: 0 })
+    return yield* answer({ sheet, setting, candidates, beside: usable, comers: candidates, taken: walked.taken, refused, proved: true, gapMinor: 0 })
   }
 
-  const { chosen, proved, gapMinor } = bestOf(sheet, usable, setting.steps_max ?? STEPS_MAX, setting.minimise)
+  const { chosen, proved, gapMinor } = yield* bestOf(sheet, usable, setting.steps_max ?? STEPS_MAX, setting.minimise)
+  yield
   const { taken } = walk(sheet, chosen)
   const money = moneyAfter(sheet, taken)
   for (const candidate of usable) {
-    if (!chosen.includes(candidate)) refused.set(candidate, leftOut(sheet, chosen, money, candidate, usable))
+    if (chosen.includes(candidate)) continue
+    refused.set(candidate, leftOut(sheet, chosen, money, candidate, usable))
+    yield
   }
-  return answer({ sheet, setting, candidates, beside: chosen, comers: chosen, taken, refused, proved, gapMinor })
+  return yield* answer({ sheet, setting, candidates, beside: chosen, comers: chosen, taken, refused, proved, gapMinor })
 }
 
 const byId = (a: HeldCoupon, b: HeldCoupon): number => (a.coupon_id < b.coupon_id ? -1 : a.coupon_id > b.coupon_id ? 1 : 0)
@@ -118,7 +132,7 @@ type Outcome = {
   readonly gapMinor: number
 }
 
-function answer({ sheet, setting, candidates, beside, comers, taken, refused, proved, gapMinor }: Outcome): Quote {
+function* answer({ sheet, setting, candidates, beside, comers, taken, refused, proved, gapMinor }: Outcome): Generator<void, Quote, void> {
   const left = sheet.amounts.slice()
   const applied = taken.map((one) => appliedCoupon(sheet, one, left))
   let discount_minor = 0
@@ -146,6 +160,7 @@ function answer({ sheet, setting, candidates, beside, comers, taken, refused, pr
         : inOrder([...beside, candidate], kindOrderOf(setting.profile))
       const needs = refusal === NO_BETTER ? undefined : needsOf(candidate, { sheet, ranked, comers: comers.includes(candidate) ? comers : [...comers, candidate], setting }, purse)
       rejected.push(rejectedCoupon(candidate, refusal, needs))
+      yield
     }
   }
   return {

@@ -7,7 +7,7 @@
 
 import { claimsOn } from "./bounds/claims.ts"
 import { ladderOn, type Ladder } from "./bounds/ladder.ts"
-import { fewestOn, isPushedAt, reachOn } from "./bounds/reach.ts"
+import { fewestOn, isPushedAt, reachOn, type Standing } from "./bounds/reach.ts"
 import type { Candidate } from "./candidate.ts"
 import { roomOf } from "./cart.ts"
 import { foundOf, type Found } from "./found.ts"
@@ -32,18 +32,29 @@ const BARRED_MAX = 6
 /** An exact turn: what the coupon did, and the cart that it and its level found. */
 type Exact = { readonly effect: Effect | undefined; readonly cart: Cart; readonly began: Cart }
 
-/** Looks at every set that could be the best. Answers the most that a branch given up could have reached, 0 where none was. */
-export function search(
+/** So many coupons and classes of theirs are told in a step of a look at the bound; the bound on layers looks more often. */
+const TOLD_IN_A_STEP = 32
+const LOOKS_OF_LAYERS = 4
+
+/** So many steps lie between two rests: half a millisecond or less, so that whoever drives a search can stop it in time. */
+const STEPS_BETWEEN_RESTS = 2_500
+
+/**
+ * Looks at every set that could be the best. Answers the most that a branch given up could have reached, 0 where none was.
+ * It rests between its parts and every STEPS_BETWEEN_RESTS: nothing it holds then is shared, so others may be priced meanwhile.
+ */
+export function* search(
   sheet: Sheet,
   open: readonly Candidate[],
   stepsMax: number,
   spare: ReadonlySet<string> | undefined,
   offer: (found: Found) => void,
   best: () => Found,
-): number {
+): Generator<void, number, void> {
   const { untouched } = sheet
   const turns = open.length * sheet.all.length
   const sketch = sketchOf(sheet, open)
+  yield
   const { forms, classes, classOf } = sketch
   const count = forms.length
   const fewestFrom = fewestOn(sketch)
@@ -64,15 +75,19 @@ export function search(
   const ceiling = ceilingOf(sheet, open)
 
   const purse = { steps: steps / 2 }
-  const lead = leadOn(sketch, left.subarray(0, classes), new Set(best().chosen), purse)
+  const lead = yield* leadOn(sketch, left.subarray(0, classes), new Set(best().chosen), purse)
   steps -= steps / 2 - purse.steps
   if (lead) offer(foundOf(walk(sheet, lead).taken, spare))
+  yield
 
   const room = new Float64Array(sketch.cliques)
   for (const { candidate, clique } of forms) room[clique] = Math.max(room[clique]!, mostTogether(candidate))
   // Where that takes all the steps there are, each claim is bounded by what it gives alone.
   const claims = steps > turns * CLAIMS_SHARE ? claimsOn(sheet, sketch, room) : undefined
-  if (claims) steps -= turns * CLAIMS_SHARE
+  if (claims) {
+    steps -= turns * CLAIMS_SHARE
+    yield
+  }
   const reachFrom = reachOn(sketch, claims?.holds)
   // By depth and turn: the most that all claims from there on give together.
   const claimed = new Float64Array(claims ? (count + 1) * (count + 1) : 0).fill(Infinity)
@@ -99,7 +114,7 @@ export function search(
   let ladder: Ladder | undefined
   // A look at the bound goes through all coupons to come, and through the classes that each of them takes from.
   const lookSteps = new Float64Array(count + 1).fill(1)
-  for (let i = count - 1; i >= 0; i--) lookSteps[i] = lookSteps[i + 1]! + (4 + forms[i]!.targets.length) / 64
+  for (let i = count - 1; i >= 0; i--) lookSteps[i] = lookSteps[i + 1]! + (4 + forms[i]!.targets.length) / TOLD_IN_A_STEP
 
   // By depth and coupon: the most that those can still give of which only exact pricing knows more.
   const mosts = new Float64Array((count + 1) * count)
@@ -289,33 +304,52 @@ export function search(
     const isOutAt = (atMost: number): boolean => !mayWin(has + atMost + financedBy(turn, depth, atMost), depth + 1)
     const isOut = (): boolean => isOutAt(more)
     if (isOut()) return true
-    more = Math.min(more, reachFrom(turn, standing))
+    const look = (there: Standing): number => {
+      steps -= lookSteps[turn]!
+      return reachFrom(turn, there)
+    }
+    more = Math.min(more, look(standing))
     if (isOut()) return true
     // Of what a coupon on the sketch took, units know nothing: priced exactly, it leaves the claims behind it less.
     if (isFresh && claims && exact.length < depth && !settle()) return true
     const isKnown = isFresh && lookAgain(turn)
-    if (isKnown) more = Math.min(more, reachFrom(turn, standing))
+    if (isKnown) more = Math.min(more, look(standing))
     if (claims) {
       if (isOut()) return true
       const beside = { ...standing, claims: claimed, claimsAt: depth * (count + 1) }
-      more = Math.min(more, reachFrom(turn, beside))
-      if (isKnown && !isOut() && lookAtThresholds(turn)) more = Math.min(more, reachFrom(turn, beside))
-      if (layers && !isOut()) more = Math.min(more, layers.reach(turn, depth, { ...beside, claims: besides }, isOutAt))
+      more = Math.min(more, look(beside))
+      if (isKnown && !isOut() && lookAtThresholds(turn)) more = Math.min(more, look(beside))
+      if (layers && !isOut()) {
+        steps -= LOOKS_OF_LAYERS * lookSteps[turn]!
+        more = Math.min(more, layers.reach(turn, depth, { ...beside, claims: besides }, isOutAt))
+      }
     }
     const reach = has + more + financedBy(turn, depth, more)
     if (!mayWin(reach, depth + 1)) return true
     // Where nothing can give more, only fewer coupons can be better, so what is missing must come from few.
     if (isTie(reach) && depth + fewestFrom(turn, standing, best().gives - has - financedBy(count, depth, 0)) > best().chosen.length) return true
-    steps -= lookSteps[turn]!
     if (steps > 0) return false
     givenUp = Math.max(givenUp, Math.floor(Math.min(reach, ceiling)))
     return true
   }
 
-  const visit = (first: number): void => {
-    let isAsBefore = false
-    for (let turn = first; turn < count; turn++) {
-      if (!isAsBefore && isHopeless(turn, turn === first)) return
+  // By depth: the turn that is looked at, the first of them, and how many there was room for beside the coupon taken there.
+  const turnAt = new Int32Array(count + 2)
+  const firstAt = new Int32Array(count + 2)
+  const roomAt = new Float64Array(count + 1)
+  let isAsBefore = false
+
+  /** Goes on with the search, until so few steps are left. False: there is more to look at. */
+  const goOn = (untilSteps: number): boolean => {
+    while (steps > untilSteps) {
+      const depth = path.length
+      const turn = turnAt[depth]!
+      if (turn >= count || (!isAsBefore && isHopeless(turn, turn === firstAt[depth]))) {
+        if (depth === 0) return true
+        leave()
+        continue
+      }
+      turnAt[depth] = turn + 1
       const form = forms[turn]!
       const { candidate, clique } = form
       // No bound counts a coupon whose group is full, so to leave it changes none.
@@ -323,18 +357,23 @@ export function search(
       if (isAsBefore || (mixes[turn] && conflictOf(candidate, beside))) continue
       if (!step(form)) continue
       isTaken[turn] = 1
-      if (!mayWin(given(path.length) + errors[path.length]! + financedBy(count, path.length, 0), path.length) || tryPath()) {
-        const roomBefore = room[clique]!
-        room[clique] = Math.min(roomBefore, mostTogether(candidate) - membersOf(clique)) - 1
-        beside.push(candidate)
-        visit(turn + 1)
-        beside.pop()
-        room[clique] = roomBefore
-      }
-      isTaken[turn] = 0
-      path.pop()
-      if (exact.length > path.length) exact.length = path.length
+      roomAt[depth] = room[clique]!
+      turnAt[depth + 1] = firstAt[depth + 1] = turn + 1
+      const stands = !mayWin(given(depth + 1) + errors[depth + 1]! + financedBy(count, depth + 1, 0), depth + 1) || tryPath()
+      room[clique] = Math.min(roomAt[depth]!, mostTogether(candidate) - membersOf(clique)) - 1
+      beside.push(candidate)
+      if (!stands) leave()
     }
+    return false
+  }
+  /** Lays the coupon that was taken last aside. */
+  const leave = (): void => {
+    const { candidate, clique } = path.pop()!
+    beside.pop()
+    room[clique] = roomAt[path.length]!
+    isTaken[turnAt[path.length]! - 1] = 0
+    if (exact.length > path.length) exact.length = path.length
+    isAsBefore = false
   }
 
   const membersOf = (clique: number): number => {
@@ -352,7 +391,7 @@ export function search(
     return true
   }
 
-  visit(0)
+  while (!goOn(steps - STEPS_BETWEEN_RESTS)) yield
   return givenUp
 }
 

@@ -26,6 +26,22 @@ export class StartFault extends Error {
   override readonly name = "StartFault"
 }
 
+/** What the system does not let us do in the folder, told as the operator can mend it; any other fault as it is. */
+export const folderFault = (root: string, fault: unknown): unknown => {
+  const { path, syscall = "", message } = fault as NodeJS.ErrnoException
+  // Of a folder that cannot be made the system may name a part, and of a file that is open nothing.
+  const isOfFolder = typeof path === "string" ? path.startsWith(root) || root.startsWith(path) : ["read", "write"].includes(syscall)
+  return isOfFolder ? new StartFault(`SCRIP_DATA_DIR is ${root}, which cannot be used: ${message}. Mend that, or name another folder.`) : fault
+}
+
+export const inFolder = <T>(root: string, work: () => T): T => {
+  try {
+    return work()
+  } catch (fault) {
+    throw folderFault(root, fault)
+  }
+}
+
 /** What a folder remembers of its servers, so that addresses in other terminals stay true over a restart. */
 export interface Memory {
   /** Of the nodes of a private cluster: where each serves, and where it talks to the others. */
@@ -60,8 +76,9 @@ export const writeWhole = (file: string, text: string): void => {
 
 export const readMemory = (file: string): Partial<Memory> => {
   if (!existsSync(file)) return {}
+  const text = readFileSync(file, "utf8")
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as Partial<Memory>
+    return JSON.parse(text) as Partial<Memory>
   } catch {
     throw new StartFault(`${file} cannot be read as JSON. It holds the passwords of the private servers: restore it.`)
   }

@@ -8,7 +8,7 @@ import type { Child } from "../child.ts"
 import type { Topology } from "../config.ts"
 import type { Log } from "../log.ts"
 import type { Loop } from "../loop.ts"
-import { readMemory, remember, takeFolder } from "./folder.ts"
+import { folderFault, inFolder, readMemory, remember, takeFolder } from "./folder.ts"
 import { DATABASE, POSTGRES_STOP, postgresPidFile, postgresUrl, startPostgres } from "./postgres.ts"
 import { REDIS_STOP, redisNames, redisPidFile, redisUrlOf, startCluster, startRedis } from "./redis.ts"
 import { lowerRewrites } from "./rewrites.ts"
@@ -40,7 +40,8 @@ export interface PrivateServers {
 
 /** Where the private servers of a folder are, or were; nothing where the folder has never had any. */
 export const rememberedServers = (dataDir: string): { readonly redisUrl: string; readonly databaseUrl: string } | undefined => {
-  const { redis_port, redis_password, postgres_port, postgres_password, cluster } = readMemory(join(resolve(dataDir), "servers.json"))
+  const root = resolve(dataDir)
+  const { redis_port, redis_password, postgres_port, postgres_password, cluster } = inFolder(root, () => readMemory(join(root, "servers.json")))
   if (redis_port === undefined || redis_password === undefined || postgres_port === undefined || postgres_password === undefined) return undefined
   return {
     redisUrl: redisUrlOf({ redis_port, redis_password, ...(cluster ? { cluster } : {}) }),
@@ -53,12 +54,14 @@ export const startPrivate = async (
   { dataDir, log, redis = true, topology = "one", postgres: wanted = true, signal = new AbortController().signal }: PrivateParts,
 ): Promise<PrivateServers> => {
   const root = resolve(dataDir)
-  // Others may walk through to what is theirs below, and see nothing of what is here.
-  if (!existsSync(root)) {
-    mkdirSync(root, { recursive: true })
-    chmodSync(root, 0o711)
-  }
-  const giveBack = takeFolder(root)
+  const giveBack = inFolder(root, () => {
+    // Others may walk through to what is theirs below, and see nothing of what is here.
+    if (!existsSync(root)) {
+      mkdirSync(root, { recursive: true })
+      chmodSync(root, 0o711)
+    }
+    return takeFolder(root)
+  })
   const children: Child[] = []
   const watches: Loop[] = []
   let stopped: Promise<void> | undefined
@@ -97,6 +100,6 @@ export const startPrivate = async (
     }
   } catch (fault) {
     await stop()
-    throw fault
+    throw folderFault(root, fault)
   }
 }

@@ -5,7 +5,7 @@ import { connectRedis, ourLibrary, redisReady, run } from "../../engine/store/re
 import type { Script } from "../../lua/declare.ts"
 import { SCRIPTS } from "../../lua/index.ts"
 import { FORMAT, unpack } from "../../lua/records.ts"
-import { stack } from "../support/stack.ts"
+import { ANSWER_MS_MAX, stack } from "../support/stack.ts"
 import { agrees, type Cell, inEmptyCell, inShop, LIMIT_MINOR, MONEY, NOON, openCell, openShop, refused, shutCell, use } from "./cell.ts"
 
 /** Acts that make, open or close a cell need no open gate. */
@@ -172,7 +172,7 @@ test("journal_full: every act that takes and is not a lease declares it, and no 
 
 test("gate_closed: a library that was flushed and loaded again has forgotten every gate", async () => {
   const own = await (await stack()).ownRedis()
-  const redis = connectRedis(own.redisUrl, () => {})
+  const redis = connectRedis(own.redisUrl, () => {}, ANSWER_MS_MAX)
   await redisReady(redis, 60_000)
   try {
     const cell = await openCell(redis)

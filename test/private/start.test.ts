@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { Redis } from "ioredis"
 import postgres from "postgres"
 import { end, identityOf, isAlive } from "../../engine/child.ts"
+import { runCommand } from "../../engine/command.ts"
 import { quietLog } from "../../engine/log.ts"
 import { StartFault } from "../../engine/private/folder.ts"
 import { canReach, personNamed } from "../../engine/private/person.ts"
@@ -68,6 +69,21 @@ describe("a folder", () => {
     await write(servers)
     await servers.stop()
     expect(canReach(join(closed, "data"), { uid: 65_534, gid: 65_534 })).toBe(false)
+  })
+
+  test("that cannot be made or written in is named with the reason, by the start and by the commands", async () => {
+    const file = join(scratchFolder(), "file")
+    writeFileSync(file, "no folder")
+    for (const [dataDir, reason] of [[join(file, "data"), "ENOTDIR"], [file, "ENOTDIR"], ["/proc/none/data", "ENOENT"], ["/proc", "ENOENT"]] as const) {
+      const engine = runEngineProcess({ SCRIP_DATA_DIR: dataDir })
+      expect(await engine.exited).toBe(1)
+      expect(engine.said()).toStartWith(`Scrip does not start: SCRIP_DATA_DIR is ${dataDir}, which cannot be used: ${reason}: `)
+    }
+    const unreadable = scratchFolder()
+    mkdirSync(join(unreadable, "servers.json"))
+    const heard: string[] = []
+    expect(await runCommand({ SCRIP_DATA_DIR: unreadable }, ["verify"], { say: (line) => heard.push(line), show: () => {} })).toBe(2)
+    expect(heard).toEqual([expect.stringMatching(/^SCRIP_DATA_DIR is \S+, which cannot be used: EISDIR: /)])
   })
 })
 

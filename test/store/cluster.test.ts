@@ -6,7 +6,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { cellOf, quotaKey, userHash } from "../../lua/keys.ts"
-import { ask, mastersOf, ourLibrary } from "../../engine/store/redis.ts"
+import { ask, COMMAND_TIMEOUT_MS, mastersOf, ourLibrary } from "../../engine/store/redis.ts"
 import { slotOf } from "../../engine/store/slots.ts"
 import { handsOn } from "../support/cluster.ts"
 import { beforeEnd } from "../support/stack.ts"
@@ -24,7 +24,7 @@ let story: Story, hands: ReturnType<typeof handsOn>
 let campaign_id: string, budget_id: string
 
 beforeAll(async () => {
-  story = await openStory({ cells: CELLS, topology: "cluster", durability: "replicated" })
+  story = await openStory({ cells: CELLS, topology: "cluster", durability: "replicated", answer_ms: COMMAND_TIMEOUT_MS })
   hands = handsOn(story.redisServers!, beforeEnd)
   ;({ campaign_id, budget_id } = await openCampaign(say, story.now_ms()))
 }, START_MS_MAX)

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { cellOf, quotaKey, userHash } from "../../lua/keys.ts"
 import { readLost, rememberAcknowledged } from "../../engine/journal/acknowledged.ts"
 import { quietLog } from "../../engine/log.ts"
+import { COMMAND_TIMEOUT_MS } from "../../engine/store/redis.ts"
 import { handsOn } from "../support/cluster.ts"
 import { until } from "../support/run_engine.ts"
 import { beforeEnd } from "../support/stack.ts"
@@ -25,7 +26,7 @@ const LEDGER = { prefer: "durability=ledger" }
 let story: Story, hands: ReturnType<typeof handsOn>, campaign_id: string
 
 beforeAll(async () => {
-  story = await openStory({ cells: CELLS, topology: "cluster" })
+  story = await openStory({ cells: CELLS, topology: "cluster", answer_ms: COMMAND_TIMEOUT_MS })
   hands = handsOn(story.redisServers!, beforeEnd)
   ;({ campaign_id } = await openCampaign(story.call, story.now_ms()))
 }, START_MS_MAX)

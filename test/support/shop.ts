@@ -60,13 +60,15 @@ export interface ShopWishes {
   readonly own?: boolean
   readonly topology?: Topology
   readonly durability?: Durability
+  /** How long it waits for Redis: for as long as a caller where nodes are stopped and killed. */
+  readonly answer_ms?: number
 }
 
 /** Open an engine with its own Redis and database, or (by default) on those of the run. */
-const open = async ({ cells = 1, own: isOwn = false, topology = "one", durability = "local" }: ShopWishes): Promise<Shop> => {
+const open = async ({ cells = 1, own: isOwn = false, topology = "one", durability = "local", answer_ms = ANSWER_MS_MAX }: ShopWishes): Promise<Shop> => {
   const servers = await stack()
   const own = isOwn ? await servers.ownRedis(topology) : undefined
-  const redis = connectServers(own?.redisUrl ?? servers.redisUrl, () => undefined, topology === "one" ? ANSWER_MS_MAX : undefined)
+  const redis = connectServers(own?.redisUrl ?? servers.redisUrl, () => undefined, answer_ms)
   await redisReady(redis, REDIS_WAIT_MS)
   const database_url = own ? await servers.freshDatabase() : servers.databaseUrl
   const postgres = openPostgres(database_url, CONNECTIONS_MAX)
@@ -108,7 +110,7 @@ let shared: Promise<Shop> | undefined
 
 /** The shop of this run; or one of the caller's own, with servers and a clock that nobody else touches. */
 export const openShop = (wishes: ShopWishes = {}): Promise<Shop> => {
-  const { cells = CELLS, topology = TOPOLOGY, durability = "local" } = wishes
+  const { cells = CELLS, topology = TOPOLOGY, durability = "local", answer_ms } = wishes
   const own = wishes.own ?? (cells !== CELLS || topology !== TOPOLOGY || durability !== "local")
-  return own ? open({ cells, topology, durability, own }) : (shared ??= open({ cells: CELLS, topology: TOPOLOGY, own: TOPOLOGY !== "one" }))
+  return own ? open({ cells, topology, durability, own, ...(answer_ms === undefined ? {} : { answer_ms }) }) : (shared ??= open({ cells: CELLS, topology: TOPOLOGY, own: TOPOLOGY !== "one" }))
 }

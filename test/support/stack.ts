@@ -27,7 +27,7 @@ export interface Stack {
 
 /**
  * A test waits longer for Redis than a caller: a machine that does much else may take seconds for a sync, and an outcome that is unknown is then
- * no finding. Where nodes of a cluster are stopped and killed, it waits as a caller does.
+ * no finding. Where nodes are stopped and killed, it says that it waits as a caller does.
  */
 export const ANSWER_MS_MAX = 60_000
 

@@ -13,7 +13,7 @@ import { claimant, follower, operator, readFrom, rival, sayTo, type Scene, shopp
 import { chooseNemesis, NEMESES, type Nemesis } from "./nemeses.ts"
 import { watch, type Watched } from "./online.ts"
 import { historiesOf, isArenaDue, openArena, openShelf } from "./shelf.ts"
-import { BACK_MS_MAX, type Layout, openStand, type Stand } from "./stand.ts"
+import { BACK_MS_MAX, JUDGE_WAIT_MS, type Layout, openStand, type Stand } from "./stand.ts"
 
 const RIVALS = 6
 /** Who else is there: a crowd, or hardly anybody where a run is for histories, so that nearly all acts are of those. */
@@ -98,7 +98,7 @@ const aheadMs = (): number => Date.now() - performance.now()
 
 /** Judge a stand whose clients are silent. */
 const judge = async (stand: Stand, scene: Scene, watched: Watched, offset_ms: number): Promise<Checked[]> => {
-  const redis = connectServers(stand.redisUrl, () => undefined)
+  const redis = connectServers(stand.redisUrl, () => undefined, JUDGE_WAIT_MS)
   const { sql, close } = openPostgres(stand.databaseUrl, CONNECTIONS)
   try {
     await redisReady(redis, BACK_MS_MAX)

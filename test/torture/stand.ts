@@ -24,6 +24,8 @@ import { openProxy, type Proxy } from "./proxy.ts"
 export const KEY = "torture-bootstrap-key"
 /** Whatever was killed is back after this at the latest. */
 export const BACK_MS_MAX = 180_000
+/** Who judges waits longer for Redis than a caller: a disk that is slow for seconds is no finding. */
+export const JUDGE_WAIT_MS = 60_000
 const RESTART_MS = 100
 /** So much of an engine's last words is shown with a finding. */
 const SAID_CHARS = 2_000
@@ -209,7 +211,7 @@ export const openStand = async (options: StandOptions): Promise<Stand> => {
       await until(`${part} is started again`, () => { const now = pidOf(part); return now !== undefined && now !== pid }, BACK_MS_MAX)
     },
     flushed: async () => {
-      const redis = connectServers(redisUrl, () => undefined)
+      const redis = connectServers(redisUrl, () => undefined, JUDGE_WAIT_MS)
       const { sql, close } = openPostgres(databaseUrl, 1)
       try {
         await redisReady(redis, BACK_MS_MAX)
