@@ -53,7 +53,7 @@ const tooMuch = (field: string): RequestFault => ({ field, detail: `${field} mak
 /** What a schema cannot say of an order. */
 export const orderFault = ({ lines, shipping_minor = 0 }: Order): RequestFault | undefined => {
   const seen = lines.length > 1 ? new Set<string>() : undefined
-  let sum = shipping_minor
+  let sum = shipping_minor, units = 0
   for (let place = 0; place < lines.length; place++) {
     const { line_id, unit_price_minor, quantity } = lines[place]!
     // A product or a sum of more than 2^53-1 is never rounded to one that is not.
@@ -61,6 +61,9 @@ export const orderFault = ({ lines, shipping_minor = 0 }: Order): RequestFault |
     if (amount > WHOLE_MAX) return tooMuch(`order.lines[${place}].quantity`)
     sum += amount
     if (sum > WHOLE_MAX) return tooMuch(`order.lines[${place}].unit_price_minor`)
+    // Of what costs nothing there may be many, and units are counted too.
+    units += quantity
+    if (units > WHOLE_MAX) return { field: `order.lines[${place}].quantity`, detail: `order.lines[${place}].quantity makes more than 2^53-1 units.` }
     if (seen?.has(line_id)) return { field: `order.lines[${place}].line_id`, detail: `order.lines[${place}].line_id stands twice in the order.` }
     seen?.add(line_id)
   }

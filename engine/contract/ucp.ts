@@ -44,7 +44,8 @@ export const checkoutDiscounts = operation({
   }, closed),
   rule: ({ line_items, fulfillment_minor }) => {
     const sum = line_items.reduce((all, { item, quantity }) => all + item.price * quantity, fulfillment_minor ?? 0)
-    if (!Number.isSafeInteger(sum)) return { field: "line_items", detail: "line_items come to more than 2^53-1." }
+    const units = line_items.reduce((all, { quantity }) => all + quantity, 0)
+    if (!Number.isSafeInteger(sum) || !Number.isSafeInteger(units)) return { field: "line_items", detail: "line_items come to more than 2^53-1." }
     const at = line_items.findIndex(({ id }, i) => line_items.findIndex((each) => each.id === id) < i)
     return at < 0 ? undefined : { field: `line_items[${at}].id`, detail: `line_items[${at}].id stands twice.` }
   },

@@ -43,7 +43,9 @@ export function grown(sheet: Sheet, target: Candidate, { spend_more_minor = 0, u
     else lines[place] = { ...line, quantity: line.quantity + part.quantity }
   }
   const worth = lines.reduce((sum, line) => sum + line.unit_price_minor * line.quantity, sheet.order.shipping_minor ?? 0)
-  return worth > MONEY_MAX ? undefined : { ...sheet.order, lines }
+  // Of what costs nothing there may be many, and units are counted too.
+  const count = lines.reduce((sum, line) => sum + line.quantity, 0)
+  return worth > MONEY_MAX || count > MONEY_MAX ? undefined : { ...sheet.order, lines }
 }
 
 /** A line like another one, of units that may be discounted down to nothing. */

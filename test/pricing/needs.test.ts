@@ -54,6 +54,14 @@ test("threshold: behind a fixed amount just what is missing, behind tiers that t
   expect(needs).toEqual({ spend_more_minor: 2200 })
 })
 
+test("quantity: of what costs nothing more units than can be counted are no order to look at", () => {
+  const MOST = Number.MAX_SAFE_INTEGER
+  const vast = coupon("vast", "bundle", { sets: [{ quantity: 1 }, { quantity: MOST, applies_to: { skus: ["s1"] } }, { quantity: MOST }], percent_bp: 10000, pick: "dearest" })
+  const beside = coupon("beside", "bundle", { sets: [{ quantity: 1 }, { quantity: 100 }], amount_minor: 99, pick: "dearest" })
+  const { applied, rejected: refused } = quote(order([0]), [vast, beside])
+  expect([applied.length, refused.map(({ coupon_id, code }) => [coupon_id, code])]).toEqual([0, [["vast", "terms_not_met"], ["beside", "terms_not_met"]]])
+})
+
 test("threshold: leaving several coupons is a single change and goes before spending", () => {
   const coupons = [percent("x", 3000), percent("y", 2000), amount("a", 100, { threshold_minor: 9000 })]
   expect(new Set(enough(order([10000]), coupons, "a").without)).toEqual(new Set(["x", "y"]))

@@ -117,6 +117,7 @@ test("request_invalid: numbers, orders and campaigns that mean nothing", async (
     ["a line id twice", { lines: [line, line] }], ["quantity 0", { lines: [{ ...line, quantity: 0 }] }], ["a negative price", { lines: [{ ...line, unit_price_minor: -1 }] }],
     ["a product beyond 2^53-1", { lines: [{ ...line, unit_price_minor: 2 ** 52, quantity: 3 }] }],
     ["a sum beyond 2^53-1", { lines: [{ ...line, unit_price_minor: WHOLE_MAX }, { ...line, line_id: "l2" }] }],
+    ["more units than 2^53-1, of what costs nothing", { lines: [{ ...line, unit_price_minor: 0, quantity: WHOLE_MAX }, { ...line, line_id: "l2" }] }],
     ["shipping beyond 2^53-1", { shipping_minor: WHOLE_MAX, lines: [line] }], ["a currency of no kind", { currency: "cny", lines: [line] }],
   ]
   for (const [what, wrong] of orders) {
