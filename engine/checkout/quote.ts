@@ -19,7 +19,7 @@ import { placesOf } from "./places.ts"
 import { priceBeside } from "./price_beside.ts"
 import { withLevels } from "./shopper.ts"
 import { signQuote } from "./signed.ts"
-import { sayNo } from "./say.ts"
+import { sayNo, tooMuch } from "./say.ts"
 
 /** A left coupon as an item of `rejected`. */
 export const rejectedOf = ({ coupon_id, campaign_id, no: { outcome, retry: _, ...fields } }: Left): Quote["rejected"][number] =>
@@ -85,6 +85,8 @@ export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller)
     now_ms: at_ms, profile, steps_max: stepsOf(ask), funds: await fundsOf(parts, payers, caller.now_ms),
     minimise: ask.minimise && budgetsOf(payers, ask.minimise.line),
   })
+  const uncounted = tooMuch(quote, ask.drafts ? "drafts" : "coupons")
+  if (uncounted) return uncounted
   const rejected = [...left.map(rejectedOf), ...quote.rejected.map((each) => saidOf(each, payers.shut))] as Quote["rejected"][number][]
   if (Array.isArray(coupons)) rejected.sort((a, b) => coupons.indexOf(a.coupon_id) - coupons.indexOf(b.coupon_id))
   if (!ask.hold || ask.user_id === undefined) return { outcome: "quoted", body: { ...quote, rejected } }

@@ -28,6 +28,7 @@ import { reservedAnswer } from "./answers.ts"
 import { chooseAll, chooseNamed, readWallet, seenFrom, whyNotUsable, type Choice, type Left } from "./choose.ts"
 import { findRedemption, isFound } from "./find.ts"
 import { placesOf, type Places } from "./places.ts"
+import { tooMuch } from "./say.ts"
 import { budgetsOf, payersOf } from "./payers.ts"
 import { priceBeside } from "./price_beside.ts"
 import { withLevels } from "./shopper.ts"
@@ -194,6 +195,8 @@ const tryOnce = async (parts: Parts, caller: Caller, request: Request, findings:
   if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {
     return await replayOf(parts, request) ?? await refusal(parts, request, choices, chosen.left[0]?.no ?? rejection(quote))
   }
+  const uncounted = tooMuch(quote, "coupons")
+  if (uncounted) return await replayOf(parts, request) ?? uncounted
   const plan = await planOf(parts, places, quote, choices, now_ms, signed && ended)
   if ("no" in plan) {
     if (!isBest) return await replayOf(parts, request) ?? await refusal(parts, request, choices, plan.no.no)

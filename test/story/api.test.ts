@@ -500,6 +500,28 @@ test("2^53-1: the largest amounts are exact through a whole life, and one more i
   expect(await yes(say("GET", `/v1/budgets/${budget_id}`))).toMatchObject({ spent_minor: 1, available_minor: WHOLE_MAX - 1 })
 })
 
+test("request_invalid: coupons that give more than 2^53-1 together, each of which is exact alone", async () => {
+  const gift = { kind: "gift", terms: { sku: "g", unit_price_minor: WHOLE_MAX, quantity: 1 } }, user_id = fresh("user")
+  const coupons = await Promise.all([1, 2].map(async () => {
+    const budget_id = fresh("budget"), campaign_id = fresh("campaign")
+    await yes(say("PUT", `/v1/budgets/${budget_id}`, { line: "retail", month: month(), currency: "CNY", limit_minor: WHOLE_MAX }))
+    await yes(say("PUT", `/v1/campaigns/${campaign_id}`, {
+      ...gift, line: "retail", name: "Gifts", currency: "CNY", starts_at: new Date(story.now_ms() - 1).toISOString(), ends_at: new Date(story.now_ms() + 60_000).toISOString(),
+      stock: 1, per_user: 1, funding: [{ budget_id, share_bp: 10_000 }],
+    }))
+    await yes(say("POST", `/v1/campaigns/${campaign_id}/activate`))
+    return (await yes(say("POST", "/v1/coupons", issueAsk(campaign_id, user_id)))).coupon_id as string
+  }))
+  const two = { status: 400, code: "request_invalid", detail: "coupons give more than 2^53-1 together." }
+  for (const wish of [coupons, "best"]) {
+    expect((await say("POST", "/v1/quotes", { user_id, order: order(), coupons: wish })).body).toMatchObject({ ...two, field: "coupons" })
+    expect((await say("POST", "/v1/redemptions", { ...reserveAsk(user_id, []), coupons: wish })).body).toMatchObject({ ...two, field: "coupons" })
+  }
+  const drafts = ["a", "b"].map((campaign_id) => ({ campaign_id, ...gift }))
+  expect((await say("POST", "/v1/quotes", { order: order(), drafts })).body).toMatchObject({ status: 400, field: "drafts" })
+  expect(await yes(say("POST", "/v1/redemptions", reserveAsk(user_id, coupons.slice(0, 1))))).toMatchObject({ benefit_minor: WHOLE_MAX, cost_minor: WHOLE_MAX })
+})
+
 test("extend: only forward, and at most 7 days after the reserve", async () => {
   const { redemption_id, expires_at } = await yes(say("POST", "/v1/redemptions", reserveAsk(fresh("user"), [])))
   const reserved_ms = story.now_ms()
