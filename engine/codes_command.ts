@@ -10,6 +10,8 @@ import { isWellFormed } from "./codes/code.ts"
 export interface CodesOut {
   /** A line of the result. */
   readonly say: (line: string) => void
+  /** A sentence about the command: the result may go into a file. */
+  readonly tell: (line: string) => void
   /** How far it is; `total` where that is known. */
   readonly at: (label: string, done: number, total?: number) => void
   readonly end: () => void
@@ -42,14 +44,15 @@ async function* jsonLines(body: ReadableStream<Uint8Array>): AsyncGenerator<Reco
 }
 
 type Call = (place: string, body: string | ReadableStream<Uint8Array>) => Promise<Response>
+const urlOf = (flags: ReadonlyMap<string, string>): string => flags.get("url") ?? URL_DEFAULT
 const caller = (flags: ReadonlyMap<string, string>): Call => (place, body) =>
-  fetch(`${flags.get("url") ?? URL_DEFAULT}/v1/campaigns/${encodeURIComponent(flags.get("campaign")!)}/codes${place}`, {
+  fetch(`${urlOf(flags)}/v1/campaigns/${encodeURIComponent(flags.get("campaign")!)}/codes${place}`, {
     method: "POST", body, headers: { authorization: `Bearer ${flags.get("key")}` }, duplex: "half",
   } as RequestInit)
 
-const refused = async (answer: Response, { say }: CodesOut): Promise<number> => {
+const refused = async (answer: Response, { tell }: CodesOut): Promise<number> => {
   const text = await answer.text()
-  say(`Refused: ${answer.status} ${text}`)
+  tell(`Refused: ${answer.status} ${text}`)
   return NOT_WELL
 }
 
@@ -76,7 +79,7 @@ const countLines = async (path: string): Promise<number> => {
 
 const importFile = async (flags: ReadonlyMap<string, string>, out: CodesOut): Promise<number> => {
   const path = flags.get("file")!
-  if (!await Bun.file(path).exists()) { out.say(`There is no file ${path}.`); return MISTAKEN }
+  if (!await Bun.file(path).exists()) { out.tell(`There is no file ${path}.`); return MISTAKEN }
   const total = await countLines(path)
   const answer = await caller(flags)(`/import?batch_id=${encodeURIComponent(flags.get("batch")!)}`, Bun.file(path).stream())
   if (answer.status >= 300 || answer.body === null) return refused(answer, out)
@@ -102,8 +105,14 @@ export const runCodes = async ([verb, ...words]: readonly string[], out: CodesOu
   const own = verb === "generate" ? "count" : "file"
   const flags = verb === "generate" || verb === "import" ? flagsOf(words, ["campaign", "batch", "key", "url", own]) : undefined
   if (!flags || ["campaign", "batch", "key", own].some((name) => !flags.has(name)) || (own === "count" && !/^[1-9]\d{0,7}$/.test(flags.get("count")!))) {
-    out.say(USAGE)
+    out.tell(USAGE)
     return MISTAKEN
   }
-  return verb === "generate" ? generate(flags, out) : importFile(flags, out)
+  try {
+    return await (verb === "generate" ? generate(flags, out) : importFile(flags, out))
+  } catch (fault) {
+    out.end()
+    out.tell(`Broken off: ${urlOf(flags)} does not answer, or not to the end (${fault instanceof Error ? fault.message : String(fault)}). The same command again does no harm and tells all.`)
+    return MISTAKEN
+  }
 }

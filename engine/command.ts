@@ -16,7 +16,7 @@ import { type Discarded, rebuildCell } from "./journal/rebuild.ts"
 import { reshard } from "./journal/reshard.ts"
 import { verifyAll } from "./journal/verify.ts"
 import { quietLog } from "./log.ts"
-import { rotateKeys } from "./operate/signer.ts"
+import { KEY_REST_MS, rotateKeys } from "./operate/signer.ts"
 import { AGE_MS, REMEMBER_MS } from "./parts.ts"
 import { openClock } from "./store/clock.ts"
 import { openPostgres, type Sql } from "./store/postgres.ts"
@@ -258,7 +258,7 @@ const rotate = async ({ sql, now_ms }: Stores, out: Out): Promise<number> => {
     out.say(`Nothing was changed: the last rotation is too near. Ask again in ${Math.ceil(rotated.wait_ms / 1_000)} s.`)
     return NOT_WELL
   }
-  out.say(`Quotes are signed with key ${rotated.key_no} from now on; what the key before it has signed stays valid.`)
+  out.say(`Quotes are signed with key ${rotated.key_no} from ${KEY_REST_MS / 1_000} s later on; what the key before it has signed stays valid.`)
   return WELL
 }
 
@@ -278,12 +278,15 @@ const isCommand = (word: string | undefined): word is Command => COMMANDS.some((
 
 /** Run one command; answers the exit code. */
 export const runCommand = async (env: Readonly<Record<string, string | undefined>>, [command, ...words]: readonly string[], out: Out): Promise<number> => {
-  if (command === "codes") return runCodes(words, { say: out.say, ...progressLine(out) })
+  if (command === "codes") return runCodes(words, { say: out.say, tell: (line) => out.show(`${line}\n`), ...progressLine(out) })
   const at = words.indexOf("--cells")
   const cells = at >= 0 ? Number(words[at + 1]) : undefined
-  const isWrongCells = cells !== undefined && !(Number.isSafeInteger(cells) && cells >= 1 && cells <= CELLS_MAX)
+  if (command === "rebuild" && cells !== undefined && !(Number.isSafeInteger(cells) && cells >= 1 && cells <= CELLS_MAX)) {
+    out.say(`--cells ${words[at + 1] === undefined ? "lacks its number" : `is ${words[at + 1]}`} and must be a whole number of 1 to ${CELLS_MAX}.`)
+    return MISTAKEN
+  }
   const flags = at >= 0 ? words.toSpliced(at, 2) : words
-  const wrong = !isCommand(command) ? [String(command)] : command === "quarantine" ? [] : isWrongCells || (cells !== undefined && command !== "rebuild") ? [`--cells ${words[at + 1]}`]
+  const wrong = !isCommand(command) ? [String(command)] : command === "quarantine" ? [] : cells !== undefined && command !== "rebuild" ? [`--cells ${words[at + 1]}`]
     : flags.filter((word) => word.includes(" ") || !FLAGS[command].includes(word))
   if (!isCommand(command) || wrong.length > 0) {
     out.say(`Unknown: ${wrong.join(" ")}. There are: ${COMMANDS.map((each) => [each, ...FLAGS[each]].join(" ")).join(", ")}, codes.`)

@@ -23,7 +23,7 @@ const SECRET_BYTES = 32
 /** Keys are read again when they are this old. */
 const KEYS_AGE_MS_MAX = 5_000
 /** A new key is first used when every process has read it. */
-const KEY_REST_MS = 2 * KEYS_AGE_MS_MAX
+export const KEY_REST_MS = 2 * KEYS_AGE_MS_MAX
 /** Between two rotations, so that a key that was never used is not the one that is left. */
 export const ROTATION_PAUSE_MS = 60_000
 
