@@ -45,6 +45,32 @@ export const cpuOfFamily = (pid: number): number => {
   return sum_us
 }
 
+/** Processor time of a process and of all that come from it, in microseconds, those that have ended and were waited for among them. */
+export const cpuOfTree = (pid: number): number => {
+  const all = new Map<number, string[]>()
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue
+    try {
+      all.set(Number(name), statOf(Number(name)))
+    } catch {
+      // It has ended between the look at the folder and at the file.
+    }
+  }
+  const isOf = (each: number): boolean => {
+    for (let at = each; at > 1; at = Number(all.get(at)?.[1] ?? 0)) if (at === pid) return true
+    return false
+  }
+  let ticks = 0
+  for (const [each, fields] of all) if (isOf(each)) ticks += fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0)
+  return ticks * TICK_US
+}
+
+/** Processor time of the whole machine since it began, in microseconds: all but idle, waiting for the disk, and stolen by its host. */
+export const cpuOfMachine = (): number => {
+  const [user, nice, system, , , irq, softirq] = readFileSync("/proc/stat", "utf8").split("\n")[0]!.split(/\s+/).slice(1).map(Number)
+  return (user! + nice! + system! + irq! + softirq!) * TICK_US
+}
+
 /** A living child of a process that was started with this setting, or nothing. */
 export const childWith = (parent: number, setting: string): number | undefined => {
   for (const name of readdirSync("/proc")) {

@@ -4,14 +4,15 @@
  *
  * What must stay true: the job is the one that `npm run job` starts, in a process of its own at the lowest priority, with all that follows from
  * it: levels into Postgres and Redis, rights through the bulk issue. Its first attempt is killed while it issues rights, so that the second
- * goes on; each user has one coupon in the end.
+ * goes on; each user has one coupon in the end. Beside and alone are measured in turn: after each slice beside the job it is made to stand still
+ * for one, because a machine that others use is twice as fast at one time as at another. A slice in which nobody works, while a dead attempt's lease runs out, is neither.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { openDuck } from "../../analytics/duck.ts"
 import { openLake } from "../../analytics/lake.ts"
 import { confirmRequest, issueRequest, reserveRequest, type Tally } from "../contestants.ts"
-import { median, percentile } from "../cpu.ts"
+import { cpuOfMachine, cpuOfTree, median, percentile } from "../cpu.ts"
 import { driveSources } from "../drive.ts"
 import { type Asked, offer, type Sample } from "../open_loop.ts"
 import type { Figure, Result } from "../result.ts"
@@ -26,7 +27,11 @@ const CAPACITY_ACTS = 12_000
 /** A shopper's coupon is reserved so many shoppers after it was issued, and confirmed so many later: by then the answer is there. */
 const BEHIND = 300
 const SLICE_S = 5
-const JOB_S_MAX = 180
+const JOB_S_MAX = 280
+/** A slice in which others used less than this share of a processor is one at rest. */
+const REST_MOST = 0.2
+/** What a job that stands still has asked for is answered by then. */
+const STILL_MS = 500
 const P99_MOST = 2, RIGHTS_LEAST = 2_000
 const LOWEST = 19
 /** A process that has just begun lowers itself. */
@@ -90,9 +95,13 @@ const startJob = (scrip: Stack) => Bun.spawn([process.execPath, join(import.meta
   env: { ...scrip.env, SCRIP_API_URL: scrip.url }, stdin: "ignore", stdout: "pipe", stderr: "inherit",
 })
 
-const childOf = (pid: number): number | undefined => {
-  const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")
-  return child === undefined || child === "" ? undefined : Number(child)
+const childrenOf = (pid: number): number[] => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter((text) => text !== "").map(Number)
+const childOf = (pid: number): number | undefined => childrenOf(pid)[0]
+
+/** The process in which the schedule goes on with what a dead attempt owes: a child of the engine's scheduler. */
+const scheduledJob = (scrip: Stack): number | undefined => {
+  const scheduler = childrenOf(scrip.pid).find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("scheduler.ts"))
+  return scheduler === undefined ? undefined : childOf(scheduler)
 }
 
 /** Play it with a feed of so many users. */
@@ -106,13 +115,17 @@ export const playBeside = async (scrip: Stack, campaign_no: number, users: numbe
   const capacity = lap.acts / lap.seconds
   const next = shoppers(scrip, "beside", campaign_no, tally)
   const one = (): Asked => ({ is_give: false, bytes: next() })
+  /** What others than this bench and all that it has started used of a processor in the last slices, one after the other. */
+  const others: number[] = []
   const slice = async (): Promise<Sample[]> => {
+    const before_us = cpuOfMachine() - cpuOfTree(process.pid), from = performance.now()
     const { samples, unsent } = await offer(scrip.url, capacity * SHARE, SLICE_S, one)
+    others.push(Math.max(0, cpuOfMachine() - cpuOfTree(process.pid) - before_us) / ((performance.now() - from) * 1_000))
     if (unsent > 0) say(`${unsent} could not be sent`)
     return samples
   }
   await slice()
-  const alone = [...await slice(), ...await slice(), ...await slice()]
+  const alone = await slice()
   say(`half of ${Math.round(capacity)} acts a second: p99 ${p99(alone).toFixed(1)} ms alone`)
 
   /** The campaign's own count: the job's tells a shard's rights when all of them are issued, which is one slice's or none. */
@@ -124,6 +137,8 @@ export const playBeside = async (scrip: Stack, campaign_no: number, users: numbe
     return { published: row!.published, issued }
   }
   const judging: Sample[] = [], issuing: Sample[] = []
+  /** The same of the slices beside the job and without it in which nobody else was at work. */
+  const rest = { beside: [] as Sample[], alone: [] as Sample[], steady: [] as number[], slices: 0, of: 0 }
   let nice = LOWEST, killed_at = 0
   /** Rights a second of each slice that was filled with them. */
   const steady: number[] = []
@@ -132,17 +147,41 @@ export const playBeside = async (scrip: Stack, campaign_no: number, users: numbe
   let started = began
   let ended = false
   void job.exited.then(() => { ended = true })
+  /** A slice without the job, which goes on afterwards. */
+  const sliceAlone = async (worker: number | undefined): Promise<Sample[]> => {
+    if (worker === undefined) return slice()
+    process.kill(worker, "SIGSTOP")
+    try {
+      await Bun.sleep(STILL_MS)
+      return await slice()
+    } finally {
+      process.kill(worker, "SIGCONT")
+    }
+  }
   // Where the first attempt has published already, the second has nothing to do: the schedule goes on with the rights.
   while ((!ended || (await progress()).issued < rights) && performance.now() - began < JOB_S_MAX * 1_000) {
     const before = await progress(), from = performance.now()
     const samples = await slice()
     const after = await progress(), took_s = (performance.now() - from) / 1_000
-    ;(before.published ? issuing : judging).push(...samples)
-    const statuses = Object.entries(Object.groupBy(samples, ({ status }) => status)).map(([status, those]) => `${those!.length} of ${status}`).join(", ")
-    say(`beside ${after.published ? "rights" : "the judging"}: p99 ${p99(samples).toFixed(1)} ms, ${after.issued} rights issued; ${statuses}`)
+    const isWaiting = before.published && after.issued === before.issued
+    if (!isWaiting) (before.published ? issuing : judging).push(...samples)
     const child = ended ? undefined : childOf(job.pid)
     if (child !== undefined && performance.now() - started > SETTLED_MS) nice = Math.min(nice, niceOf(child))
-    if (before.published && after.issued > before.issued && after.issued < rights) steady.push((after.issued - before.issued) / took_s)
+    const rated = steady.length
+    if (before.published && !isWaiting && after.issued < rights) steady.push((after.issued - before.issued) / took_s)
+    const without = isWaiting ? [] : await sliceAlone(child ?? scheduledJob(scrip))
+    alone.push(...without)
+    if (!isWaiting) {
+      rest.of += 1
+      if (Math.max(...others.slice(-2)) < REST_MOST) {
+        rest.slices += 1
+        rest.beside.push(...samples)
+        rest.alone.push(...without)
+        if (steady.length > rated) rest.steady.push(...steady.slice(rated))
+      }
+    }
+    const statuses = Object.entries(Object.groupBy(samples, ({ status }) => status)).map(([status, those]) => `${those!.length} of ${status}`).join(", ")
+    say(`beside ${after.published ? "rights" : "the judging"}${isWaiting ? ", which nobody issues yet" : ""}: p99 ${p99(samples).toFixed(1)} ms${isWaiting ? "" : `, ${p99(without).toFixed(1)} ms without`}, ${after.issued} rights issued; ${statuses}; others used ${others.slice(isWaiting ? -1 : -2).map((share) => share.toFixed(2)).join(" and ")} of a processor`)
     if (child !== undefined && killed_at === 0 && after.issued > 0 && after.issued < rights) {
       killed_at = after.issued
       process.kill(child, "SIGKILL")
@@ -163,6 +202,10 @@ export const playBeside = async (scrip: Stack, campaign_no: number, users: numbe
     { name: "beside: p99 at half of it, while their rights are issued", value: p99(issuing), unit: "ms" },
     { name: "beside: p99 beside the whole job, against alone", value: p99(both) / p99(alone), unit: "×", wanted: { at: "most", value: P99_MOST } },
     { name: "beside: rights issued, median of the slices", value: median(steady), unit: "/s", wanted: { at: "least", value: RIGHTS_LEAST } },
+    ...(rest.slices === 0 ? [] : [
+      { name: `beside: p99 against alone, of the ${rest.slices} of ${rest.of} slices in which others used less than ${REST_MOST} of a processor`, value: p99(rest.beside) / p99(rest.alone), unit: "×" },
+      ...(rest.steady.length === 0 ? [] : [{ name: "beside: rights issued in these", value: median(rest.steady), unit: "/s" }]),
+    ]),
     { name: "beside: rights that were issued when the job was killed", value: killed_at, unit: "" },
   ]
   return {
