@@ -89,6 +89,7 @@ const SENT = ["at_ms", ...Object.keys(EVENT_COLUMNS).filter((name) => name !== "
 /**
  * A range's events as one COPY: a row for each page of them, with its cell and epoch, what Postgres counted of it in the same pass, and its text.
  *
+ * `||` takes 0.3 µs an event less than `concat`, which looks at the type of each value anew (2.3 and 2.6 with all else, 2026-11-23).
  * Cells lie mixed in the table, so their pages are taken in turn: what one has brought into memory the others find there.
  */
 const copyPages = (ranges: readonly CellRange[]): string => {
@@ -101,7 +102,7 @@ const copyPages = (ranges: readonly CellRange[]): string => {
   ) as stretch
   cross join lateral (
     select count(*) as rows, concat_ws(' ', count(*), sum(n), sum(at_ms), coalesce(sum(octet_length(payload::text)), 0), min(at_ms), max(at_ms)) as counted,
-      string_agg(concat(${SENT.join(", E'\\x1f', ")}, E'\\n'), '') as body
+      string_agg(${SENT.map((name) => `coalesce(${name}::text, '')`).join(" || E'\\x1f' || ")} || E'\\n', '') as body
     from (
       select * from events where cell = stretch.cell and epoch = stretch.epoch and n >= stretch.least + turn.nth * ${PAGE_ROWS} and n < stretch.least + (turn.nth + 1) * ${PAGE_ROWS} and n <= stretch.most order by n
     ) as in_order
