@@ -51,11 +51,12 @@ test("SIGINT while a bulk issue runs, and while another's answers are not read: 
   expect(await engine.exited).toBe(0)
   deaf.destroy()
 
-  const answers = said.split("\n").filter((text) => text !== "").map((text) => JSON.parse(text) as { line: number; status: number; coupon_id?: string })
+  const answers = said.split("\n").filter((text) => text !== "").map((text) => JSON.parse(text) as { line: number; status: number; code?: string; coupon_id?: string })
   const last = answers.pop()!
   expect(last).toMatchObject({ line: answers.length + 1, status: 503, code: "overloaded" })
   expect(answers.length).toBeLessThan(LINES)
-  expect(answers.every(({ status }) => status === 201)).toBe(true)
+  // A line whose sync took longer than a caller waits says that its end is unknown.
+  expect(answers.filter(({ status, code }) => status !== 201 && code !== "outcome_unknown")).toEqual([])
   expect(engine.said()).not.toContain("too long")
   expect(engine.said().length).toBeLessThan(LOG_CHARS_MAX)
   expect(engine.said().split("a stream of lines was ended by the stop")).toHaveLength(3)
@@ -64,5 +65,5 @@ test("SIGINT while a bulk issue runs, and while another's answers are not read: 
   const rows = await sql`select coupon_id from coupons` as { coupon_id: string }[]
   await sql.close()
   const kept = new Set(rows.map(({ coupon_id }) => coupon_id))
-  expect(answers.filter(({ coupon_id }) => !kept.has(coupon_id!))).toEqual([])
+  expect(answers.filter(({ status, coupon_id }) => status === 201 && !kept.has(coupon_id!))).toEqual([])
 })
