@@ -100,6 +100,19 @@ test("claims: tiers by unit that a cap cuts fall on all units that gave alike, a
   expect(quote(asked, coupons, "best")).toMatchObject({ discount_minor: 10000, proved: true })
 })
 
+test("claims: of two lines alike to their coupons, one may have the units that a coupon chooses", () => {
+  const tiers = (id: string, percent_bp: number, choice: object) => coupon(id, "tiered_off", { by: "unit", tiers: [{ from: 0, percent_bp }], ...choice })
+  const asked = order([{ price: 1, quantity: 4 }, { price: 500, quantity: 4 }])
+  const coupons = [tiers("chosen", 5000, { max_units: 4, pick: "dearest" }), tiers("all", 1, {})]
+  const sheet = sheetOf(asked, NOON)
+  const sketch = sketchOf(sheet, candidatesOf(sheet, coupons, undefined))
+  const room = new Float64Array(sketch.cliques).fill(1)
+  const sums = new Float64Array(3)
+  claimsOn(sheet, sketch, room)!.together(sheet.untouched, 0, room, new Uint8Array(2).fill(1), sums)
+  expect(quote(asked, [coupons[0]!]).discount_minor).toBe(1000)
+  expect(sums[0]).toBeGreaterThanOrEqual(1000)
+})
+
 test("claims: what a coupon buys and what it gets push another on together", () => {
   const rounds = (id: string, skus: readonly string[], times?: number) => coupon(id, "buy_x_get_y", { buy: { quantity: 1, applies_to: { skus } }, get: { quantity: 1 }, ...(times && { times }) })
   const asked = order([{ price: 500, quantity: 3 }, 1, { price: 1000, quantity: 2 }])

@@ -39,13 +39,13 @@ export function sharesOn(sheet: Sheet, claimants: readonly Share[], others: read
     return fractions.push(column) - 1
   }
   const lanes: Lane[] = []
-  // Lines of a class that are meant whole are alike where they have as many units.
+  // Lines of a class that the same coupons mean whole are alike where they have as many units.
   const known = new Map<string, Lane>()
   for (let place = 0; place <= sheet.shipping; place++) {
     const quantity = sheet.quantities[place]!
     const here = held.flatMap(({ claim }, i) => ((meant[i]!.get(place) ?? 0) > 0 ? [{ i, claim, units: meant[i]!.get(place)! }] : []))
     if (here.length === 0) continue
-    const name = here.every(({ units }) => units === quantity) ? `${classOf[place]} ${quantity}` : undefined
+    const name = here.every(({ units }) => units === quantity) ? `${classOf[place]} ${quantity} ${here.map(({ i }) => i).join()}` : undefined
     const alike = name === undefined ? undefined : known.get(name)
     if (alike) {
       lanes.push({ ...alike, place })
