@@ -57,7 +57,7 @@ does not have and a name that is no profile are refused, naming the field.
 | --- | --- |
 | \`remainder\` | who gets the odd units of an amount shared over lines. \`largest\`: all are floored, one more by the largest fraction, ties to the earlier line. \`first\`: floored, one more from the first line on. \`first_rounded\`: rounded half down, one more or less from the first. \`last\`: rounded half up, the last takes the rest |
 | \`rounding\` | of a discount that falls between two units: \`half_up\`, \`half_even\`, \`half_down\`, \`down\` |
-| \`percent_base\` | a percentage is of what is left (\`running\`), or of what its level began with (\`original\`) |
+| \`percent_base\` | a percentage is of what is left (\`running\`), or of what its level began with (\`original\`); of single units (rounds, sets, tiers by unit) always of what is left of them |
 | \`kind_order\` | inside a level by priority, or percentages first |
 | \`percent_per\` | a percentage is rounded for the order, for each line, or for each unit and then multiplied |
 | \`threshold_sees\` | a threshold counts what is left, or what the items cost |
