@@ -158,7 +158,7 @@ const checkClock = async (sql: Sql, clock: string): Promise<void> => {
 /** Why these servers are not for this start. */
 const sayCells = (checked: Exclude<CellsCheck, { outcome: "agreed" }>): string => {
   switch (checked.outcome) {
-    case "cells_mismatch": return `SCRIP_CELLS is ${checked.asked} and ${checked.store} has ${checked.stored} cells. Their number changes only by a rebuild with writes stopped.`
+    case "cells_mismatch": return `SCRIP_CELLS is ${checked.asked} and ${checked.store} has ${checked.stored}. Their number changes only by npm run rebuild -- --cells ${checked.asked}, with every engine stopped.`
     case "installation_mismatch": return "this Redis has served another Postgres. Name the Postgres that belongs to it, or an empty Redis to rebuild it into."
     case "newer_format": return `Postgres has format ${checked.format}, which only a newer Scrip reads.`
   }

@@ -2,7 +2,7 @@
  * Checkout: an order is priced, coupons are held for it, and the hold is confirmed, given back or refunded.
  */
 import { Type, type Static } from "typebox"
-import { ProfileSchema } from "../pricing/policy.ts"
+import { PROFILE_SAYS, ProfileSchema } from "../pricing/policy.ts"
 import { REASONS, RULE_NAMES } from "../pricing/types.ts"
 import {
   closed, Count, CountFromOne, COUPONS_MAX, HOLD_DEFAULT_S, HOLD_S_MAX, Id, Instant, InstantOut, LINES_MAX, Money, PAGE, TOKEN_CHARS_MAX,
@@ -58,7 +58,7 @@ const draftsFault = (drafts: readonly Draft[]): RequestFault | undefined => {
 
 /** How an order is priced, beside its coupons. */
 const SETTING = {
-  profile: Type.Optional(Type.Union(ProfileSchema.anyOf, { description: "a money policy: the name of a profile, or an object of its axes" })),
+  profile: Type.Optional(Type.Union(ProfileSchema.anyOf, { description: PROFILE_SAYS })),
   budget_ms: Type.Optional(Type.Integer({
     minimum: 1, maximum: SEARCH_MS_MAX, default: SEARCH_MS, description: `what "best" may take, 1 to ${SEARCH_MS_MAX} ms, turned into a count of steps before it begins`,
   })),

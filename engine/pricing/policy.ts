@@ -50,6 +50,8 @@ export const PROFILES = {
 
 const ProfileName = Type.Unsafe<keyof typeof PROFILES>(Type.Enum(Object.keys(PROFILES)))
 
+export const PROFILE_SAYS = `a money policy: one of ${Object.keys(PROFILES).join(", ")}, or an object of its axes`
+
 /** A profile as a request or a campaign gives it: a name, or a name with some axes set otherwise. */
 export const ProfileSchema = Type.Union([
   ProfileName,
@@ -66,7 +68,7 @@ export const ProfileSchema = Type.Union([
     },
     { additionalProperties: false, description: "with extends it settles every axis, without it those that it names" },
   ),
-])
+], { description: PROFILE_SAYS })
 export type Profile = Static<typeof ProfileSchema>
 
 /** The axes that a profile settles: all of them by a name, else the ones it sets. */

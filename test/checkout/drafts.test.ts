@@ -119,6 +119,9 @@ describe("a draft is a coupon in hand", () => {
       ["minimise.line", [amount("a", 1)], { minimise: {} }],
     ]
     for (const [field, drafts, more] of faults) expect([field, await refused({ order, drafts, ...more })]).toEqual([field, [400, "request_invalid", field]])
+    for (const [body, field] of [[{ drafts: [amount("a", 1)], profile: "nobody" }, "profile"], [{ drafts: [amount("a", 1, { profile: "nobody" })] }, "drafts[0].profile"]] as const) {
+      expect((await quote({ order, ...body })).body.detail).toStartWith(`${field} must be a money policy: one of scrip, sylius, saleor, `)
+    }
     expect(await refused({ order, coupons: "best" })).toEqual([400, "request_invalid", "user_id"])
     expect(await refused({ order, user_id: "u" })).toEqual([400, "request_invalid", "coupons"])
     expect(await refused({ order: orderOf([{ unit_price_minor: 1, floor_minor: -1 }]), drafts: [amount("a", 1)] })).toEqual([400, "request_invalid", "order.lines[0].floor_minor"])
