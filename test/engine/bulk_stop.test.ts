@@ -57,6 +57,7 @@ test("SIGINT while a bulk issue runs, and while another's answers are not read: 
   expect(answers.length).toBeLessThan(LINES)
   // A line whose sync took longer than a caller waits says that its end is unknown.
   expect(answers.filter(({ status, code }) => status !== 201 && code !== "outcome_unknown")).toEqual([])
+  expect(answers.filter(({ status }) => status === 201).length).toBeGreaterThan(1_000)
   expect(engine.said()).not.toContain("too long")
   expect(engine.said().length).toBeLessThan(LOG_CHARS_MAX)
   expect(engine.said().split("a stream of lines was ended by the stop")).toHaveLength(3)
