@@ -109,3 +109,11 @@ describe("said", () => {
     expect((await yes(discounts([code], { currency: "EUR" }))).messages).toMatchObject([{ code: "discount_code_user_ineligible" }])
   })
 })
+
+test("request_invalid: more money, or more units of what costs nothing, than can be counted", async () => {
+  const lines = (price: number, quantity: number) => LINES.map(({ id, item }) => ({ id, item: { ...item, price }, quantity }))
+  for (const line_items of [lines(Number.MAX_SAFE_INTEGER, 1), lines(0, Number.MAX_SAFE_INTEGER)]) {
+    expect((await discounts([], { line_items })).body).toMatchObject({ code: "request_invalid", field: "line_items" })
+  }
+  expect((await discounts([], { line_items: lines(0, 2 ** 52 - 1) })).status).toBe(200)
+})
