@@ -70,6 +70,8 @@ interface Findings {
   is_new: 0 | 1
   /** How often a lease was waited for. */
   waited: number
+  /** The budget that all cells together were found short of just now. */
+  exhausted: number | undefined
 }
 
 /** The ask as it would be sent without naming a default; the ask itself where it names none, as nearly all do. */
@@ -171,7 +173,7 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
     if ("no" in signed) return await replayOf(parts, request) ?? signed.no
     request = { ...request, signed, ask: { ...sent, order: signed.order, coupons: [...signed.coupon_ids], profile: signed.profile } }
   }
-  const findings: Findings = { dropped: new Map(), short: new Map(), ended: new Set(), is_new: 0, waited: 0 }
+  const findings: Findings = { dropped: new Map(), short: new Map(), ended: new Set(), is_new: 0, waited: 0, exhausted: undefined }
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const answered = await tryOnce(parts, caller, request, findings)
     if (answered) return answered
@@ -266,7 +268,8 @@ const refusedBy = async (
       // A cell that never had any of a budget does not know its month.
       const isShut = reply.outcome === "budget_not_open" || budget !== undefined && !isInMonth(budget, now_ms)
       if (isShut) return refuse({ ...budgetNotOpen(plan.choices[place]!.campaign, budget?.budget_id, budget, now_ms), coupon_id })
-      if (budget) {
+      if (budget && findings.exhausted !== reply.budget) {
+        findings.exhausted = undefined
         const want = { name: `b${reply.budget}`, cell: places.cell, missing: reply.missing_minor, left: reply.left_minor, waited: findings.waited++ }
         const leased = await lease(parts, want, now_ms)
         if (leased.outcome === "granted") return undefined
@@ -274,6 +277,11 @@ const refusedBy = async (
         // One that is short may give less, and "best" may have another coupon: pricing says which, with what all cells have.
         if (!signed && (isBest || policyFor(ask, plan.choices[place]!).budget_short === "partial")) {
           short.set(budget.budget_id, leftOf(plan, budget, coupon_id, reply.missing_minor + reply.left_minor - leased.unused))
+          return undefined
+        }
+        // The cells were asked for up to seconds, in which an earlier attempt of this request may have been done: Redis says so, replay first.
+        if (!isBest && parts.cells > 1) {
+          findings.exhausted = reply.budget
           return undefined
         }
       }

@@ -80,6 +80,15 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
   const keys = { quota: quotaKey(cell), journal: journalKey(cell), due: dueKey(cell), wallet: walletKey(cell, user) }
   let campaign = known
   let is_new = 0, waited = 0
+  // What all cells together were found short of just now. They were asked for up to seconds, in which an earlier attempt of this request
+  // may have been done: Redis is asked once more, replay first, before anyone hears "exhausted".
+  let exhausted: string | undefined
+  const shortOf = async (name: string, missing: number, left: number): Promise<"no" | "busy" | "again"> => {
+    if (parts.cells === 1 || exhausted === name) return "no"
+    const { outcome } = await lease(parts, { name, cell, missing, left, waited: waited++ }, now_ms)
+    exhausted = outcome === "exhausted" ? name : undefined
+    return outcome === "busy" ? "busy" : "again"
+  }
 
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const holds = await holdsOf(parts, campaign, now_ms)
@@ -120,10 +129,10 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
         continue
       }
       case "stock_exhausted":
-        switch ((await lease(parts, { name: `k${campaign_no}`, cell, missing: 1, left: 0, waited: waited++ }, now_ms)).outcome) {
-          case "granted": continue
+        switch (await shortOf(`k${campaign_no}`, 1, 0)) {
+          case "again": continue
           case "busy": return { outcome: "quota_busy" }
-          case "exhausted": return { outcome: "stock_exhausted", campaign_id }
+          case "no": return { outcome: "stock_exhausted", campaign_id }
         }
         break
       case "budget_exhausted": case "budget_not_open": {
@@ -131,11 +140,9 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
         // A cell that never had any of a budget does not know its month.
         const budget_id = budget?.budget_id ?? ("missing" in holds ? holds.missing : undefined)
         if (reply.outcome === "budget_not_open" || budget && !isInMonth(budget, now_ms)) return budgetNotOpen(campaign, budget_id, budget, now_ms)
-        if (budget) {
-          const leased = await lease(parts, { name: `b${reply.budget}`, cell, missing: reply.missing_minor, left: reply.left_minor, waited: waited++ }, now_ms)
-          if (leased.outcome === "granted") continue
-          if (leased.outcome === "busy") return { outcome: "quota_busy" }
-        }
+        const short = budget ? await shortOf(`b${reply.budget}`, reply.missing_minor, reply.left_minor) : "no"
+        if (short === "again") continue
+        if (short === "busy") return { outcome: "quota_busy" }
         return { outcome: "budget_exhausted", budget_id }
       }
       case "user_limit_reached": return { outcome: reply.outcome, campaign_id, per_user: reply.per_user }

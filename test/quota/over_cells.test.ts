@@ -4,6 +4,8 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { act, ask, run } from "../../engine/store/redis.ts"
+import { reserveWith } from "../../engine/checkout/reserve.ts"
+import { issueWith } from "../../engine/coupons/issue.ts"
 import { makeKeeper } from "../../engine/quota/keeper.ts"
 import { quietLog } from "../../engine/log.ts"
 import { readLeases } from "../../engine/quota/sums.ts"
@@ -93,6 +95,41 @@ test("stock_exhausted: seven coupons for seven cells, and then none", async () =
   const refused = await say("POST", "/v1/coupons", issueAsk(campaign_id, userIn(0)))
   expect([refused.status, refused.body.code]).toEqual([409, "stock_exhausted"])
   expect((await yes(say("GET", `/v1/campaigns/${campaign_id}`))).issued).toBe(CELLS)
+}, TEST_MS_MAX)
+
+/** Parts whose first word of a quota is late: `meanwhile` is done between the cell's refusal and the recall. */
+const hearingLate = (meanwhile: () => Promise<unknown>): Story["parts"] => {
+  let heard: Promise<unknown> | undefined
+  const { catalogue } = story.parts
+  return { ...story.parts, catalogue: { ...catalogue, budgetByNo: async (budget_no) => { await (heard ??= meanwhile()); return catalogue.budgetByNo(budget_no) } } }
+}
+const caller = () => ({ now_ms: story.now_ms(), key_id: "test", scopes: [], lines: ["*"] })
+
+test("replayed: a reserve whose earlier attempt is done while cells are asked hears its yes, not that all is gone", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100, amount_minor: 100 })
+  const user_id = userIn(2), sent = reserveAsk(user_id, [await couponFor(campaign_id, user_id)])
+  const other = await yes(reserveIn(5, campaign_id))
+  let first: unknown
+  const parts = hearingLate(async () => {
+    await yes(say("POST", `/v1/redemptions/${other.redemption_id}/cancel`, {}))
+    first = await yes(say("POST", "/v1/redemptions", sent))
+  })
+  const repeated = await reserveWith(parts)(sent as Parameters<ReturnType<typeof reserveWith>>[0], caller())
+  expect(repeated).toMatchObject({ outcome: "reserved", hit: true })
+  expect(first).toBeDefined()
+  expect(await moneyOf(budget_id)).toMatchObject({ held_minor: 100, available_minor: 0 })
+}, TEST_MS_MAX)
+
+test("replayed: an issue whose earlier attempt is done while cells are asked hears its yes, not that all is gone", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100, amount_minor: 100, hold_at: "issue" })
+  const sent = issueAsk(campaign_id, userIn(2))
+  const other = await couponFor(campaign_id, userIn(5))
+  const parts = hearingLate(async () => {
+    await yes(say("POST", `/v1/coupons/${other}/revoke`, { reason: "makes room" }))
+    await yes(say("POST", "/v1/coupons", sent))
+  })
+  expect(await issueWith(parts)(sent, caller())).toMatchObject({ outcome: "issued", hit: true })
+  expect(await moneyOf(budget_id)).toMatchObject({ held_minor: 100, available_minor: 0 })
 }, TEST_MS_MAX)
 
 test("budget_in_use: a cut takes what every cell leaves unused, all of it or nothing", async () => {
