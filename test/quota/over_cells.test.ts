@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { act, ask, run } from "../../engine/store/redis.ts"
 import { reserveWith } from "../../engine/checkout/reserve.ts"
+import { confirmWith } from "../../engine/checkout/confirm.ts"
 import { issueWith } from "../../engine/coupons/issue.ts"
 import { makeKeeper } from "../../engine/quota/keeper.ts"
 import { quietLog } from "../../engine/log.ts"
@@ -130,6 +131,20 @@ test("replayed: an issue whose earlier attempt is done while cells are asked hea
   })
   expect(await issueWith(parts)(sent, caller())).toMatchObject({ outcome: "issued", hit: true })
   expect(await moneyOf(budget_id)).toMatchObject({ held_minor: 100, available_minor: 0 })
+}, TEST_MS_MAX)
+
+test("confirmed: a late one whose earlier attempt is done while cells are asked hears its yes, not that money is missing", async () => {
+  const { campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100, amount_minor: 100 })
+  const user_id = userIn(2)
+  const { redemption_id } = await yes(say("POST", "/v1/redemptions", reserveAsk(user_id, [await couponFor(campaign_id, user_id)], { hold_s: 30 })))
+  story.setNow(story.now_ms() + 30_001)
+  await story.sweep()
+  const other = await yes(reserveIn(5, campaign_id))
+  const parts = hearingLate(async () => {
+    await yes(say("POST", `/v1/redemptions/${other.redemption_id}/cancel`, {}))
+    await yes(say("POST", `/v1/redemptions/${redemption_id}/confirm`, { late: true }))
+  })
+  expect(await confirmWith(parts)({ redemption_id, late: true }, caller())).toMatchObject({ outcome: "confirmed", hit: true })
 }, TEST_MS_MAX)
 
 test("budget_in_use: a cut takes what every cell leaves unused, all of it or nothing", async () => {
