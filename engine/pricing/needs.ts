@@ -65,7 +65,8 @@ function byLeaving(seat: Seat, isChanged: boolean): Needs | undefined {
   if (forced.stands) return named(isChanged || forced.left.length > 0 ? forced.left : pushedBy(seat))
   // Who takes most first. What leaves gives back no more than it took, so fewer than make up for what is missing are not tried.
   const others = forced.taken.toSorted((a, b) => b.effect.totalMinor - a.effect.totalMinor)
-  const { missing } = meet(seat.table.sheet, seat.table.ranked.filter((one) => !forced.left.includes(one)), seat.target)
+  const { table: { sheet, ranked }, target } = seat
+  const { missing } = meet(sheet, ranked.filter((one) => !forced.left.includes(one)), target)
   for (const { candidate, effect } of others) {
     if (effect.totalMinor < missing) break
     const without = clear(seat, [...forced.left, candidate])
@@ -73,7 +74,19 @@ function byLeaving(seat: Seat, isChanged: boolean): Needs | undefined {
     if (without.stands) return named(without.left)
   }
   const without = fewest(seat, others, forced.left, missing)
-  return without ? named(without) : byMore(seat, [])
+  if (without) return named(without)
+  const unseen = target.terms.kind.phase === "finance" ? byUnseen(seat, forced) : undefined
+  return unseen ? named(unseen) : byMore(seat, [])
+}
+
+/** Who left a finance right nothing may itself be refused where that right is gone, because one that had to give way to it stands then. */
+function byUnseen(seat: Seat, { left, taken }: Cleared): readonly Candidate[] | undefined {
+  for (const one of seat.table.ranked) {
+    if (one === seat.target || left.includes(one) || taken.some(({ candidate }) => candidate === one)) continue
+    const without = clear(seat, [...left, one])
+    if (!without || without.stands) return without?.left
+  }
+  return undefined
 }
 
 /** All that may have to leave, and of them none that could as well stay. */

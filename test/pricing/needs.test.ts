@@ -78,6 +78,14 @@ test("nothing_to_discount: a coupon that is applied later can be the cause, and 
   expect(rejected(quote(order([5000]), [percent("all", 10000), percent("more", 1000)]), "more").detail).toBe("The coupons applied before it leave nothing that the coupon could take off.")
 })
 
+test("nothing_to_discount: who leaves a finance right nothing is named, also where he is refused once it is gone", () => {
+  const right = coupon("a", "cash_back", { rate_bp: 100, principal_cap_minor: 5000, days: 30 })
+  // Beside the right the second one cannot stand, and beside the second one the third cannot.
+  const coupons = [right, amount("b", 100, { stacking: { with_groups: ["g"] } }), percent("all", 10000, { stacking: { level: "payment" } })]
+  expect(quote(order([2965]), coupons).applied.map(({ coupon_id }) => coupon_id)).toEqual(["b"])
+  expect(enough(order([2965]), coupons, "a")).toEqual({ without: ["all"] })
+})
+
 test("nothing_to_discount: what rounds to nothing rounds to something where more is spent", () => {
   expect(enough(order([3]), [percent("a", 1000)], "a")).toEqual({ spend_more_minor: 2 })
   const back = (rate_bp: number) => coupon("a", "cash_back", { rate_bp, principal_cap_minor: 1_000_000, days: 7 })
