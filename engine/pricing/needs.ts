@@ -156,11 +156,17 @@ function byMore(seat: Seat, lacks: readonly Lack[]): Needs | undefined {
 function enoughBeside(seat: Seat, left: readonly Candidate[], lacks: readonly Lack[], missing: number): Needs | undefined {
   const { table: { sheet }, target } = seat
   const quantity = Math.max(0, ...lacks.map((lack) => lack.needs?.quantity_more ?? 0))
-  const own = quantity > 0 ? { units: [{ quantity }] } : missing > 0 ? {} : target.terms.lacks(sceneOf(target, sheet.untouched, sheet.untouched, target.terms.maxMinor)) ?? {}
-  if (own === "beyond_help" || hasNoShipping(target, sheet)) return undefined
+  // Of lines that the order has none of, how much or how many is the kind's to say, not what one unit is imagined to cost.
+  const hasThem = target.lines.length > 0
+  const wanted = hasThem && (missing > 0 || quantity > 0) ? undefined : target.terms.lacks(sceneOf(target, sheet.untouched, sheet.untouched, target.terms.maxMinor))
+  if (wanted === "beyond_help" || hasNoShipping(target, sheet)) return undefined
+  const own = quantity > 0 && (wanted === undefined || target.terms.thresholdQuantity > 0) ? { units: [{ quantity }] } : missing > 0 ? {} : wanted ?? {}
   const spend_more_minor = Math.max(0, missing, own.spend_more_minor ?? 0)
-  if (own.units) return withUnits(seat, left, { ...(spend_more_minor > 0 && { spend_more_minor }), units: own.units })
-  return withMoney(seat, left, Math.max(1, spend_more_minor), missing) ?? withUnits(seat, left, { units: [{ quantity: 1 }] })
+  const money = { ...(spend_more_minor > 0 && { spend_more_minor }) }
+  if (own.units) return withUnits(seat, left, { ...money, units: own.units })
+  return withMoney(seat, left, Math.max(1, spend_more_minor), missing)
+    ?? (wanted?.units && withUnits(seat, left, { ...money, units: wanted.units }))
+    ?? withUnits(seat, left, { units: [{ quantity: 1 }] })
 }
 
 /** It takes from a shipping that costs nothing, whatever else is in the order. */

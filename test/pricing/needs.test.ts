@@ -126,6 +126,12 @@ test("lines: what the order has none of is imagined, and units and money are nam
   const shoes = { ...order([2000]).lines[0]!, line_id: "shoe", category: "shoes" }
   const fields = { applies_to: { categories: ["shoes"] }, threshold_minor: 3000, threshold_quantity: 2 }
   expect(enough(order([2000]), [amount("a", 100, fields)], "a", shoes)).toEqual({ spend_more_minor: 3000, quantity_more: 2 })
+  // What a kind's own terms ask for is theirs to say, whatever an imagined unit costs: of money the money, of units all of them.
+  const none = { applies_to: { categories: ["shoes"] } }
+  expect(enough(order([2000]), [coupon("a", "tiered_off", { tiers: [{ from: 7200, amount_minor: 500 }], repeat: true }, none)], "a", shoes)).toEqual({ spend_more_minor: 7200 })
+  expect(enough(order([2000]), [coupon("a", "buy_x_get_y", { buy: { quantity: 2 }, get: { quantity: 1 } }, none)], "a", shoes)).toEqual({ quantity_more: 3 })
+  expect(enough(order([2000]), [percent("a", 1000, none)], "a", shoes)).toEqual({ quantity_more: 1 })
+  expect(enough(order([2000]), [coupon("a", "buy_x_get_y", { buy: { quantity: 2 }, get: { quantity: 1 } }, { ...none, threshold_minor: 15_000 })], "a", shoes)).toEqual({ spend_more_minor: 15_000, quantity_more: 3 })
   // No line can be in both lists.
   expect(rejected(quote(order([2000]), [amount("a", 100, { applies_to: { skus: ["s9"], not_skus: ["s9"] } })]), "a").needs).toBeUndefined()
 })
