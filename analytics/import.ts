@@ -237,10 +237,9 @@ const writeRejects = async (duck: Duck, to: string, read: Read, ask: ImportAsk, 
 }
 
 /** The number of an import among those of its dataset: the one it had, or one more than any. */
-const importNo = (parts: readonly Manifest[], import_id: string): number => {
-  const numberOf = (part: Manifest): number => Number(part.facts["import_no"])
-  const own = parts.find(({ part }) => part === import_id)
-  return own ? numberOf(own) : 1 + Math.max(0, ...parts.map(numberOf))
+const importNo = (own: Manifest["facts"] | undefined, others: readonly Manifest[]): number => {
+  const numberOf = (facts: Manifest["facts"]): number => Number(facts["import_no"])
+  return own ? numberOf(own) : 1 + Math.max(0, ...others.map(({ facts }) => numberOf(facts)))
 }
 
 /** Import a file. Throws UnreadableFile where it cannot be read at all. Two imports of a dataset must take turns. */
@@ -308,7 +307,8 @@ export const importFile = async (parts: ImportParts, ask: ImportAsk): Promise<Im
     await duck.run(`copy (select * exclude (what) from read_parquet(${quoted(judged)}) where what is null${days.length > 1 ? " order by __day, row" : ""}) to ${quoted(staged)} (format parquet, compression lz4)`)
     rmSync(judged, { force: true })
     const import_id = idOf(read.sha256)
-    const others = lake.parts(dataset).filter(({ part }) => part !== import_id)
+    // What this import left before may have lost files: it is written anew.
+    const others = lake.parts(dataset, import_id)
     if (schema.key.length > 0) {
       progress("looking for repeats")
       const sameDays = new Set(days.map(({ day }) => day))
@@ -324,7 +324,7 @@ export const importFile = async (parts: ImportParts, ask: ImportAsk): Promise<Im
     const { bad } = await duck.one<{ bad: number }>("select count(*) as bad from rejects")
     const rejected = bad + read.not_utf8.length
     const accepted = read.rows - rejected
-    const import_no = importNo(others.concat(lake.part(dataset, import_id) ?? []), import_id)
+    const import_no = importNo(lake.facts(dataset, import_id), others)
     const files: LakeFile[] = []
     const duplicates = schema.key.length > 0 && bad > 0 ? " and row not in (select row from rejects)" : ""
     for (const [i, { day }] of days.entries()) {

@@ -67,12 +67,14 @@ export interface Lake {
   write(duck: Duck, file: { readonly select: string; readonly order?: string; readonly folder: string; readonly name: string; readonly day?: string; readonly range?: string; readonly sums?: readonly string[]; readonly compression?: "zstd" | "snappy" }): Promise<LakeFile>
   /** Name the files of a part, in place of those that it had. */
   publish(part: Omit<Manifest, "rows" | "sums" | "sha256">): Manifest
-  /** The parts of a dataset, in the order of their names; every file that they name is looked at. Throws LakeFault. */
-  parts(dataset: string): Manifest[]
+  /** The parts of a dataset, in the order of their names, without one that is left out; every file that they name is looked at. Throws LakeFault. */
+  parts(dataset: string, but?: string): Manifest[]
   /** The datasets that have parts with days or ranges, in the order of their names; what runs have written is none. */
   datasets(): string[]
   /** One part, or nothing. Throws LakeFault. */
   part(dataset: string, part: string): Manifest | undefined
+  /** What the writer of a part noted, or nothing: for whoever writes it anew, so its files may be gone. Throws LakeFault. */
+  facts(dataset: string, part: string): Manifest["facts"] | undefined
   /** Where a file lies. */
   place(file: Pick<LakeFile, "path">): string
 }
@@ -154,8 +156,9 @@ export const openLake = (root: string): Lake => {
     if (bytes !== file.bytes) throw new LakeFault(`${file.path} has ${bytes} bytes and ${manifest} says ${file.bytes}`)
   }
 
-  const part = (dataset: string, name: string): Manifest | undefined => {
-    const place = join(folderOf(dataset), folderOf(name), MANIFEST)
+  const placeOf = (dataset: string, name: string): string => join(folderOf(dataset), folderOf(name), MANIFEST)
+  const manifestOf = (dataset: string, name: string): Manifest | undefined => {
+    const place = placeOf(dataset, name)
     if (!existsSync(join(root, place))) return undefined
     let manifest: Manifest
     try {
@@ -165,7 +168,12 @@ export const openLake = (root: string): Lake => {
     }
     const { sha256, ...rest } = manifest
     if (sha256Of(rest) !== sha256) throw new LakeFault(`${place} is not what was written: its hash is another`)
-    for (const file of manifest.files) looked(file, place)
+    return manifest
+  }
+
+  const part = (dataset: string, name: string): Manifest | undefined => {
+    const manifest = manifestOf(dataset, name)
+    for (const file of manifest?.files ?? []) looked(file, placeOf(dataset, name))
     return manifest
   }
 
@@ -173,6 +181,7 @@ export const openLake = (root: string): Lake => {
     root,
     temp,
     part,
+    facts: (dataset, name) => manifestOf(dataset, name)?.facts,
     place: ({ path }) => join(root, path),
 
     write: async (duck, { select, order, folder, name, day, range, sums = [], compression = "zstd" }) => {
@@ -217,11 +226,11 @@ export const openLake = (root: string): Lake => {
 
     datasets: () => readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory() && !NO_DATASETS.includes(entry.name)).map(({ name }) => name).sort(),
 
-    parts: (dataset) => {
+    parts: (dataset, but) => {
       const folder = join(root, folderOf(dataset))
       if (!existsSync(folder)) return []
       return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name).sort()
-        .flatMap((name) => part(dataset, name) ?? [])
+        .flatMap((name) => name === but ? [] : part(dataset, name) ?? [])
     },
   }
 }

@@ -1,7 +1,7 @@
 // The import of feeds: every row is taken or named with its reason, and a file's spelling, encoding and size change nothing of that.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { readFileSync, truncateSync, writeFileSync } from "node:fs"
+import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { openDuck, quoted } from "../../analytics/duck.ts"
 import { datasetOf, type Feed, REASONS } from "../../analytics/feeds.ts"
@@ -171,6 +171,17 @@ describe("rejected", () => {
     expect(again.last).toEqual(first)
     expect(again.exit).toBe(0)
     expect((await rowsOf(lake, "orders", "", "line_id, import_no")).map(({ line_id, import_no }) => [line_id, import_no])).toEqual([["1", 1], ["2", 1], ["3", 2]])
+  })
+  test("an import whose file is gone is whole again when it is imported again, and until then nothing else is", async () => {
+    const { lake, last: first } = await imported("orders", orders({}, {}))
+    await imported("orders", orders({ line_id: "9" }), [], { lake })
+    const before = lake.parts("orders")
+    rmSync(lake.place(before.find(({ part }) => part === first.import_id)!.files[0]!))
+    const other = await imported("orders", orders({ line_id: "10" }), [], { lake })
+    expect([other.exit, other.said[0]!.includes("which is not there")]).toEqual([1, true])
+    const again = await imported("orders", orders({}, {}), [], { lake })
+    expect([again.exit, again.last]).toEqual([0, first])
+    expect(lake.parts("orders").map(({ files: each }) => each)).toEqual(before.map(({ files: each }) => each))
   })
   test("not_utf8: a row of other bytes is one bad row", async () => {
     const bytes = Buffer.concat([Buffer.from(`${HEADER}\n${order({ line_id: "1" })}\n`), Buffer.from(order({ line_id: "2", sku: "caf\xe9" }), "latin1"), Buffer.from(`\n${order({ line_id: "3", sku: "café" })}\n`)])
