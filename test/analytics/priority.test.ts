@@ -7,6 +7,7 @@ import { lowerPriority } from "../../engine/priority.ts"
 import { scratchFolder } from "../support/scratch.ts"
 
 const LOWEST = 19
+const SCHED_IDLE = 5
 const SESSION = "10"
 /** What has the lowest priority has a hundredth of a processor beside busy processes. */
 const LOWEST_MS_MAX = 600_000
@@ -20,7 +21,7 @@ const PROGRAM = `
   const field = (text, nth) => Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[nth])
   let session = ""
   try { session = readFileSync("/proc/self/autogroup", "utf8") } catch {}
-  console.log(JSON.stringify({ threads: readdirSync("/proc/self/task").map((thread) => field(readFileSync("/proc/self/task/" + thread + "/stat", "utf8"), 16)), session: / nice (-?\\d+)/.exec(session)?.[1] ?? null }))
+  console.log(JSON.stringify({ threads: readdirSync("/proc/self/task").map((thread) => field(readFileSync("/proc/self/task/" + thread + "/stat", "utf8"), 16)), classes: readdirSync("/proc/self/task").map((thread) => field(readFileSync("/proc/self/task/" + thread + "/stat", "utf8"), 38)), session: / nice (-?\\d+)/.exec(session)?.[1] ?? null }))
   duck.close()
 `
 
@@ -29,11 +30,12 @@ test.skipIf(process.platform !== "linux")("lowest: every thread, DuckDB's too, a
     const child = Bun.spawn([process.execPath, "-e", PROGRAM, scratchFolder()], { stdin: "ignore", stdout: "pipe", stderr: "inherit", detached })
     const text = await new Response(child.stdout).text()
     expect(await child.exited).toBe(0)
-    return JSON.parse(text) as { threads: number[]; session: string | null }
+    return JSON.parse(text) as { threads: number[]; classes: number[]; session: string | null }
   }
   const own = await start(true), shared = await start(false)
   expect(own.threads.length).toBeGreaterThan(3)
   expect([new Set(own.threads), new Set(shared.threads)]).toEqual([new Set([LOWEST]), new Set([LOWEST])])
+  expect([new Set(own.classes), new Set(shared.classes)]).toEqual([new Set([SCHED_IDLE]), new Set([SCHED_IDLE])])
   // null: this kernel knows no autogroups.
   if (own.session !== null) expect([own.session, shared.session === SESSION]).toEqual([SESSION, false])
 }, LOWEST_MS_MAX)
