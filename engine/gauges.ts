@@ -128,11 +128,15 @@ export const showGauges = (metrics: Metrics, parts: Parts, clock: Clock): void =
   })
 }
 
-/** How long a request would wait now, and how many were not let in for it. */
-export const showWait = (metrics: Metrics, shedder: Shedder): void => {
+/** How long a request would wait now, how many were not let in for it, and for how long nobody counted them. */
+export const showWait = (metrics: Metrics, shedder: Shedder, shut_ms: (now_ms: number) => number): void => {
   metrics.gauge({ name: "scrip_wait_seconds", says: "How long an act would wait for its turn now.", read: () => [{ value: shedder.wait_ms(performance.now()) / 1_000 }] })
   metrics.gauge({
-    name: "scrip_shed_total", says: "Requests refused because others waited too long already: of those that take, and of those that give back.", type: "counter",
+    name: "scrip_shed_total", says: "Requests refused because others waited too long already: of those that take, and of those that give back. Who takes and comes while the door is shut is refused too, and counted by nobody.", type: "counter",
     read: () => Object.entries(shedder.refused()).map(([kind, value]) => ({ labels: { kind }, value })),
+  })
+  metrics.gauge({
+    name: "scrip_shut_seconds_total", says: "How long the door was shut to all that takes: such requests are refused before anything counts them.", type: "counter",
+    read: () => [{ value: shut_ms(performance.now()) / 1_000 }],
   })
 }

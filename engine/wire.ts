@@ -245,9 +245,10 @@ export const wireEngine = (): Wiring => {
       const told = link ? hearWorker(link, parts, clock) : clock
       const { app, metrics, end } = apiOf(witnessed(parts, memory.witness), ledger, told, ready, log, { clock: config.clock, log_requests: config.logRequests, durability: readiness.durability }, shedder.under_way)
       showGauges(metrics, parts, clock)
+      const { fetch, porch, shut_ms } = shedding(shedder, (request) => app.fetch(request))
       watchWait(parts.redis, shedder)
-      showWait(metrics, shedder)
-      return { fetch: shedding(shedder, (request) => app.fetch(request)), drain: end, stop: () => remembering.stop() }
+      showWait(metrics, shedder, shut_ms)
+      return { fetch, porch, drain: end, stop: () => remembering.stop() }
     },
     scheduler: "analytics/scheduler.ts",
     welcome: (url) => first === undefined ? "" : welcome(url, first.key, first.shown),

@@ -15,7 +15,8 @@
  * - What gives back is refused last: only in overload, when all that takes is refused already, and those that give have for `pause_ms` waited
  *   longer than `give_ms`, because they alone are more than can be served; and beyond `hung_ms`, when their callers would have given up.
  * - A refusal costs next to nothing: it looks at some numbers, before the key, the body and Redis, and its answer is a copy of one that was made
- *   beforehand.
+ *   beforehand. While the line is long enough for the next turn of the event loop, not even that: the door is shut, and the server answers takes by
+ *   itself, without a word to us.
  */
 import { askNode, mastersOf, type Servers } from "../store/redis.ts"
 import { problem, problemBody } from "./problems.ts"
@@ -59,10 +60,20 @@ const REFUSALS_PER_ACT = 16
 /** Connections that Bun is told of at a time. */
 const READY_MAX = 1_024
 
+/** The door is shut while the line is longer than this share of what may be under way: what is served in a turn is there without those who come in it. */
+const SHUT_SHARE = 0.5
+/** Fewer refusals in a turn than this are cheaper than to shut the door and open it again: 0.1 ms, where each saves 8 µs. */
+const SHUT_REFUSALS_MIN = 16
+/** While the door is shut, it is looked at as soon as a turn has ended, and no sooner than after this. */
+const LOOK_MS = 1
+
 /** Whether an act takes or gives back; what is neither is always served. */
 export type Kind = "take" | "give" | "house"
 
-const GIVES = /^\/v1\/(redemptions\/[^/]+\/(confirm|cancel|refunds|extend)|coupons\/[^/]+\/revoke)$/
+/** Where all acts are, and those of them that give back. */
+const ACTS_PATH = "/v1/*"
+export const GIVE_PATHS = ["/v1/redemptions/:id/confirm", "/v1/redemptions/:id/cancel", "/v1/redemptions/:id/refunds", "/v1/redemptions/:id/extend", "/v1/coupons/:id/revoke"] as const
+const GIVES = new RegExp(`^(${GIVE_PATHS.map((path) => path.replace(":id", "[^/]+")).join("|")})$`)
 
 /** The kind of a request, by its address alone. */
 export const kindOf = (url: string): Kind => {
@@ -173,6 +184,10 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
     },
     /** A turn of the event loop has ended in which so many were refused: its length is not the acts' own doing, and they get their share of it. */
     turned: (refused: number): void => { limit = Math.max(limit, Math.min(UNDER_WAY_MAX, refused / REFUSALS_PER_ACT)) },
+    /** Whether who takes and comes now is not needed: there are enough for the next turn, or all of them are refused. */
+    isFull: (now_ms: number): boolean => isOver || (isStrict && (takes.length() > limit * SHUT_SHARE || gives.age_ms(now_ms) > patience.strict_ms)),
+    /** Takes may have been refused that nobody counts: it is not calm. */
+    unseen: (now_ms: number): void => { refused_ms = now_ms },
     wait_ms: (now_ms: number): number => wait(now_ms),
     under_way: (): number => under_way,
     refused: (): Readonly<Record<"take" | "give", number>> => refused,
@@ -210,6 +225,44 @@ export const watchWait = (redis: Servers, shedder: Shedder): { stop(): void } =>
   return { stop: () => clearInterval(timer) }
 }
 
+/** What a server is told that can refuse by itself: who passes a shut door, who does not, and what those hear. */
+export interface Porch {
+  readonly passes: readonly string[]
+  readonly stops: string
+  readonly no: Response
+  /** The server shows its door, and is told when to shut it. It is told so between two turns, never while it reads. */
+  hang(door: Door): void
+}
+export interface Door { shut(): void; open(): void }
+
+/** Shuts the door after a turn that has refused many, and opens it as soon as some are needed. */
+const makeDoorkeeper = (shedder: Shedder) => {
+  let door: Door | undefined, shut_ms: number | undefined, was_shut_ms = 0
+  const lookSoon = (): void => { setTimeout(look, LOOK_MS).unref() }
+  const look = (): void => {
+    const now_ms = performance.now()
+    if (shedder.isFull(now_ms)) {
+      shedder.unseen(now_ms)
+      return lookSoon()
+    }
+    was_shut_ms += now_ms - shut_ms!
+    shut_ms = undefined
+    door!.open()
+  }
+  return {
+    hang: (shown: Door): void => { door = shown },
+    /** A turn has ended in which so many were refused. */
+    turned: (refused: number): void => {
+      const now_ms = performance.now()
+      if (!door || shut_ms !== undefined || refused < SHUT_REFUSALS_MIN || !shedder.isFull(now_ms)) return
+      shut_ms = now_ms
+      door.shut()
+      lookSoon()
+    },
+    shut_ms: (now_ms: number): number => was_shut_ms + (shut_ms === undefined ? 0 : now_ms - shut_ms),
+  }
+}
+
 /**
  * Answers no at once to as many as Bun looks at in one go, and to who comes later in the same turn of our event loop at its end. Bun reads on
  * within a turn while so many connections are ready, up to 48 times, and whoever is refused asks again at once: at five times full load one turn took 12,000
@@ -233,21 +286,31 @@ const makeRefusals = (no: Response, turned: (refused: number) => void) => {
 }
 
 /** Answer what is refused, and hand the rest on when its turn has come. */
-export const shedding = (shedder: Shedder, fetch: (request: Request) => Response | Promise<Response>): ((request: Request) => Response | Promise<Response>) => {
+export const shedding = (shedder: Shedder, fetch: (request: Request) => Response | Promise<Response>) => {
   const { status, headers } = problem({ outcome: "overloaded" })
-  const refusal = makeRefusals(new Response(JSON.stringify(problemBody({ outcome: "overloaded" })), { status, headers }), shedder.turned)
+  const no = new Response(JSON.stringify(problemBody({ outcome: "overloaded" })), { status, headers })
+  const doorkeeper = makeDoorkeeper(shedder)
+  const refusal = makeRefusals(no, (refused) => {
+    shedder.turned(refused)
+    doorkeeper.turned(refused)
+  })
   const serve = async (request: Request): Promise<Response> => {
     try { return await fetch(request) } finally { shedder.done(performance.now()) }
   }
   const wait = (kind: "take" | "give", now_ms: number): Promise<Verdict> => new Promise((settle) => { shedder.join(kind, now_ms, settle) })
-  return (request) => {
-    const kind = kindOf(request.url)
-    if (kind === "house") return fetch(request)
-    const now_ms = performance.now()
-    switch (shedder.ask(kind, now_ms)) {
-      case "go": return serve(request)
-      case "refused": return refusal()
-      case "waits": return wait(kind, now_ms).then((verdict) => verdict === "go" ? serve(request) : refusal())
-    }
+  const porch: Porch = { passes: GIVE_PATHS, stops: ACTS_PATH, no: no.clone() as Response, hang: doorkeeper.hang }
+  return {
+    fetch: (request: Request): Response | Promise<Response> => {
+      const kind = kindOf(request.url)
+      if (kind === "house") return fetch(request)
+      const now_ms = performance.now()
+      switch (shedder.ask(kind, now_ms)) {
+        case "go": return serve(request)
+        case "refused": return refusal()
+        case "waits": return wait(kind, now_ms).then((verdict) => verdict === "go" ? serve(request) : refusal())
+      }
+    },
+    porch,
+    shut_ms: doorkeeper.shut_ms,
   }
 }

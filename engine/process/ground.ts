@@ -2,6 +2,7 @@
  * What a process is made of: the ground that every piece stands on, and the pieces that may stand on it.
  */
 import type { AcceptedDurability, Config, Durability } from "../config.ts"
+import type { Porch } from "../http/shed.ts"
 import type { Log } from "../log.ts"
 import type { Masters } from "../store/masters.ts"
 import type { Postgres } from "../store/postgres.ts"
@@ -45,6 +46,8 @@ export interface Piece {
 /** What answers HTTP: a Hono app is one. */
 export interface App {
   fetch(request: Request, server: Bun.Server<undefined>): Response | Promise<Response>
+  /** Whom the server may refuse by itself, and when: then nothing of the app runs. */
+  porch?: Porch
   /** Nothing new is coming: what goes on for long, like a stream, ends early. */
   drain?(): void
   /** What is left to do when the last request was answered. */

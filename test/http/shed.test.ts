@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test"
 import { connect } from "node:net"
 import { readConfig } from "../../engine/config.ts"
-import { kindOf, makeShedder, PATIENCE, shedding } from "../../engine/http/shed.ts"
+import { GIVE_PATHS, kindOf, makeShedder, PATIENCE, shedding } from "../../engine/http/shed.ts"
 import { quietLog } from "../../engine/log.ts"
 import { startApi } from "../../engine/process/listen.ts"
 import { until } from "../support/run_engine.ts"
@@ -138,7 +138,7 @@ describe("overloaded: by how long requests wait", () => {
   test("the refusal says when to come again, before anything was looked at; what goes wrong gives its place back", async () => {
     const shedder = makeShedder({ ...PATIENCE, burst_ms: 0, pause_ms: 0 })
     let calls = 0
-    const fetch = shedding(shedder, () => { calls += 1; if (calls === 1) throw new Error("broken"); return new Response("served") })
+    const { fetch } = shedding(shedder, () => { calls += 1; if (calls === 1) throw new Error("broken"); return new Response("served") })
     await expect((async () => fetch(new Request("http://x/v1/quotes", { method: "POST" })))()).rejects.toThrow("broken")
     shedder.note(1, 0)
     const refused = await fetch(new Request("http://x/v1/quotes", { method: "POST", body: "not even JSON" }))
@@ -148,7 +148,7 @@ describe("overloaded: by how long requests wait", () => {
   })
   test("a turn of the event loop that is full of refusals is ended: who is refused late in it hears of it at its end", async () => {
     const shedder = makeShedder({ ...PATIENCE, burst_ms: 0, pause_ms: 0 })
-    const fetch = shedding(shedder, () => new Response("served"))
+    const { fetch } = shedding(shedder, () => new Response("served"))
     shedder.note(1, 0)
     const request = new Request("http://x/v1/quotes")
     const turn = (): Promise<void> => new Promise((end) => { setImmediate(end) })
@@ -173,6 +173,86 @@ describe("overloaded: by how long requests wait", () => {
     }
     const least = goesAfter(0)
     expect([goesAfter(100), goesAfter(4_000) > 2 * least, goesAfter(4_000) < 500]).toEqual([least, true, true])
+  })
+})
+
+describe("the door: while it is shut the server refuses takes by itself", () => {
+  const read = readConfig({ PORT: "0" })
+  if ("mistakes" in read) throw new Error(read.mistakes.join())
+  const shedder = makeShedder({ ...PATIENCE, burst_ms: 0, pause_ms: 0 })
+  const asked: string[] = []
+  let hold: Promise<unknown> = Promise.resolve()
+  const { fetch: shed, porch, shut_ms } = shedding(shedder, async (request) => {
+    asked.push(new URL(request.url).pathname)
+    await hold
+    return new Response("served")
+  })
+  const api = startApi({ config: read.config, log: quietLog }, { fetch: shed, porch })
+  afterAll(() => api.stop())
+  const ask = (path: string, init: RequestInit = { method: "POST", body: "{}" }): Promise<Response> => fetch(`http://127.0.0.1:${api.port}${path}`, init)
+  const CROWD = 256
+  const isShut = async (): Promise<boolean> => {
+    const before = shut_ms(performance.now())
+    await Bun.sleep(5)
+    return shut_ms(performance.now()) > before
+  }
+  /** Too long a wait, and many who take at once. */
+  const shut = async (): Promise<void> => {
+    shedder.note(1, performance.now())
+    await until("the door is shut", async () => {
+      await Promise.all(Array.from({ length: CROWD }, () => ask("/v1/quotes").then((answer) => answer.text())))
+      return isShut()
+    })
+  }
+  const open = (): Promise<unknown> => {
+    shedder.note(0, performance.now())
+    return until("the door is open", async () => !await isShut())
+  }
+
+  test("who takes hears the same as ever and is counted by nobody, who gives back and the house pass, and it opens when the wait is short", async () => {
+    shedder.note(1, performance.now())
+    const refused = await ask("/v1/quotes")
+    const same = async (answer: Response): Promise<unknown> => [answer.status, answer.headers.get("retry-after"), answer.headers.get("content-type"), await answer.text()]
+    const said = await same(refused)
+    await shut()
+    const counted = shedder.refused().take
+    for (const path of ["/v1/quotes", "/v1/coupons", "/v1/codes/claim?x=1", "/v1/redemptions/r", "/v1/campaigns/confirm"]) expect([path, await same(await ask(path))]).toEqual([path, said])
+    expect(shedder.refused().take).toBe(counted)
+    for (const path of [...GIVE_PATHS.map((path) => path.replace(":id", "a%20b")), "/v1/coupons/c/revoke?x=1", "/healthz", "/"]) expect([path, await (await ask(path)).text()]).toEqual([path, "served"])
+    expect(await isShut()).toBe(true)
+    await open()
+    expect(await (await ask("/v1/quotes")).text()).toBe("served")
+  })
+  test("the addresses that pass it are those that give back", () => {
+    for (const path of GIVE_PATHS) expect([path, kindOf(`http://x${path}`)]).toEqual([path, "give"])
+    expect(porch.passes).toEqual(GIVE_PATHS)
+  })
+  test("what is under way when it is shut or opened is answered", async () => {
+    const release = Promise.withResolvers<void>()
+    hold = release.promise
+    shedder.note(0, performance.now())
+    const before = asked.length, take = ask("/v1/quotes")
+    await until("the take is under way", () => asked.length > before)
+    await shut()
+    const give = ask("/v1/redemptions/r/cancel")
+    await until("the give is under way", () => asked.length > before + 1)
+    await open()
+    release.resolve()
+    expect([await (await take).text(), await (await give).text(), shedder.under_way()]).toEqual(["served", "served", 0])
+  })
+  test("a body that comes later than the refusal is read away, and the connection serves on", async () => {
+    await shut()
+    const body = "x".repeat(1_000_000), socket = connect(api.port, "127.0.0.1")
+    let heard = ""
+    socket.on("data", (bytes) => { heard += bytes.toString() }).on("error", () => undefined)
+    socket.write(`POST /v1/quotes HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`)
+    await until("the refusal has come", () => heard.includes("overloaded"))
+    socket.write(body)
+    socket.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    await until("the next is served", () => heard.endsWith("served"))
+    expect([heard.match(/HTTP\/1.1 \d+/g), await isShut()]).toEqual([["HTTP/1.1 503", "HTTP/1.1 200"], true])
+    socket.destroy()
+    await open()
   })
 })
 
