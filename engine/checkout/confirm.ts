@@ -12,7 +12,7 @@ import type { Answered, Caller } from "../answers.ts"
 import type { ConfirmAsk } from "../contract/checkout.ts"
 import { readAgedCoupons } from "../journal/aged.ts"
 import type { Parts } from "../parts.ts"
-import { lease } from "../quota/lease.ts"
+import { shortagesOf, type Shortages } from "../quota/shortage.ts"
 import { act, NotExecuted } from "../store/redis.ts"
 import { decodeAllocation } from "./allocation.ts"
 import { confirmedAnswer, stateOf } from "./answers.ts"
@@ -28,7 +28,7 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
   if (!named) return { outcome: "redemption_unknown", redemption_id }
   const { user, redemption } = named
   const places = placesOf(user, parts.cells, now_ms)
-  const short: Short = { waited: 0, exhausted: undefined }
+  const shortages = shortagesOf(parts, places.cell, now_ms)
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const reply = await act(parts.redis, confirm, { keys: places.keys, args: { now_ms, user, redemption, late: late ? 1 : 0, hour: places.hour } })
     switch (reply.outcome) {
@@ -43,7 +43,7 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
       case "cancelled": return { outcome: "redemption_cancelled", redemption_id }
       case "expired": {
         if (!late) return { outcome: "redemption_expired", redemption_id, expired_at: new Date(found.head.expires_ms).toISOString() }
-        const answered = found.hour === undefined ? undefined : await confirmLate(parts, found, found.hour, short, now_ms)
+        const answered = found.hour === undefined ? undefined : await confirmLate(parts, found, found.hour, shortages, now_ms)
         if (answered) return answered
         continue
       }
@@ -53,11 +53,8 @@ export const confirmWith = (parts: Parts) => async ({ redemption_id, late }: Con
   throw new NotExecuted("the redemption kept moving")
 }
 
-/** How often a lease was waited for, and the budget that all cells together were found short of just now. */
-interface Short { waited: number; exhausted: number | undefined }
-
 /** Confirm an expired one; nothing when its record moved meanwhile or a lease came, and it has to be looked at again. */
-const confirmLate = async (parts: Parts, { places, user, redemption, redemption_id, head }: Found, hour: string, short: Short, now_ms: number): Promise<Answered | undefined> => {
+const confirmLate = async (parts: Parts, { places, user, redemption, redemption_id, head }: Found, hour: string, shortages: Shortages, now_ms: number): Promise<Answered | undefined> => {
   const { quota, journal, wallet, settled } = places.keys
   const send = (aged: [field: string, values: unknown][]) => act(parts.redis, confirm_late, {
     keys: { quota, journal, wallet, from: settledKey(places.cell, Number(hour)), settled },
@@ -73,14 +70,9 @@ const confirmLate = async (parts: Parts, { places, user, redemption, redemption_
     case "coupon_taken": return expired({ coupon_id: user + reply.field, detail: "The coupon is not free." })
     case "budget_exhausted": {
       const budget = await parts.catalogue.budgetByNo(reply.budget)
-      if (parts.cells > 1 && short.exhausted !== reply.budget) {
-        const want = { name: `b${reply.budget}`, cell: places.cell, missing: reply.missing_minor, left: reply.left_minor, waited: short.waited++ }
-        const leased = await lease(parts, want, now_ms)
-        if (leased.outcome === "busy") return { outcome: "quota_busy" }
-        // An earlier attempt may have been done while the cells were asked: it is looked at again before anyone hears that money is missing.
-        short.exhausted = leased.outcome === "exhausted" ? reply.budget : undefined
-        return undefined
-      }
+      const { outcome } = await shortages.ask(`b${reply.budget}`, reply.missing_minor, reply.left_minor)
+      if (outcome === "again") return undefined
+      if (outcome === "busy") return { outcome: "quota_busy" }
       return expired({ budget_id: budget?.budget_id, missing_minor: reply.missing_minor })
     }
     case "confirmed": return { outcome: "confirmed", body: confirmedAnswer(redemption_id, decodeAllocation(reply.body), reply.confirmed_at_ms) }

@@ -20,8 +20,8 @@ import { splitFunding } from "../pricing/funding.ts"
 import { share } from "../pricing/money.ts"
 import { kindOrderOf, type Policy, policyOf } from "../pricing/policy.ts"
 import type { Quote } from "../pricing/price.ts"
-import { lease } from "../quota/lease.ts"
 import { refillsOf } from "../quota/refill.ts"
+import { shortagesOf, type Shortages } from "../quota/shortage.ts"
 import { act, NotExecuted } from "../store/redis.ts"
 import { allocatedOf, encodeAllocation, type Allocation, type Remembered } from "./allocation.ts"
 import { reservedAnswer } from "./answers.ts"
@@ -35,8 +35,8 @@ import { withLevels } from "./shopper.ts"
 import { readSigned, type Signed } from "./signed.ts"
 import { rejectedOf, stepsOf } from "./quote.ts"
 
-/** A reserve is priced anew when a campaign changed, a lease was short or a coupon of "best" was taken meanwhile: so many times. */
-const TRIES_MAX = 12
+/** A reserve is priced anew when a campaign changed, a lease was short (twice for each budget that is gone) or a coupon of "best" was taken meanwhile: so many times. */
+const TRIES_MAX = 24
 
 /** What of a coupon's cost one budget pays. */
 interface Payment extends Funding { readonly amount_minor: number }
@@ -68,10 +68,8 @@ interface Findings {
   readonly ended: Set<string>
   /** 1: a mark without a record anywhere belongs to another id. */
   is_new: 0 | 1
-  /** How often a lease was waited for. */
-  waited: number
-  /** The budget that all cells together were found short of just now. */
-  exhausted: number | undefined
+  /** The budgets that its cell lacks. */
+  readonly shortages: Shortages
 }
 
 /** The ask as it would be sent without naming a default; the ask itself where it names none, as nearly all do. */
@@ -173,12 +171,12 @@ export const reserveWith = (parts: Parts) => async (sent: ReserveAsk, caller: Ca
     if ("no" in signed) return await replayOf(parts, request) ?? signed.no
     request = { ...request, signed, ask: { ...sent, order: signed.order, coupons: [...signed.coupon_ids], profile: signed.profile } }
   }
-  const findings: Findings = { dropped: new Map(), short: new Map(), ended: new Set(), is_new: 0, waited: 0, exhausted: undefined }
+  const findings: Findings = { dropped: new Map(), short: new Map(), ended: new Set(), is_new: 0, shortages: shortagesOf(parts, request.places.cell, now_ms) }
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const answered = await tryOnce(parts, caller, request, findings)
     if (answered) return answered
   }
-  if (findings.waited > 0) return { outcome: "quota_busy" }
+  if (findings.shortages.hasWaited()) return { outcome: "quota_busy" }
   throw new NotExecuted("the order's coupons kept changing")
 }
 
@@ -232,7 +230,7 @@ const refusedBy = async (
   reply: Exclude<ReplyOf<typeof reserve>, { outcome: "reserved" | "gate_closed" }>, parts: Parts, request: Request, ask: ReserveAsk, plan: Plan, findings: Findings,
 ): Promise<Answered | undefined> => {
   const { signed, user, places, now_ms } = request
-  const { dropped, short, ended } = findings
+  const { dropped, short, ended, shortages } = findings
   const isBest = ask.coupons === "best"
   const coupon_id = "field" in reply ? user + reply.field : ""
   const place = plan.choices.findIndex((choice) => choice.coupon_id === coupon_id)
@@ -268,20 +266,13 @@ const refusedBy = async (
       // A cell that never had any of a budget does not know its month.
       const isShut = reply.outcome === "budget_not_open" || budget !== undefined && !isInMonth(budget, now_ms)
       if (isShut) return refuse({ ...budgetNotOpen(plan.choices[place]!.campaign, budget?.budget_id, budget, now_ms), coupon_id })
-      if (budget && findings.exhausted !== reply.budget) {
-        findings.exhausted = undefined
-        const want = { name: `b${reply.budget}`, cell: places.cell, missing: reply.missing_minor, left: reply.left_minor, waited: findings.waited++ }
-        const leased = await lease(parts, want, now_ms)
-        if (leased.outcome === "granted") return undefined
-        if (leased.outcome === "busy") return { outcome: "quota_busy" }
+      if (budget) {
+        const word = await shortages.ask(`b${reply.budget}`, reply.missing_minor, reply.left_minor)
+        if (word.outcome === "again") return undefined
+        if (word.outcome === "busy") return { outcome: "quota_busy" }
         // One that is short may give less, and "best" may have another coupon: pricing says which, with what all cells have.
         if (!signed && (isBest || policyFor(ask, plan.choices[place]!).budget_short === "partial")) {
-          short.set(budget.budget_id, leftOf(plan, budget, coupon_id, reply.missing_minor + reply.left_minor - leased.unused))
-          return undefined
-        }
-        // The cells were asked for up to seconds, in which an earlier attempt of this request may have been done: Redis says so, replay first.
-        if (!isBest && parts.cells > 1) {
-          findings.exhausted = reply.budget
+          short.set(budget.budget_id, leftOf(plan, budget, coupon_id, reply.missing_minor + reply.left_minor - word.unused))
           return undefined
         }
       }

@@ -15,8 +15,8 @@ import { budgetNotOpen, isInMonth } from "../operate/not_open.ts"
 import type { Parts } from "../parts.ts"
 import { boundMinor } from "../pricing/compile.ts"
 import { splitFunding } from "../pricing/funding.ts"
-import { lease } from "../quota/lease.ts"
 import { refillsOf } from "../quota/refill.ts"
+import { shortagesOf } from "../quota/shortage.ts"
 import { answeringPostgres } from "../store/away.ts"
 import { act, NotExecuted } from "../store/redis.ts"
 
@@ -79,17 +79,8 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
   const coupon_id = user + field
   const keys = { quota: quotaKey(cell), journal: journalKey(cell), due: dueKey(cell), wallet: walletKey(cell, user) }
   let campaign = known
-  let is_new = 0, waited = 0
-  // What all cells together were found short of just now. They were asked for up to seconds, in which an earlier attempt of this request
-  // may have been done: Redis is asked once more, replay first, before anyone hears "exhausted".
-  let exhausted: string | undefined
-  const shortOf = async (name: string, missing: number, left: number): Promise<"no" | "busy" | "again"> => {
-    if (parts.cells === 1 || exhausted === name) return "no"
-    const { outcome } = await lease(parts, { name, cell, missing, left, waited: waited++ }, now_ms)
-    exhausted = outcome === "exhausted" ? name : undefined
-    return outcome === "busy" ? "busy" : "again"
-  }
-
+  let is_new = 0
+  const shortages = shortagesOf(parts, cell, now_ms)
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const holds = await holdsOf(parts, campaign, now_ms)
     const { body } = campaign
@@ -128,22 +119,20 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
         campaign = await parts.catalogue.readAgain(campaign_no) ?? campaign
         continue
       }
-      case "stock_exhausted":
-        switch (await shortOf(`k${campaign_no}`, 1, 0)) {
-          case "again": continue
-          case "busy": return { outcome: "quota_busy" }
-          case "no": return { outcome: "stock_exhausted", campaign_id }
-        }
-        break
+      case "stock_exhausted": {
+        const { outcome } = await shortages.ask(`k${campaign_no}`, 1, 0)
+        if (outcome === "again") continue
+        return outcome === "busy" ? { outcome: "quota_busy" } : { outcome: "stock_exhausted", campaign_id }
+      }
       case "budget_exhausted": case "budget_not_open": {
         const budget = await parts.catalogue.budgetByNo(reply.budget)
         // A cell that never had any of a budget does not know its month.
         const budget_id = budget?.budget_id ?? ("missing" in holds ? holds.missing : undefined)
         if (reply.outcome === "budget_not_open" || budget && !isInMonth(budget, now_ms)) return budgetNotOpen(campaign, budget_id, budget, now_ms)
-        const short = budget ? await shortOf(`b${reply.budget}`, reply.missing_minor, reply.left_minor) : "no"
-        if (short === "again") continue
-        if (short === "busy") return { outcome: "quota_busy" }
-        return { outcome: "budget_exhausted", budget_id }
+        if (!budget) return { outcome: "budget_exhausted", budget_id }
+        const { outcome } = await shortages.ask(`b${reply.budget}`, reply.missing_minor, reply.left_minor)
+        if (outcome === "again") continue
+        return outcome === "busy" ? { outcome: "quota_busy" } : { outcome: "budget_exhausted", budget_id }
       }
       case "user_limit_reached": return { outcome: reply.outcome, campaign_id, per_user: reply.per_user }
       case "campaign_not_started": return { outcome: reply.outcome, campaign_id, starts_at: new Date(reply.starts_at_ms).toISOString() }
@@ -155,6 +144,6 @@ export const issueOne = async (parts: Parts, { ask, campaign: known, user, field
       case "request_conflict": case "journal_full": return { outcome: reply.outcome }
     }
   }
-  if (waited > 0) return { outcome: "quota_busy" }
+  if (shortages.hasWaited()) return { outcome: "quota_busy" }
   throw new NotExecuted("the campaign kept changing")
 }

@@ -79,7 +79,10 @@ function byLeaving(seat: Seat, isChanged: boolean): Needs | undefined {
   return unseen ? named(unseen) : byMore(seat, [])
 }
 
-/** Who left a finance right nothing may itself be refused where that right is gone, because one that had to give way to it stands then. */
+/**
+ * Who left a finance right nothing may itself be refused where that right is gone, because one that had to give way to it stands then. The
+ * search ends with the first whose leaving is enough, and with the first that uses up the steps: after that nobody else could be tried.
+ */
 function byUnseen(seat: Seat, { left, taken }: Cleared): readonly Candidate[] | undefined {
   for (const one of seat.table.ranked) {
     if (one === seat.target || left.includes(one) || taken.some(({ candidate }) => candidate === one)) continue
