@@ -8,8 +8,9 @@
  * - A burst that drains is served. Only where the first of the line has waited for `take_ms`, it stays so for `standing_ms`, and no fewer are
  *   there at the end, it is overload: then the line is kept to `strict_ms`, and who has waited longer is refused while it costs nothing.
  *   It ends when nobody had to be refused for `calm_ms`.
- * - Who is served is served soon. From the first wait that is too long until it is short again, whoever takes and came last goes first: those before him
- *   are late already, are served all the same where the line drains, and are refused where it does not.
+ * - Who is served is served soon. While a line that makes wait for `GROWN_MS` grows, and from the first wait that is too long until it is short again, whoever
+ *   takes and came last goes first: those before him are late already, are served all the same where the line drains, and are refused where it does not.
+ *   How long the wait is told to be is not longer for it: it is that of a line in which the first goes first.
  * - A pause of our own (the collector, a machine that was busy elsewhere) is no queue: what waited through it is served. So a long wait
  *   counts once it has stood for `pause_ms` after it was first seen.
  * - What gives back is refused last: only in overload, when all that takes is refused already, and those that give have for `pause_ms` waited
@@ -47,6 +48,12 @@ const FALL_MOST = 0.8, GROWTH = 1.08
 /** Where so large a share is still there after `standing_ms`, the line does not drain. */
 const DRAINS_SHARE = 0.95
 
+/**
+ * A line that makes wait for so long grows where so many more are there than so long ago, and is taken to grow for some time after: at less than twice
+ * the load it pauses, and those who had waited for 0.2 s and more were served in each pause.
+ */
+const GROWN_MS = 50, GROWS = 1.05, GROWS_MS = 25, GROWS_ON_MS = 100
+
 /** Between two probes: 100 a second cost Redis a thousandth of its time. */
 const PROBE_MS = 10
 /** Probes that are out at a time; more would say nothing new. */
@@ -57,8 +64,12 @@ const PROBES_MAX = 50
  * the turn is left to acts, however much is offered.
  */
 const REFUSALS_PER_ACT = 16
+/** The same of a turn whose refusals the server makes by itself: a third of each ms, at 80 µs an act. */
+const ACTS_PER_MS = 4
 /** Connections that Bun is told of at a time. */
 const READY_MAX = 1_024
+/** Refusals that wait for a turn of their own, in each: 5 ms. */
+const HELD_MAX = 256
 
 /** The door is shut while the line is longer than this share of what may be under way: what is served in a turn is there without those who come in it. */
 const SHUT_SHARE = 0.5
@@ -86,27 +97,46 @@ export const kindOf = (url: string): Kind => {
 type Verdict = "go" | "refused"
 interface Waiting { readonly at_ms: number; readonly settle: (verdict: Verdict) => void }
 
+/** Things in a row that go out at the front. */
+const makeRow = <T>() => {
+  let row: T[] = [], first = 0
+  return {
+    push: (one: T): void => { row.push(one) },
+    front: (): T | undefined => row[first],
+    shift: (): T | undefined => {
+      const one = row[first]
+      if (one === undefined) return undefined
+      first += 1
+      if (first === row.length) { row = []; first = 0 } else if (first >= UNDER_WAY_MAX) { row = row.slice(first); first = 0 }
+      return one
+    },
+    pop: (): T | undefined => {
+      if (first === row.length) return undefined
+      const one = row.pop()
+      if (first === row.length) { row = []; first = 0 }
+      return one
+    },
+    length: () => row.length - first,
+  }
+}
+
 /** A line. Whoever asks for the next says from which end: the first who came, or the last. */
 const makeLine = () => {
-  let line: Waiting[] = [], first = 0
+  const line = makeRow<Waiting>()
+  /** When those came who would stand here if the first had always gone first. */
+  const in_order = makeRow<number>()
   return {
-    join: (waiting: Waiting): void => { line.push(waiting) },
-    take: (): Waiting | undefined => {
-      const next = line[first]
-      if (next === undefined) return undefined
-      first += 1
-      if (first === line.length) { line = []; first = 0 } else if (first >= UNDER_WAY_MAX) { line = line.slice(first); first = 0 }
-      return next
+    join: (waiting: Waiting): void => {
+      line.push(waiting)
+      in_order.push(waiting.at_ms)
     },
-    takeLast: (): Waiting | undefined => {
-      if (first === line.length) return undefined
-      const last = line.pop()
-      if (first === line.length) { line = []; first = 0 }
-      return last
-    },
-    length: () => line.length - first,
+    take: (): Waiting | undefined => { in_order.shift(); return line.shift() },
+    takeLast: (): Waiting | undefined => { in_order.shift(); return line.pop() },
+    length: line.length,
     /** How long the first has waited. */
-    age_ms: (now_ms: number): number => { const next = line[first]; return next === undefined ? 0 : now_ms - next.at_ms },
+    age_ms: (now_ms: number): number => { const next = line.front(); return next === undefined ? 0 : now_ms - next.at_ms },
+    /** How long the first would have waited, whoever went first: what the line says of the load. */
+    wait_ms: (now_ms: number): number => now_ms - (in_order.front() ?? now_ms),
   }
 }
 
@@ -118,6 +148,8 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
   let probe_ms = 0, lowered_ms = -Infinity
   let above: { readonly since_ms: number; readonly there: number } | undefined, over_ms: number | undefined
   let late_ms: number | undefined
+  /** How many were there at the last but one of such instants, and at the last. */
+  let before = { at_ms: 0, there: 0 }, lately = before, grew_ms = -Infinity, isGrowing = false
   let isStrict = false, isOver = false, isLate = false, refused_ms = -Infinity
 
   const refuse = (kind: "take" | "give", now_ms: number): "refused" => {
@@ -131,7 +163,7 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
     while (isStale(now_ms)) takes.take()!.settle(refuse("take", now_ms))
     while (isLate && gives.age_ms(now_ms) > patience.give_ms) gives.take()!.settle(refuse("give", now_ms))
     while (under_way < limit) {
-      const next = gives.take() ?? (isStrict || above ? takes.takeLast() : takes.take())
+      const next = gives.take() ?? (isStrict || above || isGrowing ? takes.takeLast() : takes.take())
       if (next === undefined) return
       under_way += 1
       next.settle("go")
@@ -146,7 +178,7 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
     }
   }
   // Not their sum: where nothing moves, both count the same time.
-  const wait = (now_ms: number): number => Math.max(probe_ms, takes.age_ms(now_ms), gives.age_ms(now_ms))
+  const wait = (now_ms: number): number => Math.max(probe_ms, takes.wait_ms(now_ms), gives.wait_ms(now_ms))
 
   return {
     /** Ask for a request to be let in: at once, never, or later, for which it joins. Whoever goes says when he is done. */
@@ -167,6 +199,12 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
       probe_ms = waited_ms
       adapt(now_ms)
       const wait_ms = wait(now_ms), there = under_way + takes.length() + gives.length()
+      if (now_ms - lately.at_ms >= GROWS_MS) {
+        before = lately
+        lately = { at_ms: now_ms, there }
+      }
+      if (there > before.there * GROWS) grew_ms = now_ms
+      isGrowing = takes.wait_ms(now_ms) > GROWN_MS && now_ms - grew_ms < GROWS_ON_MS
       over_ms = wait_ms > patience.burst_ms ? over_ms ?? now_ms : undefined
       isOver = over_ms !== undefined && now_ms - over_ms >= patience.pause_ms
       if (wait_ms <= patience.take_ms) above = undefined
@@ -186,8 +224,11 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
     turned: (refused: number): void => { limit = Math.max(limit, Math.min(UNDER_WAY_MAX, refused / REFUSALS_PER_ACT)) },
     /** Whether who takes and comes now is not needed: there are enough for the next turn, or all of them are refused. */
     isFull: (now_ms: number): boolean => isOver || (isStrict && (takes.length() > limit * SHUT_SHARE || gives.age_ms(now_ms) > patience.strict_ms)),
-    /** Takes may have been refused that nobody counts: it is not calm. */
-    unseen: (now_ms: number): void => { refused_ms = now_ms },
+    /** A turn of so long has ended in which takes were refused that nobody counted: it is not calm, and acts get their share of it too. */
+    unseen: (turn_ms: number, now_ms: number): void => {
+      refused_ms = now_ms
+      limit = Math.max(limit, Math.min(UNDER_WAY_MAX, turn_ms * ACTS_PER_MS))
+    },
     wait_ms: (now_ms: number): number => wait(now_ms),
     under_way: (): number => under_way,
     refused: (): Readonly<Record<"take" | "give", number>> => refused,
@@ -237,14 +278,15 @@ export interface Door { shut(): void; open(): void }
 
 /** Shuts the door after a turn that has refused many, and opens it as soon as some are needed. */
 const makeDoorkeeper = (shedder: Shedder) => {
-  let door: Door | undefined, shut_ms: number | undefined, was_shut_ms = 0
-  const lookSoon = (): void => { setTimeout(look, LOOK_MS).unref() }
+  let door: Door | undefined, shut_ms: number | undefined, looked_ms = 0, was_shut_ms = 0
+  const lookSoon = (now_ms: number): void => {
+    looked_ms = now_ms
+    setTimeout(look, LOOK_MS).unref()
+  }
   const look = (): void => {
     const now_ms = performance.now()
-    if (shedder.isFull(now_ms)) {
-      shedder.unseen(now_ms)
-      return lookSoon()
-    }
+    shedder.unseen(now_ms - looked_ms, now_ms)
+    if (shedder.isFull(now_ms)) return lookSoon(now_ms)
     was_shut_ms += now_ms - shut_ms!
     shut_ms = undefined
     door!.open()
@@ -257,31 +299,55 @@ const makeDoorkeeper = (shedder: Shedder) => {
       if (!door || shut_ms !== undefined || refused < SHUT_REFUSALS_MIN || !shedder.isFull(now_ms)) return
       shut_ms = now_ms
       door.shut()
-      lookSoon()
+      lookSoon(now_ms)
     },
     shut_ms: (now_ms: number): number => was_shut_ms + (shut_ms === undefined ? 0 : now_ms - shut_ms),
   }
 }
 
 /**
- * Answers no at once to as many as Bun looks at in one go, and to who comes later in the same turn of our event loop at its end. Bun reads on
+ * Answers no at once to as many as Bun looks at in one go, and to who comes later in the same turn of our event loop in one of the next. Bun reads on
  * within a turn while so many connections are ready, up to 48 times, and whoever is refused asks again at once: at five times full load one turn took 12,000
  * to 30,000 refusals and 1 to 2.3 s (2026-11-22), in which no act was sent to Redis, no probe and no timer. A caller who has not been answered asks
- * for nothing, so the turn ends. An answer that waits costs a third more.
+ * for nothing, so the turn ends. An answer that waits costs a third more. Who has stood in the line is never answered at once: when it was seen to be
+ * overload 3,700 stood there, and to refuse them all was a turn of 100 ms (08:37 UTC, 2026-11-23), for which acts waited that were let in.
  */
 const makeRefusals = (no: Response, turned: (refused: number) => void) => {
-  let ended: Promise<void> | undefined, refused = 0
-  return (): Response | Promise<Response> => {
-    refused += 1
-    ended ??= new Promise((end) => {
-      setImmediate(() => {
-        turned(refused)
-        ended = undefined
-        refused = 0
-        end()
-      })
-    })
-    return refused <= READY_MAX ? no.clone() as Response : ended.then(() => no.clone() as Response)
+  interface Held { readonly told: PromiseWithResolvers<void>; many: number }
+  const held = makeRow<Held>()
+  let last: Held | undefined, refused = 0, isEnding = false
+  const endTurn = (): void => {
+    turned(refused)
+    const next = held.shift()
+    if (next === last) last = undefined
+    refused = next?.many ?? 0
+    isEnding = next !== undefined
+    if (!next) return
+    next.told.resolve()
+    setImmediate(endTurn)
+  }
+  const endSoon = (): void => {
+    if (isEnding) return
+    isEnding = true
+    setImmediate(endTurn)
+  }
+  const later = (): Promise<Response> => {
+    endSoon()
+    if (!last || last.many === HELD_MAX) {
+      last = { told: Promise.withResolvers<void>(), many: 0 }
+      held.push(last)
+    }
+    last.many += 1
+    return last.told.promise.then(() => no.clone() as Response)
+  }
+  return {
+    later,
+    atOnce: (): Response | Promise<Response> => {
+      if (refused === READY_MAX) return later()
+      endSoon()
+      refused += 1
+      return no.clone() as Response
+    },
   }
 }
 
@@ -290,7 +356,7 @@ export const shedding = (shedder: Shedder, fetch: (request: Request) => Response
   const { status, headers } = problem({ outcome: "overloaded" })
   const no = new Response(JSON.stringify(problemBody({ outcome: "overloaded" })), { status, headers })
   const doorkeeper = makeDoorkeeper(shedder)
-  const refusal = makeRefusals(no, (refused) => {
+  const { atOnce, later } = makeRefusals(no, (refused) => {
     shedder.turned(refused)
     doorkeeper.turned(refused)
   })
@@ -306,8 +372,8 @@ export const shedding = (shedder: Shedder, fetch: (request: Request) => Response
       const now_ms = performance.now()
       switch (shedder.ask(kind, now_ms)) {
         case "go": return serve(request)
-        case "refused": return refusal()
-        case "waits": return wait(kind, now_ms).then((verdict) => verdict === "go" ? serve(request) : refusal())
+        case "refused": return atOnce()
+        case "waits": return wait(kind, now_ms).then((verdict) => verdict === "go" ? serve(request) : later())
       }
     },
     porch,

@@ -7,7 +7,7 @@ import { quietLog } from "../../engine/log.ts"
 import { startApi } from "../../engine/process/listen.ts"
 import { until } from "../support/run_engine.ts"
 
-const { take_ms, burst_ms, pause_ms, give_ms, hung_ms } = PATIENCE
+const { burst_ms, pause_ms, give_ms, hung_ms } = PATIENCE
 
 describe("kindOf: by the address alone", () => {
   const kinds: [string, string][] = [
@@ -45,12 +45,23 @@ const makeServer = (per_ms: number, least_ms = 0) => {
 }
 const worst = (of: readonly { waited_ms: number }[], share = 1): number => of.map(({ waited_ms }) => waited_ms).sort((a, b) => a - b)[Math.ceil(of.length * share) - 1] ?? 0
 
+/** Who is served waits no longer: a line is left alone until its first has waited for 50 ms, and then seen within a few looks. */
+const GROWN_MS_MAX = 100
+
 describe("overloaded: by how long requests wait", () => {
   for (const callers of [500, 2_000]) test(`a burst of ${callers} that drains is served`, () => {
     const { ask, step, served, refused } = makeServer(3)
     for (let i = 0; i < callers; i += 1) ask("take")
     for (let at = 0; at < 1_000; at += 1) step()
     expect([served.length, refused.length]).toEqual([callers, 0])
+  })
+  for (const [times, for_ms] of [[2, 300], [3, 150]] as const) test(`${times} times of what is served for ${for_ms} ms, and then little: a burst too`, () => {
+    const { ask, step, served, refused } = makeServer(4)
+    for (let at = 0; at < 3_000; at += 1) {
+      for (let i = at < for_ms ? 4 * times : 2; i > 0; i -= 1) ask("take")
+      step()
+    }
+    expect([served.length, refused.length]).toEqual([for_ms * 4 * times + (3_000 - for_ms) * 2, 0])
   })
   test("500 callers who ask again as soon as they are answered are served as long as they like", () => {
     const { ask, step, served, refused } = makeServer(3)
@@ -69,7 +80,7 @@ describe("overloaded: by how long requests wait", () => {
     }
     expect(served.length).toBeGreaterThan(0.98 * SECONDS * 4_000)
     expect(worst(served, 0.97)).toBeLessThan(60) // what came before it was seen to be overload waited longer
-    expect(worst(served)).toBeLessThan(take_ms + 50) // and nobody was kept in the line for longer than makes a wait too long, and served then
+    expect(worst(served)).toBeLessThan(GROWN_MS_MAX) // and from when the line was seen to grow, the newest went first
     expect(refused.filter(({ kind }) => kind === "give")).toEqual([])
     expect(worst(refused, 0.97)).toBeLessThan(60)
     // The load falls to a half: within a second and a bit all is as it was.
@@ -165,14 +176,32 @@ describe("overloaded: by how long requests wait", () => {
     const next = fetch(request)
     expect(next instanceof Response && next.status).toBe(503)
   })
+  test("who has stood in the line is refused a part in each turn, however many they are", async () => {
+    const shedder = makeShedder({ ...PATIENCE, burst_ms: 0, pause_ms: 0 })
+    const { fetch } = shedding(shedder, () => new Response("served"))
+    shedder.note(1, 0)
+    const turn = (): Promise<void> => new Promise((end) => { setImmediate(end) })
+    await turn()
+    let heard = 0
+    const all = Array.from({ length: 1_024 + 1_000 }, () => fetch(new Request("http://x/v1/quotes"))).flatMap((answer) => answer instanceof Promise ? [answer.then(({ status }) => { heard += Number(status === 503) })] : [])
+    const after: number[] = []
+    while (heard < 1_000) {
+      await turn()
+      after.push(heard)
+    }
+    await Promise.all(all)
+    expect([all.length, after.every((many, i) => many - (after[i - 1] ?? 0) <= 256), after.length >= 4]).toEqual([1_000, true, true])
+  })
   test("however long refusals make a turn of the event loop, acts have their share of it", () => {
-    const goesAfter = (refused: number): number => {
+    const goesAfter = (refused: number, turn_ms = 0): number => {
       const shedder = makeShedder()
       shedder.turned(refused)
+      shedder.unseen(turn_ms, 0)
       return Array.from({ length: 1_000 }, () => shedder.ask("take", 0)).filter((verdict) => verdict === "go").length
     }
     const least = goesAfter(0)
     expect([goesAfter(100), goesAfter(4_000) > 2 * least, goesAfter(4_000) < 500]).toEqual([least, true, true])
+    expect([goesAfter(0, 10), goesAfter(0, 100) > 2 * least, goesAfter(0, 100) < 500]).toEqual([least, true, true])
   })
 })
 
