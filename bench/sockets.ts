@@ -57,6 +57,8 @@ export const makeSockets = ({ hostname, port }: Pick<URL, "hostname" | "port">) 
       watch(EPOLL_CTL_ADD, socket, EPOLLIN | EPOLLOUT)
       return socket
     },
+    /** How many are not open yet. */
+    opening: (): number => early.size,
     send: (socket: number, bytes: Buffer): void => {
       if (early.has(socket)) early.set(socket, bytes)
       else sendNow(socket, bytes)
@@ -69,7 +71,7 @@ export const makeSockets = ({ hostname, port }: Pick<URL, "hostname" | "port">) 
         if (bytes && (event.getUint32(at, true) & ~EPOLLOUT) === 0) {
           early.delete(socket)
           watch(EPOLL_CTL_MOD, socket, EPOLLIN)
-          sendNow(socket, bytes)
+          if (bytes.length > 0) sendNow(socket, bytes)
         } else hear(socket, receive(socket))
       }
     },

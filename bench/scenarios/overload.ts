@@ -5,9 +5,9 @@
  * revoked), so that it shows who goes first.
  */
 import { issueRequest } from "../contestants.ts"
-import { percentile } from "../cpu.ts"
+import { goFirst, percentile } from "../cpu.ts"
 import { request } from "../drive.ts"
-import { askInTurn, isYes, offer, type Asked, type Sample } from "../open_loop.ts"
+import { askInTurn, isYes, offer, OVERLOAD_CONNECTIONS, type Asked, type Sample } from "../open_loop.ts"
 import { type Figure, type Result } from "../result.ts"
 import { shopper } from "../shop.ts"
 import type { Stack } from "../stack.ts"
@@ -39,6 +39,7 @@ interface Full { readonly connections: number; readonly rate: number; readonly s
 
 /** Offer this and that load for so many seconds each, and say how what was served compares with full load. */
 export const playOverload = async (scrip: Stack, campaign_no: number, seconds: number, say: (text: string) => void): Promise<Result> => {
+  const { back } = goFirst()
   const issued: string[] = []
   let number = FIRST_USER
   const first = issueRequest(scrip, shopper("overload", number, campaign_no)), places: number[] = []
@@ -60,7 +61,7 @@ export const playOverload = async (scrip: Stack, campaign_no: number, seconds: n
   /** Offer so much, and say how much of a processor each had of it meanwhile. */
   const play = async (rate: number, for_s = seconds) => {
     const before = scrip.cpu(), own = process.cpuUsage()
-    const { samples, unsent } = await offer(scrip.url, rate, for_s, next)
+    const { samples, unsent } = await offer(scrip.url, rate, for_s, next, () => false, OVERLOAD_CONNECTIONS)
     const after = scrip.cpu(), { user, system } = process.cpuUsage(own)
     const share = (us: number): string => (us / for_s / 1e6).toFixed(2)
     const cores = `API ${share(after.api - before.api)}, Redis ${share(after.redis - before.redis)}, Postgres ${share(after.postgres - before.postgres)}, driver ${share(user + system)}`
@@ -112,6 +113,7 @@ export const playOverload = async (scrip: Stack, campaign_no: number, seconds: n
   const windows = Array.from({ length: Math.ceil((CALM_S * 1_000) / WINDOW_MS) }, (_, i) => samples.filter(({ at_ms }) => Math.floor(at_ms / WINDOW_MS) === i))
   const isNormal = (window: readonly Sample[]): boolean => window.filter((sample) => isYes(sample) && sample.latency_ms <= full_p99_ms * 3).length >= window.length * 0.99
   const normal_s = (windows.findLastIndex((window) => !isNormal(window)) + 1) * (WINDOW_MS / 1_000)
+  back()
   figures.push({ name: "overload: normal after", value: normal_s, unit: "s", wanted: { at: "most", value: 5 } })
   return { scenario: "overload", rows: [], figures, proofs: [] }
 }
