@@ -1,5 +1,5 @@
 /**
- * The start and the stop: the only file that starts anything.
+ * The start and the stop: the only file that starts an engine.
  *
  * What must stay true: nothing answers before the servers are looked at and the tables are up to date. A stop lets what
  * is in flight finish, flushes what is left, ends every child and is over in STOP_MS_MAX, come what may.
@@ -15,7 +15,6 @@ import { DRAIN_MS_MAX, type Env, linkToParent, startApiProcesses, startScheduler
 import type { Ground, Piece, Wiring } from "./process/ground.ts"
 import { startApi, tryPort } from "./process/listen.ts"
 import { type OpenServers, openServers, startServers } from "./process/servers.ts"
-import { isSidecarCommand, runSidecar } from "./sidecar.ts"
 import { migrate } from "./store/postgres.ts"
 import { StartFault } from "./private/folder.ts"
 import { type PrivateServers } from "./private/start.ts"
@@ -165,6 +164,5 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
 if (import.meta.main) {
   const words = process.argv.slice(2)
   if (words.length === 0) await runEngine(process.env, wireEngine())
-  else if (isSidecarCommand(words[0])) process.exit(await runSidecar(process.env, words))
   else process.exit(await runCommand(process.env, words, { say: console.log, show: (line) => process.stderr.write(line) }))
 }

@@ -130,9 +130,9 @@ describe("the direction of imports", () => {
 
 describe("time, chance and the environment are arguments", () => {
   /** The only files of what runs that read the environment. */
-  const READS_THE_ENVIRONMENT = ["engine/config.ts", "engine/main.ts"]
+  const READS_THE_ENVIRONMENT = ["engine/config.ts", "engine/main.ts", "engine/sidecar.ts"]
 
-  test("only main.ts and config.ts read the environment; tests, benches and setup are programs of their own", () => {
+  test("only main.ts, sidecar.ts and config.ts read the environment; tests, benches and setup are programs of their own", () => {
     const reading = RUNNING.filter(({ code }) => /process\.env|Bun\.env|import\.meta\.env/.test(code)).map(({ path }) => path)
     expect(reading.filter((path) => !READS_THE_ENVIRONMENT.includes(path))).toEqual([])
   })

@@ -5,7 +5,9 @@
  * What must stay true: the job is the one that `npm run job` starts, in a process of its own at the lowest priority, with all that follows from
  * it: levels into Postgres and Redis, rights through the bulk issue. Its first attempt is killed while it issues rights, so that the second
  * goes on; each user has one coupon in the end. Beside and alone are measured in turn: after each slice beside the job it is made to stand still
- * for one, because a machine that others use is twice as fast at one time as at another. A slice in which nobody works, while a dead attempt's lease runs out, is neither.
+ * for one, because a machine that others use is twice as fast at one time as at another: such a turn is one measurement, of p99 with the job against p99 without
+ * it, and the median of them is the job's share of it, which a slice in which the disk or the host stood still moves neither way. All slices together are
+ * what the machine's worst seconds were, with the job or without. A slice in which nobody works, while a dead attempt's lease runs out, is neither.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -91,7 +93,7 @@ const niceOf = (pid: number): number => Math.min(...readdirSync(`/proc/${pid}/ta
 }))
 
 /** Start the job as its command does, and the process that does the work. */
-const startJob = (scrip: Stack) => Bun.spawn([process.execPath, join(import.meta.dir, "../../engine/main.ts"), "job", "badges", "--period", PERIOD, "--first"], {
+const startJob = (scrip: Stack) => Bun.spawn([process.execPath, join(import.meta.dir, "../../engine/sidecar.ts"), "job", "badges", "--period", PERIOD, "--first"], {
   env: { ...scrip.env, SCRIP_API_URL: scrip.url }, stdin: "ignore", stdout: "pipe", stderr: "inherit",
 })
 
@@ -137,8 +139,8 @@ export const playBeside = async (scrip: Stack, campaign_no: number, users: numbe
     return { published: row!.published, issued }
   }
   const judging: Sample[] = [], issuing: Sample[] = []
-  /** The same of the slices beside the job and without it in which nobody else was at work. */
-  const rest = { beside: [] as Sample[], alone: [] as Sample[], steady: [] as number[], slices: 0, of: 0 }
+  /** Of each turn, p99 beside the job against p99 without it; and those in which nobody else was at work. */
+  const turns: number[] = [], calm: number[] = []
   let nice = LOWEST, killed_at = 0
   /** Rights a second of each slice that was filled with them. */
   const steady: number[] = []
@@ -167,18 +169,12 @@ export const playBeside = async (scrip: Stack, campaign_no: number, users: numbe
     if (!isWaiting) (before.published ? issuing : judging).push(...samples)
     const child = ended ? undefined : childOf(job.pid)
     if (child !== undefined && performance.now() - started > SETTLED_MS) nice = Math.min(nice, niceOf(child))
-    const rated = steady.length
     if (before.published && !isWaiting && after.issued < rights) steady.push((after.issued - before.issued) / took_s)
     const without = isWaiting ? [] : await sliceAlone(child ?? scheduledJob(scrip))
     alone.push(...without)
     if (!isWaiting) {
-      rest.of += 1
-      if (Math.max(...others.slice(-2)) < REST_MOST) {
-        rest.slices += 1
-        rest.beside.push(...samples)
-        rest.alone.push(...without)
-        if (steady.length > rated) rest.steady.push(...steady.slice(rated))
-      }
+      turns.push(p99(samples) / p99(without))
+      if (Math.max(...others.slice(-2)) < REST_MOST) calm.push(turns.at(-1)!)
     }
     const statuses = Object.entries(Object.groupBy(samples, ({ status }) => status)).map(([status, those]) => `${those!.length} of ${status}`).join(", ")
     say(`beside ${after.published ? "rights" : "the judging"}${isWaiting ? ", which nobody issues yet" : ""}: p99 ${p99(samples).toFixed(1)} ms${isWaiting ? "" : `, ${p99(without).toFixed(1)} ms without`}, ${after.issued} rights issued; ${statuses}; others used ${others.slice(isWaiting ? -1 : -2).map((share) => share.toFixed(2)).join(" and ")} of a processor`)
@@ -201,11 +197,9 @@ export const playBeside = async (scrip: Stack, campaign_no: number, users: numbe
     { name: `beside: p99 at half of it, while badges of ${users} users are judged`, value: p99(judging), unit: "ms" },
     { name: "beside: p99 at half of it, while their rights are issued", value: p99(issuing), unit: "ms" },
     { name: "beside: p99 beside the whole job, against alone", value: p99(both) / p99(alone), unit: "×", wanted: { at: "most", value: P99_MOST } },
+    { name: `beside: p99 beside the job against p99 without it, median of ${turns.length} turns`, value: median(turns), unit: "×", wanted: { at: "most", value: P99_MOST } },
+    ...(calm.length === 0 ? [] : [{ name: `beside: the same of the ${calm.length} turns in which others used less than ${REST_MOST} of a processor`, value: median(calm), unit: "×", wanted: { at: "most" as const, value: P99_MOST } }]),
     { name: "beside: rights issued, median of the slices", value: median(steady), unit: "/s", wanted: { at: "least", value: RIGHTS_LEAST } },
-    ...(rest.slices === 0 ? [] : [
-      { name: `beside: p99 against alone, of the ${rest.slices} of ${rest.of} slices in which others used less than ${REST_MOST} of a processor`, value: p99(rest.beside) / p99(rest.alone), unit: "×" },
-      ...(rest.steady.length === 0 ? [] : [{ name: "beside: rights issued in these", value: median(rest.steady), unit: "/s" }]),
-    ]),
     { name: "beside: rights that were issued when the job was killed", value: killed_at, unit: "" },
   ]
   return {

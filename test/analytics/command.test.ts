@@ -17,7 +17,7 @@ const lastOf = (text: string): unknown => JSON.parse(text.trimEnd().split("\n").
 
 /** A command as `npm run` starts it, with these settings. */
 const command = async (words: readonly string[], settings: Readonly<Record<string, string>>) => {
-  const child = Bun.spawn([process.execPath, join(ROOT, "engine/main.ts"), ...words], {
+  const child = Bun.spawn([process.execPath, join(ROOT, "engine/sidecar.ts"), ...words], {
     env: { PATH: process.env["PATH"] ?? "", SCRIP_DATA_DIR: scratchFolder(), ...settings }, stdin: "ignore", stdout: "pipe", stderr: "pipe",
   })
   const [out, complained, exit_code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited])
