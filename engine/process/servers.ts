@@ -24,7 +24,9 @@ export interface OpenServers { readonly redis: Masters; readonly postgres: Postg
 /** Open both servers, see that they answer, and judge what their word is worth. */
 export const openServers = async (config: Config, log: Log, redisUrl: string, databaseUrl: string): Promise<OpenServers> => {
   const redis = connectServers(redisUrl, (fault) => log.warn("Redis is away", { error: fault.message }))
-  const postgres = openPostgres(databaseUrl, POSTGRES_CONNECTIONS_MAX)
+  const postgres = openPostgres(databaseUrl, POSTGRES_CONNECTIONS_MAX, {
+    onSilent: (silent_ms) => log.warn("a connection to Postgres owed an answer, was silent and is ended", { wait_ms: silent_ms }),
+  })
   try {
     await redisReady(redis, SERVER_WAIT_MS_MAX).catch((fault: unknown) => {
       throw new StartFault(`Redis at ${placeOf(redisUrl)} does not answer: ${fault instanceof Error ? fault.message : String(fault)}`)

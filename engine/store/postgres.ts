@@ -2,9 +2,11 @@
  * The connection to Postgres, and the tables' migrations.
  *
  * What must stay true: a whole number comes back as a number or not at all (money never exceeds 2^53-1, and a value that
- * does is a fault, not a rounding); migrations run once however many processes start; code older than the tables does not serve.
+ * does is a fault, not a rounding); migrations run once however many processes start; code older than the tables does not serve;
+ * a pool that is watched does not stay full of connections whose other end is gone without a word.
  */
 import { existsSync, readFileSync } from "node:fs"
+import { Socket } from "node:net"
 import { join } from "node:path"
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js"
 import { migrate as drizzleMigrate } from "drizzle-orm/postgres-js/migrator"
@@ -18,6 +20,15 @@ const CONNECT_S_MAX = 5
 const RECONNECT_S_MIN = 0.1
 const RECONNECT_S_MAX = 2
 const BIGINT_OID = 20
+/**
+ * A connection that owes an answer and says nothing for so long is ended: callers wait 5 s, and the system itself tells after a quarter of an hour that
+ * the other end is gone. No statement of an engine takes as long; migrations do, whose connection is not watched.
+ */
+export const SILENT_MS_MAX = 60_000
+/** A silence is looked for so many times within its limit. */
+const LOOKS_PER_SILENCE = 4
+/** How a server says that it owes nothing any more, but for the last byte of it. */
+const READY_FOR_QUERY = Buffer.from([0x5a, 0, 0, 0, 5])
 
 /** A whole number from the wire. */
 const wholeNumber = (text: string): number => {
@@ -49,12 +60,58 @@ export interface Postgres {
   close(): Promise<void>
 }
 
+/** Who hears of a connection that was ended because it was silent, and after how long it is; `SILENT_MS_MAX` where that is not said. */
+export interface Watch { readonly onSilent: (silent_ms: number) => void; readonly silent_ms?: number }
+
+const isReady = (bytes: Buffer): boolean => bytes.length > READY_FOR_QUERY.length && bytes.subarray(-READY_FOR_QUERY.length - 1, -1).equals(READY_FOR_QUERY)
+
 /**
- * Open a pool. Nothing is sent until the first statement. Drizzle takes over times and JSON on the pool it is given, so
- * in `sql` too a timestamp comes back as text, and a JSON parameter is passed as text.
+ * Ends a connection that owes an answer and is silent. Of statements sent behind one another it may miss that the last was lost where the first was
+ * answered: then the next one sent shows it.
  */
-export const openPostgres = (url: string, connections_max: number): Postgres => {
+const watchSilence = (socket: Socket, { onSilent, silent_ms = SILENT_MS_MAX }: Watch): void => {
+  let heard_at = performance.now(), answered_bytes = 0
+  socket.on("data", (bytes: Buffer) => {
+    heard_at = performance.now()
+    if (isReady(bytes)) answered_bytes = socket.bytesWritten
+  })
+  const looking = setInterval(() => {
+    const now = performance.now()
+    if (socket.bytesWritten === answered_bytes) heard_at = now
+    else if (now - heard_at > silent_ms) {
+      onSilent(silent_ms)
+      // Without a fault: postgres.js leaves a statement for good that it sends between a socket's fault and its close.
+      socket.destroy()
+    }
+  }, silent_ms / LOOKS_PER_SILENCE)
+  looking.unref()
+  socket.on("close", () => clearInterval(looking))
+}
+
+/** What of a pool's options says where its server is; postgres.js takes the socket from them each time that it connects. */
+interface Reach { readonly host: readonly string[]; readonly port: readonly number[]; readonly path: string | undefined; readonly ssl: unknown; socket?: () => Socket }
+
+/**
+ * Watch every connection of a pool. Only a socket that is ours can be watched, so two kinds of pool are not, and wait for the system's word: one
+ * that is encrypted, whose bytes we do not see, and one of several servers, of which postgres.js chooses.
+ */
+const watchAll = (sql: Sql, watch: Watch): void => {
+  const reach = sql.options as unknown as Reach
+  if (reach.ssl || reach.host.length > 1) return
+  reach.socket = () => {
+    const socket = new Socket()
+    watchSilence(socket, watch)
+    return reach.path ? socket.connect(reach.path) : socket.connect(reach.port[0]!, reach.host[0]!)
+  }
+}
+
+/**
+ * Open a pool, and watch its connections where somebody wants to hear of them. Nothing is sent until the first statement. Drizzle takes over times
+ * and JSON on the pool it is given, so in `sql` too a timestamp comes back as text, and a JSON parameter is passed as text.
+ */
+export const openPostgres = (url: string, connections_max: number, watch?: Watch): Postgres => {
   const sql = openSql(url, connections_max)
+  if (watch) watchAll(sql, watch)
   return { sql, database: drizzle(sql), close: () => sql.end({ timeout: CONNECT_S_MAX }) }
 }
 
