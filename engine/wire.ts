@@ -237,8 +237,8 @@ export const wireEngine = (): Wiring => {
         missing: [...(readiness.isDraining() ? ["the process is being stopped"] : []), ...await isOpen(parts)],
         durability: readiness.durability, accepted: readiness.accepted, clock: config.clock, cells: config.cells,
       })
-      // Its loop lives as long as the process: it looks only while somebody waits for Postgres.
-      const { ledger } = openLedger({ ...parts, log })
+      // It looks only while somebody waits for Postgres, and not after the servers are let go.
+      const { ledger, loop: looking } = openLedger({ ...parts, log })
       const memory = rememberAcknowledged({ sql: parts.postgres.sql, log, now_ms: clock.now_ms, process_id: crypto.randomUUID(), pid: process.pid })
       const remembering = memory.start()
       const shedder = makeShedder()
@@ -248,7 +248,7 @@ export const wireEngine = (): Wiring => {
       const { fetch, porch, shut_ms } = shedding(shedder, (request) => app.fetch(request))
       watchWait(parts.redis, shedder)
       showWait(metrics, shedder, shut_ms)
-      return { fetch, porch, drain: end, stop: () => remembering.stop() }
+      return { fetch, porch, drain: end, stop: async () => { await Promise.all([looking.stop(), remembering.stop()]) } }
     },
     scheduler: "analytics/scheduler.ts",
     welcome: (url) => first === undefined ? "" : welcome(url, first.key, first.shown),
