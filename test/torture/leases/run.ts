@@ -2,7 +2,7 @@
  * One run: seeded buyers in 64 cells sell out a stock and a budget through processes that crash, over messages that get lost.
  *
  * What must stay true, at every look: nothing is used twice or over. At the end: exactly all is sold and nothing is stranded. And no
- * "exhausted" was told while enough had been free, without a break, for the 250 ms before it.
+ * "exhausted" was told while enough had been free, without a break, for the 250 ms before it and at the look behind it.
  */
 import type { Redis } from "ioredis"
 import { quietLog } from "../../../engine/log.ts"
@@ -106,12 +106,14 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
       await Bun.sleep(LOOK_MS)
     }
   })()
-  const judge = ({ name, need }: Sold & { outcome: "exhausted" }, asked: number, at: number): void => {
-    refused += 1
+  const refusals: { readonly name: string; readonly need: number; readonly asked: number; readonly at: number }[] = []
+  /** What is sold within a few milliseconds is gone between two looks: the first behind a refusal has its say too. */
+  const judge = ({ name, need, asked, at }: (typeof refusals)[number]): void => {
     const before = looks.filter(({ from, to }) => to >= at - STALE_MS && from <= at)
+    const behind = looks.find(({ from }) => from > at)
     if (before.length < LOOKS_MIN) unjudged += 1
-    else if (before.every(({ unused }) => unused.get(name)! >= need)) {
-      found.push(`sold out and not so: ${name} was refused ${need} at ${at.toFixed(0)} (asked ${asked.toFixed(0)}), and had ${before.map(({ unused }) => unused.get(name)).join(", ")}`)
+    else if ([...before, ...behind ? [behind] : []].every(({ unused }) => unused.get(name)! >= need)) {
+      found.push(`sold out and not so: ${name} was refused ${need} at ${at.toFixed(0)} (asked ${asked.toFixed(0)}), and had ${before.map(({ unused }) => unused.get(name)).join(", ")}, then ${behind?.unused.get(name)}`)
     }
   }
 
@@ -142,7 +144,9 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
         return "yes"
       }
       if (sold.outcome === "exhausted") {
-        judge(sold, asked, performance.now())
+        const { name, need } = sold
+        refused += 1
+        refusals.push({ name, need, asked, at: performance.now() })
         return "exhausted"
       }
       busy += 1
@@ -230,6 +234,7 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   const [stock_end, money_end] = await Promise.all([lookAt(redis, stockOf(goods)), lookAt(redis, moneyOf(goods))])
   isOver = true
   await Promise.all([looking, keeping])
+  refusals.forEach(judge)
   await office.settled()
   if (!sold_out) found.push("what was left was not sold out in time")
   if (stock_end.total - stock_end.used > 0 && money_end.total - money_end.used > 0) found.push(`stranded: ${JSON.stringify({ stock_end, money_end })}`)
