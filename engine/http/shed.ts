@@ -19,7 +19,7 @@
  *   beforehand. While the line is long enough for the next turn of the event loop, not even that: the door is shut, and the server answers takes by
  *   itself, without a word to us.
  */
-import { askNode, mastersOf, type Servers } from "../store/redis.ts"
+import { askNode, COMMAND_TIMEOUT_MS, mastersOf, type Servers } from "../store/redis.ts"
 import { problem, problemBody } from "./problems.ts"
 
 export interface Patience {
@@ -56,8 +56,11 @@ const GROWN_MS = 50, GROWS = 1.05, GROWS_MS = 25, GROWS_ON_MS = 100
 
 /** Between two probes: 100 a second cost Redis a thousandth of its time. */
 const PROBE_MS = 10
-/** Probes that are out at a time; more would say nothing new. */
-const PROBES_MAX = 50
+/**
+ * Probes that are out at a time: as many as are sent while the longest act waits. Of a Redis that stood still the first say so, and the last, which
+ * are heard with them, that it is over: with 50 who came in the next 10 ms was refused for the pause of a second that had just ended.
+ */
+const PROBES_MAX = COMMAND_TIMEOUT_MS / PROBE_MS
 
 /**
  * Where a turn of our event loop is full of refusals, one act may be under way for so many of them: an act costs as much as ten, so a third of

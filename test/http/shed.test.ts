@@ -1,11 +1,15 @@
 /** What is refused early, and what slow callers can do: on real sockets. */
 import { afterAll, describe, expect, test } from "bun:test"
 import { connect } from "node:net"
+import { join } from "node:path"
 import { readConfig } from "../../engine/config.ts"
-import { GIVE_PATHS, kindOf, makeShedder, PATIENCE, shedding } from "../../engine/http/shed.ts"
+import { GIVE_PATHS, kindOf, makeShedder, PATIENCE, shedding, watchWait } from "../../engine/http/shed.ts"
 import { quietLog } from "../../engine/log.ts"
+import { startPrivate } from "../../engine/private/start.ts"
 import { startApi } from "../../engine/process/listen.ts"
+import { connectRedis, redisReady } from "../../engine/store/redis.ts"
 import { until } from "../support/run_engine.ts"
+import { scratchFolder } from "../support/scratch.ts"
 
 const { burst_ms, pause_ms, give_ms, hung_ms } = PATIENCE
 
@@ -350,3 +354,31 @@ test("who does not take his answer is cut off at the stop, and nobody waits for 
   expect(drained).toEqual(["drain", "stop"])
   deaf.destroy()
 }, 2 * TAKEN_MS_MAX)
+
+test("a Redis that stood still is not held against who comes after it", async () => {
+  const STOOD_MS = 1_500, READY_MS_MAX = 60_000
+  const servers = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog, postgres: false })
+  const redis = connectRedis(servers.redisUrl!, () => undefined)
+  await redisReady(redis, READY_MS_MAX)
+  const shedder = makeShedder(), watch = watchWait(redis, shedder), pid = servers.pids()["redis"]!
+  const ask = () => {
+    const verdict = shedder.ask("take", performance.now())
+    if (verdict === "go") shedder.done(performance.now())
+    return verdict
+  }
+  try {
+    process.kill(pid, "SIGSTOP")
+    const stood_ms = performance.now(), act = redis.ping()
+    await until("it is told", () => ask() === "refused")
+    while (performance.now() - stood_ms < STOOD_MS) await Bun.sleep(1)
+    process.kill(pid, "SIGCONT")
+    await act
+    await new Promise(setImmediate)
+    expect(ask()).toBe("go")
+  } finally {
+    process.kill(pid, "SIGCONT")
+    watch.stop()
+    redis.disconnect()
+    await servers.stop()
+  }
+}, 120_000)
