@@ -1,8 +1,9 @@
 /**
  * What banks say of a cell's leases, taken back before the cell opens: g = G and r = max(r, B), and then all that it does not use goes back.
  *
- * What must stay true: the banks are read after the cell was found shut, so that nothing which it returned before is missed. And no cell
- * opens with more than it uses: whatever shut it may have lost what the cell had returned, and somebody else may have it by now.
+ * What must stay true: the banks are read after the cell was found shut, so that nothing which it returned before is missed, not even by a bank
+ * that has lost what it granted and was told of the return first. And no cell opens with more than it uses: whatever shut it may have lost what
+ * the cell had returned, and somebody else may have it by now.
  */
 import { TOLD_MAX } from "../../lua/hear.ts"
 import { quotaKey } from "../../lua/keys.ts"
@@ -56,7 +57,7 @@ export const takeLeases = async ({ redis }: RestoreParts, read: () => Promise<Ba
   const own = (await ask(redis, quotaKey(cell), (node) => node.hkeys(quotaKey(cell)))).filter((name) => QUOTA.test(name))
   const leases = [...banks].flatMap(([name, { bank, opens_ms, closes_ms }]) => {
     const [, granted = 0, returned = 0] = bank.leases.find(([of]) => of === cell) ?? []
-    return granted > 0 ? [[name, granted, returned, opens_ms, closes_ms]] : []
+    return granted > 0 || returned > 0 ? [[name, granted, returned, opens_ms, closes_ms]] : []
   })
   const lent = new Set(leases.map(([name]) => name))
   leases.push(...own.filter((name) => !lent.has(name)).map((name) => [name, 0, 0, 0, 0]))

@@ -2,8 +2,9 @@
 
 import { expect, test } from "bun:test"
 import fc from "fast-check"
+import { takeLeases } from "../../engine/quota/restore.ts"
 import { loadLibrary, ourLibrary } from "../../engine/store/redis.ts"
-import { unpack } from "../../lua/records.ts"
+import { type BankRecord, unpack } from "../../lua/records.ts"
 import {
   agrees, type Cell, inEmptyCell, inShop, LIMIT_MINOR, MONEY, MONTH_ENDS, MONTH_STARTS, NOON, openCell, OTHER_MONEY, refused, shutCell, SPRING, STOCK, SUMMER,
 } from "./cell.ts"
@@ -236,6 +237,15 @@ test("taken: a cell that uses what its bank has forgotten to have granted was gr
   expect(await cell.takeLeases({ leases: [[STOCK_OF, 8, 8, 0, 0]] })).toEqual({ outcome: "taken" })
   await cell.open({ epoch: 2, tail: (await cell.lastEntry()).id })
   expect(await cell.campaignRecord()).toMatchObject({ granted: 9, returned: 8, issued: 1 })
+})
+
+test("taken: a bank that was told of a return before the grant that it has forgotten is heard all the same", async () => {
+  const cell = await restartedCell(1)
+  const bank: BankRecord = { total: 10, leases: [[cell.no, 0, 5]] }
+  await takeLeases({ redis: cell.redis, cells: 1 }, async () => ({ banks: new Map([[STOCK_OF, { bank, opens_ms: 0, closes_ms: 0 }]]), homes: [] }), cell.no)
+  await cell.open({ epoch: 2, tail: (await cell.lastEntry()).id })
+  // Had it opened as if it had returned nothing, the bank would have lent five of the total twice.
+  expect(await cell.campaignRecord()).toMatchObject({ granted: 6, returned: 5, issued: 1 })
 })
 
 // --- together
