@@ -34,8 +34,10 @@ local is_right = record and record.state == BATCH.live and ticket_state(codes, p
 local is_seen = false
 for _, line in ipairs(lines) do is_seen = is_seen or line == "*" or record and line == record.line end
 
+-- Who comes too late for a public code has not guessed: everybody knows it. It counts as nothing, by the same calls.
+local misses_more = is_public == 1 and is_seen and 0 or 1
 if not (is_right and is_seen) then
-  note_miss(misses, missed_as, missed_by, forget_ms)
+  note_miss(misses, missed_as, missed_by, misses_more, forget_ms)
   return { CODE_INVALID }
 end
 record.claimed = record.claimed + 1

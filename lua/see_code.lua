@@ -18,5 +18,5 @@ if record and is_seen then
 end
 
 -- Below this line nothing may refuse.
-note_miss(misses, missed_as, missed_by, forget_ms)
+note_miss(misses, missed_as, missed_by, 1, forget_ms)
 return { CODE_INVALID }

@@ -66,19 +66,24 @@ export const serveCodeStreams = (app: Hono, http: Http, { generate, import: impo
     if ("outcome" in stream) return stream
     const encoder = new TextEncoder()
     const { lines, hit } = stream
+    let isGone = false
     const body = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
         try {
           const { done, value } = http.ending.aborted ? await lines.return(undefined) : await lines.next()
+          if (isGone) return
           if (!done) return controller.enqueue(encoder.encode(value))
           controller.close()
           end()
         } catch (fault) {
+          if (isGone) return
           controller.error(fault)
           end(fault)
         }
       },
+      // The caller may go while a line is made for him.
       cancel: async () => {
+        isGone = true
         await lines.return(undefined)
         end()
       },

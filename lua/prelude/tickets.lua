@@ -39,9 +39,9 @@ end
 
 -- Count a wrong code against all who tried it, the same code of one user once: who shows a cart again does not guess. The counters
 -- are no part of any record, and expire.
-local function note_miss(misses, missed, missed_by, forget_ms)
+local function note_miss(misses, missed, missed_by, count, forget_ms)
   if redis.call("HSETNX", misses, missed, "") == 1 then
-    for _, name in ipairs(missed_by) do redis.call("HINCRBY", misses, name, 1) end
+    for _, name in ipairs(missed_by) do redis.call("HINCRBY", misses, name, count) end
   end
   redis.call("PEXPIRE", misses, forget_ms)
 end

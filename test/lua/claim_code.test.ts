@@ -151,6 +151,18 @@ inShop("code_misses_exceeded: after so many wrong codes the next are not looked 
   expect((await codes.claim("A")).outcome).toBe("replayed")
 })
 
+inShop("code_invalid: who comes too late for a public code has not guessed, and his next code is looked at", async (cell) => {
+  const codes = codesOf(cell)
+  await codes.load(["P"], { limit: 1 })
+  for (let i = 0; i < 5; i += 1) await codes.load([`Q${i}`], { limit: 1, batch: 20 + i })
+  for (const code of ["P", "Q0", "Q1", "Q2", "Q3", "Q4"]) {
+    expect(await codes.claim(code, { user: "bob" })).toEqual(claimed)
+    expect(await codes.claim(code)).toEqual(wrong)
+  }
+  await codes.load(["A"], { batch: 40 })
+  expect(await codes.claim("A")).toEqual(claimed)
+})
+
 inShop("code_free, code_spent: a look takes nothing, and a wrong code counts as a miss", async (cell) => {
   const codes = codesOf(cell)
   await codes.load(["A", "B"])
