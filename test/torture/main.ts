@@ -76,6 +76,10 @@ const broken = async (options: Options): Promise<boolean> => {
 }
 
 const words = process.argv.slice(2)
+if (words.includes("--help")) {
+  say(USAGE)
+  process.exit(0)
+}
 const read = readOptions(words, Math.floor(Math.random() * 2 ** 31))
 if ("mistakes" in read) {
   say(`${read.mistakes.join("\n")}\n\n${USAGE}`)
