@@ -11,8 +11,9 @@
  * - Who is served is served soon. While a line that makes wait for `GROWN_MS` grows, and from the first wait that is too long until it is short again, whoever
  *   takes and came last goes first: those before him are late already, are served all the same where the line drains, and are refused where it does not.
  *   How long the wait is told to be is not longer for it: it is that of a line in which the first goes first.
- * - A pause of our own (the collector, a machine that was busy elsewhere) is no queue: what waited through it is served. So a long wait
- *   counts once it has stood for `pause_ms` after it was first seen.
+ * - A pause is no queue: what waited through it is served. Of our own (the collector, a machine that was busy elsewhere): a long wait counts once it has
+ *   stood for `pause_ms` after it was first seen. Of Redis (a disk that took long): a line in which nothing ends is none before `burst_ms`. 500 callers who
+ *   never pause were refused 7,600 to 8,400 times for 0.35 s of it (2026-11-23).
  * - What gives back is refused last: only in overload, when all that takes is refused already, and those that give have for `pause_ms` waited
  *   longer than `give_ms`, because they alone are more than can be served; and beyond `hung_ms`, when their callers would have given up.
  * - A refusal costs next to nothing: it looks at some numbers, before the key, the body and Redis, and its answer is a copy of one that was made
@@ -149,7 +150,7 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
   const refused = { take: 0, give: 0 }
   let under_way = 0, limit = UNDER_WAY_MIN
   let probe_ms = 0, lowered_ms = -Infinity
-  let above: { readonly since_ms: number; readonly there: number } | undefined, over_ms: number | undefined
+  let ended = 0, above: { readonly since_ms: number; readonly there: number; readonly ended: number } | undefined, over_ms: number | undefined
   let late_ms: number | undefined
   /** How many were there at the last but one of such instants, and at the last. */
   let before = { at_ms: 0, there: 0 }, lately = before, grew_ms = -Infinity, isGrowing = false
@@ -195,6 +196,7 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
     join: (kind: "take" | "give", now_ms: number, settle: (verdict: Verdict) => void): void => (kind === "take" ? takes : gives).join({ at_ms: now_ms, settle }),
     done: (now_ms: number): void => {
       under_way -= 1
+      ended += 1
       serve(now_ms)
     },
     /** A wait of an act under way was measured at an instant. */
@@ -212,10 +214,11 @@ export const makeShedder = (patience: Patience = PATIENCE) => {
       isOver = over_ms !== undefined && now_ms - over_ms >= patience.pause_ms
       if (wait_ms <= patience.take_ms) above = undefined
       else {
-        above ??= { since_ms: now_ms, there }
+        above ??= { since_ms: now_ms, there, ended }
         if (now_ms - above.since_ms >= patience.standing_ms) {
-          if (there >= above.there * DRAINS_SHARE && !isStrict) { isStrict = true; refused_ms = now_ms }
-          above = { since_ms: now_ms, there }
+          const isPause = ended === above.ended && over_ms === undefined
+          if (there >= above.there * DRAINS_SHARE && !isPause && !isStrict) { isStrict = true; refused_ms = now_ms }
+          above = { since_ms: now_ms, there, ended }
         }
       }
       if (isStrict && now_ms - refused_ms > patience.calm_ms) isStrict = false

@@ -74,6 +74,18 @@ describe("overloaded: by how long requests wait", () => {
     for (let at = 0; at < 5_000; at += 1) step()
     expect([served.length > 14_900, refused.length]).toEqual([true, 0])
   })
+  test("500 callers who ask again at once wait through a Redis that stood still, and are served", () => {
+    const { ask, step, served, refused, shedder } = makeServer(10)
+    const again = (): void => ask("take", again)
+    for (let i = 0; i < 500; i += 1) again()
+    const STOOD_FROM = 1_000, STOOD_MS = 400
+    for (let at = 0; at < 3_000; at += 1) {
+      const stood_ms = at < STOOD_FROM || at >= STOOD_FROM + STOOD_MS ? 0 : at - STOOD_FROM
+      step(stood_ms === 0)
+      if (stood_ms > 0 && at % 10 === 9) shedder.note(stood_ms, at + 1)
+    }
+    expect([served.length > 25_000, refused.length]).toEqual([true, 0])
+  })
   for (const times of [1.5, 2, 3, 5]) test(`${times} times of what is served: as much is served as ever, soon, what gives back first; and no longer than it lasts`, () => {
     const { ask, step, served, refused } = makeServer(4)
     const SECONDS = 20
