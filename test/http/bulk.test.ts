@@ -59,10 +59,16 @@ describe("one answer a line, in order", () => {
   test("issues that end in any order are answered in the order of their lines, no more than the bound at a time", async () => {
     let under_way = 0
     let most = 0
+    // From here on nothing ends until the bound is reached, and then stays a while: a call that went beyond it would be seen.
+    const HELD_FROM = 500
+    const full = Promise.withResolvers<void>()
     const { app } = smallApp({
       answer: async (call) => {
+        const place = Number(String(call.ask["request_id"]).slice(1))
         most = Math.max(most, under_way += 1)
-        await new Promise((resolve) => setTimeout(resolve, Number(String(call.ask["request_id"]).slice(1)) % 7))
+        if (most >= LINES_MAX) setTimeout(full.resolve, 20)
+        await new Promise((resolve) => setTimeout(resolve, place % 7))
+        if (place >= HELD_FROM) await full.promise
         under_way -= 1
         return issued(call)
       },
