@@ -1,25 +1,14 @@
 /**
  * The bench: what an act of Scrip costs, beside the least that it could cost and beside the same in Postgres.
  *
- *   npm run bench                    everything, within a quarter of an hour
- *   npm run bench -- --quick         smaller everywhere, about two minutes
- *   npm run bench -- --only acts     one scenario: acts, postgres, mixed, flash, redis_cpu, pricing, past, million, leases
- *   npm run bench -- --only overload --seconds 60   each load of the overload for so long; 10 s unless told, not part of the whole
- *   npm run bench -- --only away --minutes 5        Postgres away for so long, and how fast the flusher catches up; 0.5 unless told, apart too
- *   npm run bench -- --only cluster    a cluster beside one Redis, and how long a death lasts; not part of the whole either
- *   npm run bench -- --only analytics,badges,risk   what the jobs' heaviest work takes; not part of the whole either
- *   npm run bench -- --only beside     a checkout beside a job; not part of the whole either
- *   npm run bench -- --only risk --redemptions 2000000   another size; also --events, --keys, --users (of badges), --holders (of the job beside), --coupons
- *   npm run bench -- --json          the same as JSON on standard output
- *   npm run bench -- --keep          also append it to bench/results.md
- *   npm run bench -- --readme        also show it in README in the place of the run before
+ * `npm run bench -- --help` says how it is asked (options.ts).
  *
  * What must stay true: it starts servers of its own, ends by itself and stops only what it started; it fails when a count is wrong,
  * and a target that is not reached is said and does not fail it, because that depends on the machine.
  */
-import { parseArgs } from "node:util"
 import { CAMPAIGN_ID, makeBudget, makeCampaign, proofsOf, type Tally } from "./contestants.ts"
 import { thisMachine } from "./machine.ts"
+import { readOptions, USAGE } from "./options.ts"
 import { keep, showInReadme, tableOf, textOf, figureLine } from "./report.ts"
 import { isProved, type Result } from "./result.ts"
 import { playActs, warmUp } from "./scenarios/acts.ts"
@@ -40,48 +29,14 @@ import { playRedisCpu } from "./scenarios/redis_cpu.ts"
 import { playRisk } from "./scenarios/risk.ts"
 import { startStack, stopAll, type Stack } from "./stack.ts"
 
-const SCENARIOS = ["acts", "postgres", "mixed", "flash", "redis_cpu", "pricing", "past", "million", "leases", "overload", "away", "cluster", "analytics", "badges", "risk", "beside"] as const
-type Scenario = (typeof SCENARIOS)[number]
-/** Played only where they are named: each takes minutes, and most of the machine. */
-const APART: readonly Scenario[] = ["overload", "away", "cluster", "analytics", "badges", "risk", "beside"]
-
-const FULL = {
-  warm_up_acts: 20_000, acts: { rounds: 9, seconds: 180, acts_max: 6_000 }, postgres_acts: 400, mixed_s: 60, flash: { users: 20_000, stock: 5_000 },
-  redis: { rounds: 5, calls: 3_000 }, pricing: { rounds: 20_000, instances: 1_000 }, past: { redemptions: 1_000_000, reserves: 4_000 }, coupons: 1_000_000,
-  leases: { rounds: 5, acts: 2_000, budget_acts: 30_000 },
-  cluster: { rounds: 5, seconds: 5, coupons: 1_000_000 },
-  analytics: { events: 1_000_000, keys: 5_000_000 }, badge_users: 10_000_000, risk_redemptions: 10_000_000, holders: 1_000_000,
-}
-const QUICK: typeof FULL = {
-  warm_up_acts: 8_000, acts: { rounds: 5, seconds: 20, acts_max: 1_000 }, postgres_acts: 100, mixed_s: 6, flash: { users: 2_000, stock: 500 },
-  redis: { rounds: 3, calls: 1_000 }, pricing: { rounds: 3_000, instances: 100 }, past: { redemptions: 20_000, reserves: 1_000 }, coupons: 10_000,
-  leases: { rounds: 2, acts: 500, budget_acts: 10_000 },
-  cluster: { rounds: 3, seconds: 3, coupons: 10_000 },
-  analytics: { events: 200_000, keys: 500_000 }, badge_users: 200_000, risk_redemptions: 300_000, holders: 100_000,
-}
 const STOCK = 100_000_000
 
-const readOptions = () => {
-  const { values } = parseArgs({ options: { quick: { type: "boolean" }, json: { type: "boolean" }, keep: { type: "boolean" }, readme: { type: "boolean" }, only: { type: "string", multiple: true }, seconds: { type: "string", default: "10" }, minutes: { type: "string", default: "0.5" }, events: { type: "string" }, keys: { type: "string" }, users: { type: "string" }, redemptions: { type: "string" }, holders: { type: "string" }, coupons: { type: "string" } } })
-  const only = values.only?.flatMap((names) => names.split(",")) ?? []
-  for (const name of only) {
-    if (!SCENARIOS.some((scenario) => scenario === name)) throw new Error(`--only ${name}: there is ${SCENARIOS.join(", ")}`)
-  }
-  const size = (text: string | undefined, usual: number): number => {
-    const size = text === undefined ? usual : Number(text)
-    if (!Number.isSafeInteger(size) || size <= 0) throw new Error(`${text} is no size`)
-    return size
-  }
-  const usual = values.quick === true ? QUICK : FULL
-  const sizes: typeof FULL = {
-    ...usual, analytics: { events: size(values.events, usual.analytics.events), keys: size(values.keys, usual.analytics.keys) },
-    badge_users: size(values.users, usual.badge_users), risk_redemptions: size(values.redemptions, usual.risk_redemptions), holders: size(values.holders, usual.holders),
-    coupons: size(values.coupons, usual.coupons), cluster: { ...usual.cluster, coupons: size(values.coupons, usual.cluster.coupons) },
-  }
-  return { sizes, isQuick: values.quick === true, isJson: values.json === true, isKept: values.keep === true, isShown: values.readme === true, seconds: Number(values.seconds), minutes: Number(values.minutes), has: (scenario: Scenario) => only.length === 0 ? !APART.includes(scenario) : only.includes(scenario) }
+const read = readOptions(process.argv.slice(2))
+if ("mistakes" in read) {
+  console.error(read.mistakes.length === 0 ? USAGE : `${read.mistakes.join("\n")}\n\n${USAGE}`)
+  process.exit(read.mistakes.length === 0 ? 0 : 2)
 }
-
-const { sizes, isQuick, isJson, isKept, isShown, seconds, minutes, has } = readOptions()
+const { sizes, isQuick, isJson, isKept, isShown, has } = read.options
 const began = performance.now()
 const say = (text: string): void => console.error(`bench ${String(Math.round((performance.now() - began) / 1_000)).padStart(4)} s  ${text}`)
 
@@ -125,7 +80,7 @@ const playOverloaded = async (): Promise<void> => {
   const scrip = await startStack("Scrip", "engine/main.ts")
   await makeBudget(scrip)
   const campaign_no = await makeCampaign(scrip, CAMPAIGN_ID, { stock: STOCK, per_user: 1_000 })
-  done(await playOverload(scrip, campaign_no, seconds, say))
+  done(await playOverload(scrip, campaign_no, sizes.overload_s, say))
   await scrip.stop()
 }
 
@@ -143,7 +98,7 @@ const play = async (): Promise<void> => {
   let postgres = "not started"
   if (has("acts") || has("postgres") || has("mixed") || has("flash")) postgres = await playOverHttp()
   if (has("overload")) await playOverloaded()
-  if (has("away")) done(await playAway(minutes, say))
+  if (has("away")) done(await playAway(sizes.away_minutes, say))
   if (has("redis_cpu")) done(await playRedisCpu(sizes.redis.rounds, sizes.redis.calls, say))
   if (has("pricing")) done(await playPricing(sizes.pricing.rounds, sizes.pricing.instances, say))
   if (has("past")) done(await playPast(sizes.past.redemptions, sizes.past.reserves, say))
