@@ -11,10 +11,11 @@ const RUN_MS_MAX = 240_000
 
 test(`${RUNS} runs: sold exactly the total, nothing stranded, and nobody heard "sold out" while there was enough`, async () => {
   console.log(`leases: SCRIP_SEED=${SEED} SCRIP_LEASE_RUNS=${RUNS}`)
-  const redis = connectRedis((await (await stack()).ownRedis()).redisUrl, () => undefined, ANSWER_MS_MAX)
+  const { redisUrl } = await (await stack()).ownRedis()
+  const redis = connectRedis(redisUrl, () => undefined, ANSWER_MS_MAX)
   await redisReady(redis, 60_000)
   for (let i = 0; i < RUNS; i++) {
-    const ran = await playRun(redis, SEED + i)
+    const ran = await playRun(redis, redisUrl, SEED + i)
     console.log(`leases: ${lineOf(ran)}`)
     expect(ran.faults).toEqual([])
     expect(ran.sold).toBeGreaterThan(0)

@@ -2,7 +2,7 @@
  * One run: seeded buyers in 64 cells sell out a stock and a budget through processes that crash, over messages that get lost.
  *
  * What must stay true, at every look: nothing is used twice or over. At the end: exactly all is sold and nothing is stranded. And no
- * "exhausted" was told while enough had been free, without a break, for the 250 ms before it and at the look behind it.
+ * "exhausted" was told while enough had been unused, through every change that Redis made, for the 250 ms before it.
  */
 import type { Redis } from "ioredis"
 import { quietLog } from "../../../engine/log.ts"
@@ -13,6 +13,7 @@ import { greet } from "../../../engine/quota/post.ts"
 import { newLeaseTally } from "../../../engine/quota/tally.ts"
 import { homeOf } from "../../../lua/keys.ts"
 import { chanceFrom, type Chance } from "../chance.ts"
+import { followUnused } from "./ledger.ts"
 import { bring, CELLS, clearAll, giveUp, type Goods, lookAt, moneyOf, openAll, restart, rewrite, sell, shutCells, stockOf, type Sold } from "./market.ts"
 import { NO_FAULTS, openPostOffice, type Faults, type PostOffice, type Stray } from "./post_office.ts"
 
@@ -26,8 +27,6 @@ const LOOK_MS = 12
 const KEEP_MS = 60
 /** A refusal must have been true within so long before it. */
 const STALE_MS = 250
-/** With fewer looks in that time nothing is said about a refusal. */
-const LOOKS_MIN = 3
 const SETTLE_MS_MAX = 60_000
 const AMOUNT_MAX = 9
 /** A buyer who hears "later" and "busy" for so long hears it for ever. */
@@ -39,8 +38,6 @@ export interface Ran {
   readonly faults: string[]
   readonly sold: number
   readonly refused: number
-  /** Refusals that had too few looks before them to be judged. */
-  readonly unjudged: number
   readonly busy: number
   readonly crashes: number
   readonly done: PostOffice["done"]
@@ -53,7 +50,6 @@ export interface Ran {
 }
 
 interface Process { alive: boolean; readonly parts: QuotaParts; readonly keeper: Keeper }
-interface Look { readonly from: number; readonly to: number; readonly unused: ReadonlyMap<string, number> }
 
 let goods_no = 1_000
 /** Every run sells goods of its own. */
@@ -64,8 +60,8 @@ const faultsOf = (chance: Chance): Faults => ({
   late: chance.pick([0, 0.1, 0.4]), crash: chance.pick([0, 0.002, 0.01]),
 })
 
-/** Play one run on a Redis of its own. */
-export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
+/** Play one run on a Redis of its own, at an address. */
+export const playRun = async (redis: Redis, redisUrl: string, seed: number): Promise<Ran> => {
   const began = performance.now()
   const chance = chanceFrom(seed)
   const goods = newGoods()
@@ -73,10 +69,11 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   const money = Math.floor(stock * (AMOUNT_MAX + 1) / 2 * (0.5 + chance()))
   await openAll(redis)
   await clearAll(redis)
+  const ledger = await followUnused(redisUrl, [stockOf(goods), moneyOf(goods)])
   await bring(redis, goods, stock, money)
   const office = openPostOffice(redis, chance.fork("post"), faultsOf(chance.fork("faults")))
   const found: string[] = []
-  let crashes = 0, restarts = 0, rewrites = 0, late = 0, busy = 0, refused = 0, unjudged = 0, cuts = 0, total_money = money
+  let crashes = 0, restarts = 0, rewrites = 0, late = 0, busy = 0, refused = 0, cuts = 0, total_money = money
   let isFaulty = true, isOver = false
 
   const start = (): Process => {
@@ -95,26 +92,18 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
     return processes[place]!
   }
 
-  // --- the looks: what was unused, and that nothing is over, at instants
-  const looks: Look[] = []
+  // --- the looks: that nothing is over, at instants
   const looking = (async () => {
     while (!isOver) {
-      const from = performance.now()
       const [stock_now, money_now] = await Promise.all([lookAt(redis, stockOf(goods)), lookAt(redis, moneyOf(goods))])
-      looks.push({ from, to: performance.now(), unused: new Map([[stockOf(goods), stock_now.total - stock_now.used], [moneyOf(goods), money_now.total - money_now.used - money_now.cut]]) })
       found.push(...stock_now.faults, ...money_now.faults)
       await Bun.sleep(LOOK_MS)
     }
   })()
-  const refusals: { readonly name: string; readonly need: number; readonly asked: number; readonly at: number }[] = []
-  /** What is sold within a few milliseconds is gone between two looks: the first behind a refusal has its say too. */
-  const judge = ({ name, need, asked, at }: (typeof refusals)[number]): void => {
-    const before = looks.filter(({ from, to }) => to >= at - STALE_MS && from <= at)
-    const behind = looks.find(({ from }) => from > at)
-    if (before.length < LOOKS_MIN) unjudged += 1
-    else if ([...before, ...behind ? [behind] : []].every(({ unused }) => unused.get(name)! >= need)) {
-      found.push(`sold out and not so: ${name} was refused ${need} at ${at.toFixed(0)} (asked ${asked.toFixed(0)}), and had ${before.map(({ unused }) => unused.get(name)).join(", ")}, then ${behind?.unused.get(name)}`)
-    }
+  const refusals: { readonly name: string; readonly need: number; readonly asked_ms: number; readonly at_ms: number }[] = []
+  const judge = ({ name, need, asked_ms, at_ms }: (typeof refusals)[number]): void => {
+    const least = ledger.leastOf(name, at_ms - STALE_MS, at_ms)
+    if (least >= need) found.push(`sold out and not so: ${name} was refused ${need} at ${at_ms} (asked ${at_ms - asked_ms} ms before), and never had less than ${least} in the ${STALE_MS} ms before`)
   }
 
   // --- buyers
@@ -124,8 +113,8 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
     const until = performance.now() + ANSWER_MS_MAX
     for (let last = ""; ;) {
       const process = someone(by)
-      const asked = performance.now()
-      if (asked > until) {
+      const asked_ms = Date.now()
+      if (performance.now() > until) {
         found.push(`no answer: ${request} still hears ${last} after ${ANSWER_MS_MAX} ms: ${JSON.stringify([await lookAt(redis, stockOf(goods)), await lookAt(redis, moneyOf(goods)), await shutCells(redis)])}`)
         return "exhausted"
       }
@@ -146,7 +135,7 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
       if (sold.outcome === "exhausted") {
         const { name, need } = sold
         refused += 1
-        refusals.push({ name, need, asked, at: performance.now() })
+        refusals.push({ name, need, asked_ms, at_ms: Date.now() })
         return "exhausted"
       }
       busy += 1
@@ -234,8 +223,9 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   const [stock_end, money_end] = await Promise.all([lookAt(redis, stockOf(goods)), lookAt(redis, moneyOf(goods))])
   isOver = true
   await Promise.all([looking, keeping])
-  refusals.forEach(judge)
   await office.settled()
+  await ledger.stop(redis)
+  refusals.forEach(judge)
   if (!sold_out) found.push("what was left was not sold out in time")
   if (stock_end.total - stock_end.used > 0 && money_end.total - money_end.used > 0) found.push(`stranded: ${JSON.stringify({ stock_end, money_end })}`)
   if (money_end.total !== total_money) found.push(`the budget is ${money_end.total} and ${total_money} was funded`)
@@ -243,12 +233,12 @@ export const playRun = async (redis: Redis, seed: number): Promise<Ran> => {
   const paid = [...kept.values()].reduce((sum, { amount }) => sum + amount, 0)
   if (money_end.used !== paid) found.push(`${money_end.used} is held and buyers were promised ${paid}`)
   return {
-    seed, faults: [...new Set(found)], sold: stock_end.used, refused, unjudged, busy, crashes, done: office.done, restarts, rewrites, late, cuts,
+    seed, faults: [...new Set(found)], sold: stock_end.used, refused, busy, crashes, done: office.done, restarts, rewrites, late, cuts,
     ms: performance.now() - began,
   }
 }
 
 /** A run on one line. */
-export const lineOf = ({ seed, sold, refused, unjudged, busy, crashes, done, restarts, rewrites, late, cuts, ms, faults }: Ran): string =>
-  `seed ${seed}: ${sold} sold, ${refused} refused (${unjudged} unjudged), ${busy} busy; ${crashes} crashes, ${done.lost_request + done.lost_reply} messages lost, ` +
+export const lineOf = ({ seed, sold, refused, busy, crashes, done, restarts, rewrites, late, cuts, ms, faults }: Ran): string =>
+  `seed ${seed}: ${sold} sold, ${refused} refused, ${busy} busy; ${crashes} crashes, ${done.lost_request + done.lost_reply} messages lost, ` +
   `${done.twice + done.again} told again, ${done.late} late, ${restarts} restarts, ${rewrites} rewrites, ${late} of them with a message on its way, ${cuts} cuts; ${(ms / 1_000).toFixed(1)} s${faults.length > 0 ? `\n  ${faults.slice(0, 10).join("\n  ")}` : ""}`
