@@ -38,7 +38,7 @@ const openOne = async (parts: Parts, banks: ReturnType<typeof bankReader>, cell:
   const now_ms = clock.now_ms()
   const { outcome, epoch } = await openCell({
     redis, sql, log, cell, now_ms,
-    takeLeases: async () => { if (cells > 1) await takeLeases(parts, banks, cell) },
+    takeLeases: async (of, epoch) => { if (cells > 1) await takeLeases(parts, banks, of, epoch) },
     rebuild: async () => {
       const rebuilt = await rebuildCell({ redis, sql, log, cells, ages: agesOf(parts, now_ms), wait_ms: REBUILD_WAIT_MS, discard_unflushed: false }, cell)
       if (rebuilt.outcome !== "rebuilt") throw new Error(`cell ${cell} cannot be rebuilt: ${rebuilt.outcome}`)

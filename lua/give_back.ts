@@ -8,6 +8,6 @@ export const give_back = script("give_back", {
   outcomes: {
     gate_closed: {},
     quota_unknown: {},
-    given_back: { granted_total: "int", returned_total: "int", used: "int", epoch: "int" },
+    given_back: { granted_total: "int", returned_total: "int", used: "int", epoch: "int", cell_epoch: "int" },
   },
 })

@@ -1,5 +1,5 @@
 -- Tell the banks of a cell what another cell was granted and has returned (`leases`, [[name, granted, returned]...]): what they have
--- forgotten they learn. Once every cell has told all it has (`is_all` with the last of it), the banks may grant again.
+-- forgotten they learn, unless the cell has told it before it was opened anew (`cell_epoch`): it may know less since. Once every cell has told all it has (`is_all` with the last of it), the banks may grant again.
 
 local names = {}
 for i, told in ipairs(leases) do
@@ -9,6 +9,8 @@ end
 local book = open_book(quota, names, now_ms)
 if not book then return { GATE_CLOSED } end
 if epoch ~= book.cell.epoch then return { OLDER_EPOCH, book.cell.epoch } end
+local cell_epoch_now = known_epoch(quota, cell)
+if cell_epoch < cell_epoch_now then return { OLDER_EPOCH, cell_epoch_now } end
 
 local has_changed = false
 for i, told in ipairs(leases) do

@@ -27,7 +27,7 @@ export const FINGERPRINT_CHARS = 8
 /** The mark that outlives an evicted coupon: characters of its field that stay. */
 export const MARK_CHARS = 8
 /** So many epochs of other cells' banks lie in one field of a cell: 16 up to 65,535 are 51 bytes, and above 64 a hash is no small one. */
-export const HOMES_PER_FIELD = 16
+export const CELLS_PER_FIELD = 16
 export const HOUR_MS = 3_600_000
 
 /** One shot, three times as fast as a hash object: a checkout takes four of these. */

@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs"
 import type { Script } from "./declare.ts"
 import { ACTS_MIN, GROWTH_MAX, LENT_FOR_MS, SHARES_PER_CELL } from "./grant.ts"
 import { SCRIPTS } from "./index.ts"
-import { COUPON_HASH_CHARS, HOMES_PER_FIELD, HOUR_MS, MARK_CHARS } from "./keys.ts"
+import { COUPON_HASH_CHARS, CELLS_PER_FIELD, HOUR_MS, MARK_CHARS } from "./keys.ts"
 import { ACTS, BATCH_STATES, CAMPAIGN_STATES, COUPON_STATES, ENTRY_FACTS, FORMAT, HELD_OUT_MARK, REDEMPTION_STATES, recordsInLua } from "./records.ts"
 
 const read = (file: string): string => readFileSync(new URL(file, import.meta.url), "utf8")
@@ -79,7 +79,7 @@ const prelude = (): string => PRELUDE.map((part, i) => read(`prelude/${part}.lua
 
 const shared = (): string =>
   `local FORMAT, ENTRY_FORMAT, ENTRY_FACTS = ${FORMAT}, "${FORMAT}", "${ENTRY_FACTS}"\n` +
-  `local MARK_CHARS, COUPON_HASH_CHARS, HOMES_PER_FIELD, HOUR_MS, HELD_OUT_MARK = ${MARK_CHARS}, ${COUPON_HASH_CHARS}, ${HOMES_PER_FIELD}, ${HOUR_MS}, "${HELD_OUT_MARK}"\n` +
+  `local MARK_CHARS, COUPON_HASH_CHARS, CELLS_PER_FIELD, HOUR_MS, HELD_OUT_MARK = ${MARK_CHARS}, ${COUPON_HASH_CHARS}, ${CELLS_PER_FIELD}, ${HOUR_MS}, "${HELD_OUT_MARK}"\n` +
   `local SHARES_PER_CELL, LENT_FOR_MS, GROWTH_MAX, ACTS_MIN = ${SHARES_PER_CELL}, ${LENT_FOR_MS}, ${GROWTH_MAX}, ${ACTS_MIN}\n` +
   withValues(prelude()) + SAID
 

@@ -1,9 +1,9 @@
 import { script } from "./declare.ts"
 
 export const meet = script("meet", {
-  says: "Tell a cell in which epochs banks are open, so that it refuses what they sent before.",
+  says: "Tell a cell in which epochs others are open, so that it refuses what they sent before.",
   nature: "give",
   keys: ["quota"],
-  args: { now_ms: "int", homes: "json" },
+  args: { now_ms: "int", cells: "json" },
   outcomes: { gate_closed: {}, met: {} },
 })

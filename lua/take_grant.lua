@@ -3,7 +3,7 @@
 
 local book = open_book(quota, { name }, now_ms)
 if not book then return { GATE_CLOSED } end
-local epoch_now = bank_epoch(quota, home)
+local epoch_now = known_epoch(quota, home)
 if epoch < epoch_now then return { OLDER_EPOCH, epoch_now } end
 local record = book.records[name]
 if not record then

@@ -1,7 +1,8 @@
--- What a quota's bank has lent to whom, and the epoch under which it does.
+-- What a quota's bank has lent to whom, the epoch under which it does, and the month of what is money.
 
-local book = open_book(quota, { "v" .. name }, now_ms)
+local book = open_book(quota, { "v" .. name, name }, now_ms)
 if not book then return { GATE_CLOSED } end
-local bank = book.records["v" .. name]
+local bank, record = book.records["v" .. name], book.records[name]
 if not bank then return { BANK_UNKNOWN } end
-return { WEIGHED, (pack_bank(bank)), free_of(bank), book.cell.epoch }
+local is_money = record and record.held
+return { WEIGHED, (pack_bank(bank)), free_of(bank), book.cell.epoch, is_money and record.opens_ms or 0, is_money and record.closes_ms or 0 }

@@ -5,5 +5,5 @@ export const weigh = script("weigh", {
   nature: "read",
   keys: ["quota"],
   args: { now_ms: "int", name: "text" },
-  outcomes: { gate_closed: {}, bank_unknown: {}, weighed: { bank: "bytes", free: "int", epoch: "int" } },
+  outcomes: { gate_closed: {}, bank_unknown: {}, weighed: { bank: "bytes", free: "int", epoch: "int", opens_ms: "int", closes_ms: "int" } },
 })

@@ -39,8 +39,8 @@ export interface GateParts {
   readonly now_ms: number
   /** Writes the cell from Postgres; it holds the cell's cursor row while it does. */
   readonly rebuild: (cell: number) => Promise<void>
-  /** Takes the cell's leases back from every bank, while the cell is shut. */
-  readonly takeLeases: (cell: number) => Promise<void>
+  /** Takes the cell's leases back from every bank, while the cell is shut and about to open in this epoch. */
+  readonly takeLeases: (cell: number, epoch: number) => Promise<void>
   /** Crash points for tests: after the allotment was committed, before the cell is opened. */
   readonly afterAllotment?: () => void
 }
@@ -168,7 +168,7 @@ export const openCell = async (parts: GateParts): Promise<Opened> => {
       }
       case "birth": case "restart": {
         parts.afterAllotment?.()
-        await parts.takeLeases(cell)
+        await parts.takeLeases(cell, finding.epoch)
         const reply = await run(redis, open_gate, { keys, args: { now_ms, epoch: finding.epoch, tail: textOf(finding.tail), is_joining: 0 } })
         if (reply.outcome === "opened") return { outcome: rebuilt ? "rebuilt" : finding.found === "birth" ? "born" : "opened", epoch: finding.epoch }
         // Another engine was faster, or a rebuild has begun: look again. What was allotted here was not opened and never will be; left

@@ -420,7 +420,7 @@ export const rebuildCell = async (parts: RebuildParts, cell: number): Promise<Re
     await writeRefused(parts, tx, cell)
     await writeCodes(parts, tx, cell, facts)
     const redemptions = await writeRedemptions(parts, tx, cell)
-    if (parts.cells > 1) await takeLeases(parts, bankReader(parts), cell)
+    if (parts.cells > 1) await takeLeases(parts, bankReader(parts), cell, cursor.epoch)
     await setRecord(redis, cell, { format: FORMAT, epoch: cursor.epoch, at_ms: row.at_ms, full: 0, rebuilding: 0, evicted: textOf(cursor) })
     parts.onProgress?.({ cell, step: "done", rows: coupons + redemptions })
     return { outcome: "rebuilt", coupons, redemptions, discarded: unflushed }

@@ -7,7 +7,7 @@
  * keepers may be late, repeated or several.
  */
 import { decode } from "@msgpack/msgpack"
-import { HOMES_PER_FIELD, homeOf, quotaKey } from "../../lua/keys.ts"
+import { CELLS_PER_FIELD, homeOf, quotaKey } from "../../lua/keys.ts"
 import { SHARES_PER_CELL } from "../../lua/grant.ts"
 import { unpack, type BankRecord } from "../../lua/records.ts"
 import type { Log } from "../log.ts"
@@ -31,9 +31,9 @@ const QUOTA = /^v?[bk]\d/
 /** Half of what a counter may come to: it is time to rebuild with counters anew. */
 export const COUNTER_ALARM = 2 ** 52
 
-/** The epochs of banks that a cell was told, by their homes. */
+/** The epochs of other cells that a cell was told. */
 const homesIn = (field: string, bytes: Buffer): [home: number, epoch: number][] =>
-  (decode(bytes) as number[]).map((epoch, i) => [Number(field.slice(1)) * HOMES_PER_FIELD + i, epoch])
+  (decode(bytes) as number[]).map((epoch, i) => [Number(field.slice(1)) * CELLS_PER_FIELD + i, epoch])
 
 interface Seen<T> { readonly bytes: Buffer; readonly value: T; readonly since: number }
 
@@ -109,7 +109,7 @@ export const makeKeeper = (parts: QuotaParts, log: Log, now_ms: () => number): K
             greeted.add(home)
             await greet(parts, home, now_ms())
           } else if (granted > side.granted) await tellGrant(parts, name, cell, { epoch, granted_total: granted, opens_ms, closes_ms }, now_ms())
-          else await tellReturn(parts, name, { cell, epoch: its_epoch, ...side }, now_ms())
+          else await tellReturn(parts, name, { cell, epoch: its_epoch, cell_epoch: epochs.get(cell) ?? 0, ...side }, now_ms())
           continue
         }
         const idle_ms = lease ? at - lease.since : 0

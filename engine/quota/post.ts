@@ -5,8 +5,8 @@
  *   return   cell: r += x, if x is unused    then bank: B = max(B, r)
  *
  * What must stay true: the giver is debited first, and what it says is absolute and only grows, so that a message may be lost, told
- * again or overtaken; nothing is told before the giver's debit is durable, which is when `act` answers; every message carries the epoch of its bank,
- * and a bank that was restored grants nothing until each cell has told it what it has.
+ * again or overtaken; nothing is told before the giver's debit is durable, which is when `act` answers; every message carries the epoch of its bank, and one
+ * of a cell its own too: who was opened anew has the others refuse what was sent before. A bank that was restored grants nothing until each cell has told it what it has.
  */
 import { gate_state } from "../../lua/gate_state.ts"
 import { give_back } from "../../lua/give_back.ts"
@@ -86,48 +86,52 @@ export const tellGrant = async ({ redis, cells }: QuotaParts, name: string, cell
   return taken.outcome === "taken" ? taken.left : undefined
 }
 
-export interface Given extends Side { readonly cell: number; readonly epoch: number }
+/** `epoch` is the bank's as the cell knows it, `cell_epoch` the cell's own. */
+export interface Given extends Side { readonly cell: number; readonly epoch: number; readonly cell_epoch: number }
 
 /** Have a cell give back what it does not use, but for `keep`. The bank is told by `tellReturn`. */
 export const giveBack = async ({ redis, cells }: QuotaParts, name: string, cell: number, keep: number, now_ms: number): Promise<Given> => {
   const given = await act(redis, give_back, { keys: { quota: quotaKey(cell) }, args: { now_ms, name, home: homeOf(name, cells), keep } })
-  if (given.outcome === "quota_unknown") return { cell, epoch: 0, ...NOTHING }
-  return { cell, epoch: given.epoch, granted: given.granted_total, returned: given.returned_total, used: given.used }
+  if (given.outcome === "quota_unknown") return { cell, epoch: 0, cell_epoch: 0, ...NOTHING }
+  return { cell, epoch: given.epoch, cell_epoch: given.cell_epoch, granted: given.granted_total, returned: given.returned_total, used: given.used }
 }
 
-/** Tell a bank what a cell has returned in all; false where the bank is in another epoch than the cell knows. */
-export const tellReturn = async (parts: QuotaParts, name: string, { cell, epoch, returned }: Given, now_ms: number): Promise<boolean> => {
+/** Tell a bank what a cell has returned in all; false where the bank or the cell is in another epoch than the message says. */
+export const tellReturn = async (parts: QuotaParts, name: string, { cell, epoch, cell_epoch, returned }: Given, now_ms: number): Promise<boolean> => {
   const home = homeOf(name, parts.cells)
-  const taken = await act(parts.redis, take_back, { keys: { quota: quotaKey(home) }, args: { now_ms, name, cell, epoch, returned_total: returned } })
+  const taken = await act(parts.redis, take_back, { keys: { quota: quotaKey(home) }, args: { now_ms, name, cell, epoch, cell_epoch, returned_total: returned } })
   return taken.outcome === "taken"
 }
 
-export interface Weighed { readonly bank: BankRecord; readonly free: number; readonly epoch: number }
+export interface Weighed { readonly bank: BankRecord; readonly free: number; readonly epoch: number; readonly opens_ms: number; readonly closes_ms: number }
 
 /** A quota's bank as it is now; nothing where there is none. */
 export const weighBank = async ({ redis, cells }: QuotaParts, name: string, now_ms: number): Promise<Weighed | undefined> => {
   const weighed = await act(redis, weigh, { keys: { quota: quotaKey(homeOf(name, cells)) }, args: { now_ms, name } })
-  return weighed.outcome === "weighed" ? { bank: unpack("bank", weighed.bank), free: weighed.free, epoch: weighed.epoch } : undefined
+  if (weighed.outcome !== "weighed") return undefined
+  const { bank, free, epoch, opens_ms, closes_ms } = weighed
+  return { bank: unpack("bank", bank), free, epoch, opens_ms, closes_ms }
 }
 
 type Telling = [name: string, granted: number, returned: number]
 
-/** What a cell was granted and has returned of every quota, by the quota's home. */
-const tellingsOf = async ({ redis, cells }: QuotaParts, cell: number): Promise<Map<number, Telling[]>> => {
+/** What a cell was granted and has returned of every quota, by the quota's home, and in which epoch it is so. */
+const tellingsOf = async ({ redis, cells }: QuotaParts, cell: number): Promise<{ cell_epoch: number; byHome: Map<number, Telling[]> }> => {
   const fields = await ask(redis, quotaKey(cell), (node) => node.hgetallBuffer(quotaKey(cell)))
-  return Map.groupBy(Object.entries(fields).filter(([name]) => /^[bk]\d/.test(name)).map(([name, bytes]): Telling => {
+  const cell_epoch = fields["cell"] ? unpack("cell", fields["cell"]).epoch : 0
+  return { cell_epoch, byHome: Map.groupBy(Object.entries(fields).filter(([name]) => /^[bk]\d/.test(name)).map(([name, bytes]): Telling => {
     const { granted, returned } = sideOf(name, bytes)
     return [name, granted, returned]
-  }), ([name]) => homeOf(name, cells))
+  }), ([name]) => homeOf(name, cells)) }
 }
 
 /** Tell the banks of one home all that one cell has of them; false where they are not open in this epoch. */
-const tellHome = async ({ redis }: QuotaParts, { home, epoch, cell, leases }: { home: number; epoch: number; cell: number; leases: readonly Telling[] }, now_ms: number): Promise<boolean> => {
+const tellHome = async ({ redis }: QuotaParts, { home, epoch, cell, cell_epoch, leases }: { home: number; epoch: number; cell: number; cell_epoch: number; leases: readonly Telling[] }, now_ms: number): Promise<boolean> => {
   let heard = ""
   try {
     for (let i = 0; i === 0 || i < leases.length; i += TOLD_MAX) {
       const reply = await act(redis, hear, {
-        keys: { quota: quotaKey(home) }, args: { now_ms, epoch, cell, leases: leases.slice(i, i + TOLD_MAX), is_all: i + TOLD_MAX >= leases.length ? 1 : 0 },
+        keys: { quota: quotaKey(home) }, args: { now_ms, epoch, cell, cell_epoch, leases: leases.slice(i, i + TOLD_MAX), is_all: i + TOLD_MAX >= leases.length ? 1 : 0 },
       })
       heard = reply.outcome
     }
@@ -147,13 +151,13 @@ const greetNow = async (parts: QuotaParts, asked: readonly number[], now_ms: num
     const greeted = new Set(homes.map(([home]) => home))
     await Promise.all(cellsOf(parts).map(async (cell) => {
       // First the cell refuses what the banks sent before, so that what it tells then is all there is.
-      const meeting = () => act(redis, meet, { keys: { quota: quotaKey(cell) }, args: { now_ms, homes } })
+      const meeting = () => act(redis, meet, { keys: { quota: quotaKey(cell) }, args: { now_ms, cells: homes } })
       await meeting()
-      const tellings = await tellingsOf(parts, cell)
+      const { cell_epoch, byHome } = await tellingsOf(parts, cell)
       // And what it tells has been made as durable as it was promised before a bank hears it: an act is answered only then.
       await meeting()
       await Promise.all(homes.map(async ([home, epoch]) => {
-        if (!await tellHome(parts, { home, epoch, cell, leases: tellings.get(home) ?? [] }, now_ms)) greeted.delete(home)
+        if (!await tellHome(parts, { home, epoch, cell, cell_epoch, leases: byHome.get(home) ?? [] }, now_ms)) greeted.delete(home)
       }))
     }))
     return greeted

@@ -27,13 +27,13 @@ export const recall = async (parts: QuotaParts, name: string, patience: number, 
   const known = given.filter((each) => each !== undefined)
   const weighed = await weighBank(parts, name, now_ms)
   if (!weighed) return undefined
-  const { bank, epoch } = weighed
+  const { bank, epoch, opens_ms, closes_ms } = weighed
   const lent = new Map(bank.leases.map(([cell, granted, returned]) => [cell, { granted, returned }]))
   const tell = async (side: Given): Promise<boolean | undefined> => {
     const { granted, returned } = lent.get(side.cell) ?? { granted: 0, returned: 0 }
     let ours = side
     if (patience > 0 && granted > side.granted) {
-      const left = await tellGrant(parts, name, side.cell, { epoch, granted_total: granted, opens_ms: 0, closes_ms: 0 }, now_ms)
+      const left = await tellGrant(parts, name, side.cell, { epoch, granted_total: granted, opens_ms, closes_ms }, now_ms)
       parts.leases.told_again += 1
       if (left !== undefined && left > 0) ours = await giveBack(parts, name, side.cell, 0, now_ms)
     }

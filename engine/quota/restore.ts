@@ -1,13 +1,15 @@
 /**
  * What banks say of a cell's leases, taken back before the cell opens: g = G and r = max(r, B), and then all that it does not use goes back.
  *
- * What must stay true: the banks are read after the cell was found shut, so that nothing which it returned before is missed, not even by a bank
+ * What must stay true: before a bank is read it refuses all that the cell sent in an earlier epoch, because a bank that had forgotten the cell
+ * would otherwise learn behind its back what the cell has forgotten too. The banks are read after the cell was found shut, so that nothing which it returned before is missed, not even by a bank
  * that has lost what it granted and was told of the return first. And no cell opens with more than it uses: whatever shut it may have lost what
  * the cell had returned, and somebody else may have it by now.
  */
 import { TOLD_MAX } from "../../lua/hear.ts"
 import { quotaKey } from "../../lua/keys.ts"
 import { unpack, type BankRecord } from "../../lua/records.ts"
+import { meet } from "../../lua/meet.ts"
 import { take_leases } from "../../lua/take_leases.ts"
 import { ask, run, type Servers } from "../store/redis.ts"
 
@@ -21,10 +23,15 @@ interface Banks {
   readonly homes: readonly [home: number, epoch: number][]
 }
 
-const readBanks = async (redis: Servers, cells: number): Promise<Banks> => {
+/** A cell and the epoch in which it is about to open. */
+type Opening = readonly [cell: number, epoch: number]
+
+/** Have every bank refuse what these cells sent before, and read it then. One that is shut refuses it by the epoch in which it opens itself. */
+const readBanks = async (redis: Servers, cells: number, openings: readonly Opening[]): Promise<Banks> => {
   const banks = new Map<string, { bank: BankRecord; opens_ms: number; closes_ms: number }>()
   const homes: [number, number][] = []
   await Promise.all(Array.from({ length: cells }, async (_, home) => {
+    if (openings.length > 0) await run(redis, meet, { keys: { quota: quotaKey(home) }, args: { now_ms: 0, cells: openings } }) // at no instant: it is no act
     const fields = await ask(redis, quotaKey(home), (node) => node.hgetallBuffer(quotaKey(home)))
     if (fields["cell"]) homes.push([home, unpack("cell", fields["cell"]).epoch])
     for (const [field, bytes] of Object.entries(fields)) {
@@ -38,22 +45,30 @@ const readBanks = async (redis: Servers, cells: number): Promise<Banks> => {
 
 export interface RestoreParts { readonly redis: Servers; readonly cells: number }
 
+/** Reads every bank, for a cell that is about to open in an epoch. */
+export type BankReader = (cell: number, epoch: number) => Promise<Banks>
+
 /**
  * A reader of banks for many cells that open at once: who asks is given a reading that began after he asked, and shares it with
  * all who asked before it began.
  */
-export const bankReader = ({ redis, cells }: RestoreParts): (() => Promise<Banks>) => {
-  let running: Promise<Banks> | undefined, next: Promise<Banks> | undefined
+export const bankReader = ({ redis, cells }: RestoreParts): BankReader => {
+  let running: Promise<Banks> | undefined, next: Promise<Banks> | undefined, openings: Opening[] = []
   const begin = (): Promise<Banks> => {
+    const theirs = openings
     next = undefined
-    return (running = readBanks(redis, cells).finally(() => { running = undefined }))
+    openings = []
+    return (running = readBanks(redis, cells, theirs).finally(() => { running = undefined }))
   }
-  return () => next ??= running === undefined ? Promise.resolve().then(begin) : running.then(begin, begin)
+  return (cell, epoch) => {
+    openings.push([cell, epoch])
+    return next ??= running === undefined ? Promise.resolve().then(begin) : running.then(begin, begin)
+  }
 }
 
-/** Take the leases of one shut cell back from every bank. */
-export const takeLeases = async ({ redis }: RestoreParts, read: () => Promise<Banks>, cell: number): Promise<void> => {
-  const { banks, homes } = await read()
+/** Take the leases of one shut cell, which is about to open in this epoch or a later one, back from every bank. */
+export const takeLeases = async ({ redis }: RestoreParts, read: BankReader, cell: number, epoch: number): Promise<void> => {
+  const { banks, homes } = await read(cell, epoch)
   const own = (await ask(redis, quotaKey(cell), (node) => node.hkeys(quotaKey(cell)))).filter((name) => QUOTA.test(name))
   const leases = [...banks].flatMap(([name, { bank, opens_ms, closes_ms }]) => {
     const [, granted = 0, returned = 0] = bank.leases.find(([of]) => of === cell) ?? []

@@ -25,28 +25,28 @@ local function has_heard(quota, epoch, cells)
   return told and told.epoch == epoch and told.count >= cells
 end
 
--- The epochs of other cells' banks, as this cell was told: messages of an earlier one are refused. They lie HOMES_PER_FIELD to a field,
--- each short enough for a small hash: as a field for each of 64 homes they made every act look through all of them, at 2 µs a read and
--- 5 a write of some 120 (2026-11-22).
-local function homes_in(quota, block)
+-- The epochs of other cells, as this cell was told: what one sent in an earlier one is refused, be it as a bank or as a borrower. They lie
+-- CELLS_PER_FIELD to a field, each short enough for a small hash: as a field for each of 64 cells they made every act look through all of
+-- them, at 2 µs a read and 5 a write of some 120 (2026-11-22).
+local function epochs_in(quota, block)
   local raw = redis.call("HGET", quota, "h" .. block)
   if raw then return cmsgpack.unpack(raw) end
   local epochs = {}
-  for i = 1, HOMES_PER_FIELD do epochs[i] = 0 end
+  for i = 1, CELLS_PER_FIELD do epochs[i] = 0 end
   return epochs
 end
 
-local function bank_epoch(quota, home)
-  return homes_in(quota, floor(home / HOMES_PER_FIELD))[home % HOMES_PER_FIELD + 1]
+local function known_epoch(quota, cell)
+  return epochs_in(quota, floor(cell / CELLS_PER_FIELD))[cell % CELLS_PER_FIELD + 1]
 end
 
--- Learn epochs of banks (`homes`, [[cell, epoch]...]); one that is not higher says nothing new.
-local function learn_epochs(quota, homes)
+-- Learn epochs of cells ([[cell, epoch]...]); one that is not higher says nothing new.
+local function learn_epochs(quota, cells)
   local blocks, changed = {}, {}
-  for _, home in ipairs(homes) do
-    local block, place = floor(home[1] / HOMES_PER_FIELD), home[1] % HOMES_PER_FIELD + 1
-    blocks[block] = blocks[block] or homes_in(quota, block)
-    if home[2] > blocks[block][place] then blocks[block][place], changed[block] = home[2], true end
+  for _, cell in ipairs(cells) do
+    local block, place = floor(cell[1] / CELLS_PER_FIELD), cell[1] % CELLS_PER_FIELD + 1
+    blocks[block] = blocks[block] or epochs_in(quota, block)
+    if cell[2] > blocks[block][place] then blocks[block][place], changed[block] = cell[2], true end
   end
   for block in pairs(changed) do redis.call("HSET", quota, "h" .. block, cmsgpack.pack(blocks[block])) end
 end

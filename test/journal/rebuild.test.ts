@@ -1,11 +1,13 @@
 import { expect, test } from "bun:test"
-import { dueKey, journalKey, openKey, quotaKey, settledKey, hourOf, walletKey, userHash } from "../../lua/keys.ts"
+import { hear } from "../../lua/hear.ts"
+import { dueKey, homeOf, hourOf, journalKey, openKey, quotaKey, settledKey, userHash, walletKey } from "../../lua/keys.ts"
 import { idOf } from "../../engine/journal/entry.ts"
 import { settleQuarantined } from "../../engine/journal/quarantine.ts"
 import { pack, packKept, unpack, unpackKept } from "../../lua/records.ts"
 import { checkCells } from "../../engine/journal/gate.ts"
 import { reshard } from "../../engine/journal/reshard.ts"
 import { quietLog } from "../../engine/log.ts"
+import { run } from "../../engine/store/redis.ts"
 import { until } from "../support/run_engine.ts"
 import { tamper } from "../support/tamper.ts"
 import { newWorld, type World } from "./world.ts"
@@ -132,6 +134,26 @@ test("rebuilt: one cell of several keeps what its banks have lent it, and all of
   expect(await world.differences()).toEqual([])
   await world.lend("b1", world.keysOf("ann").cell, 1)
   expect((await world.confirm("ann", "order 1")).outcome).toBe("confirmed")
+})
+
+test("rebuilt: what a cell told before it was written anew is refused by a bank that was written anew before it", async () => {
+  const world = await newWorld({ cells: 2 })
+  await world.shop()
+  const bank = homeOf("b1", 2), cell = 1 - bank
+  await world.lend("b1", cell, 10_000)
+  await world.flush()
+  expect(await world.rebuild(bank)).toMatchObject({ outcome: "rebuilt" })
+  const { epoch } = await world.gate(bank)
+  // The cell has given all of it back and tells the bank, which has forgotten that it ever lent it; then it is written anew itself.
+  const told = (cell_epoch: number) => run(world.redis, hear, { keys: { quota: quotaKey(bank) }, args: { now_ms: world.now(), epoch, cell, cell_epoch, leases: [["b1", 10_000, 10_000]], is_all: 0 } })
+  expect(await world.rebuild(cell)).toMatchObject({ outcome: "rebuilt" })
+  const opened = await world.gate(cell)
+  expect(await told(opened.epoch - 1)).toEqual({ outcome: "older_epoch", epoch_now: opened.epoch })
+  await world.greet()
+  expect(unpack("bank", (await world.redis.hgetBuffer(quotaKey(bank), "vb1"))!).leases.filter(([of]) => of === cell).map(([, granted, returned]) => [granted, returned])).toEqual([])
+  await world.lend("b1", cell, 1)
+  await world.flush()
+  expect(await world.differences()).toEqual([])
 })
 
 test("resharded: users move to the cells that their hashes name, and back, and nothing is lost or doubled", async () => {

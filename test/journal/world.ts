@@ -105,7 +105,7 @@ export const newWorld = async ({ cells: cells_then = 1 }: { cells?: number } = {
 
     // --- the journal
     gate: (cell = 0, more: { afterAllotment?: () => void; takeLeases?: () => Promise<void>; sql?: Sql } = {}): Promise<Opened> =>
-      openCell({ redis, sql, log: quietLog, cell, now_ms, takeLeases: async (of) => { if (cells > 1) await takeLeases({ redis, cells }, bankReader({ redis, cells }), of) }, rebuild: async (of) => { await rebuildCell(rebuildParts(), of) }, ...more }),
+      openCell({ redis, sql, log: quietLog, cell, now_ms, takeLeases: async (of, epoch) => { if (cells > 1) await takeLeases({ redis, cells }, bankReader({ redis, cells }), of, epoch) }, rebuild: async (of) => { await rebuildCell(rebuildParts(), of) }, ...more }),
     /** Every cell tells every bank what it has, as it does once all are open. */
     greet: async () => { for (let cell = 0; cell < cells; cell++) if (!await greet(quotaParts(), cell, now_ms)) throw new Error(`cell ${cell} is not told`) },
     flush: async (steps?: Steps): Promise<Flushed> => {

@@ -187,11 +187,11 @@ const makeCell = async (on: Redis, no: number) => {
       run(on, shut_budget, { keys: fixed, args: { now_ms, budget: MONEY, opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS, payload: "{}", ...args } }),
 
     // --- leases
-    meet: (...homes: [home: number, epoch: number][]) => run(on, meet, { keys: fixed, args: { now_ms, homes } }),
-    hear: (args: Partial<ArgsOf<typeof hear>> = {}) => run(on, hear, { keys: fixed, args: { now_ms, epoch: 1, cell: no, leases: [], is_all: 1, ...args } }),
+    meet: (...cells: [cell: number, epoch: number][]) => run(on, meet, { keys: fixed, args: { now_ms, cells } }),
+    hear: (args: Partial<ArgsOf<typeof hear>> = {}) => run(on, hear, { keys: fixed, args: { now_ms, epoch: 1, cell: no, cell_epoch: 1, leases: [], is_all: 1, ...args } }),
     /** Every one of so many cells tells this one's banks that it has nothing. */
     hearAll: async (cells: number, epoch = 1) => {
-      for (let cell = 0; cell < cells; cell++) await run(on, hear, { keys: fixed, args: { now_ms, epoch, cell, leases: [], is_all: 1 } })
+      for (let cell = 0; cell < cells; cell++) await run(on, hear, { keys: fixed, args: { now_ms, epoch, cell, cell_epoch: 1, leases: [], is_all: 1 } })
     },
     grant: ({ want = 1, ...args }: Partial<ArgsOf<typeof grant>> = {}) =>
       run(on, grant, { keys: fixed, args: { now_ms, name: `b${MONEY}`, cell: 1, cells: 2, want, least: want, is_early: 0, ...args } }),
@@ -200,7 +200,7 @@ const makeCell = async (on: Redis, no: number) => {
     giveBack: (args: Partial<ArgsOf<typeof give_back>> = {}) =>
       run(on, give_back, { keys: fixed, args: { now_ms, name: `b${MONEY}`, home: 0, keep: 0, ...args } }),
     takeBack: (args: Partial<ArgsOf<typeof take_back>> = {}) =>
-      run(on, take_back, { keys: fixed, args: { now_ms, name: `b${MONEY}`, cell: 1, epoch: 1, returned_total: 0, ...args } }),
+      run(on, take_back, { keys: fixed, args: { now_ms, name: `b${MONEY}`, cell: 1, epoch: 1, cell_epoch: 1, returned_total: 0, ...args } }),
     weigh: (args: Partial<ArgsOf<typeof weigh>> = {}) => run(on, weigh, { keys: fixed, args: { now_ms, name: `b${MONEY}`, ...args } }),
     takeLeases: (args: Partial<ArgsOf<typeof take_leases>> = {}) => run(on, take_leases, { keys: fixed, args: { leases: [], homes: [], ...args } }),
 

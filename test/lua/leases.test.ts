@@ -161,13 +161,13 @@ inShop("given_back: what is not used, at most; what is held stays, and what it r
   await cell.takeGrant({ name: `k${SUMMER}`, epoch: 5, granted_total: 3 })
   await cell.issue({ campaign: SUMMER, holds: [[OTHER_MONEY, 30]] })
   const give = (keep: number) => () => cell.giveBack({ name: `b${OTHER_MONEY}`, keep })
-  const told = { outcome: "given_back", granted_total: 100, used: 30, epoch: 5 } as const
+  const told = { outcome: "given_back", granted_total: 100, used: 30, epoch: 5, cell_epoch: 1 } as const
   expect(await refused(cell, give(70))).toEqual({ ...told, returned_total: 0 })
   expect(await give(50)()).toEqual({ ...told, returned_total: 20 })
   expect(await give(0)()).toEqual({ ...told, returned_total: 70 })
   expect(await refused(cell, give(0))).toEqual({ ...told, returned_total: 70 })
   expect(await cell.money(OTHER_MONEY)).toEqual({ held: 30, spent: 0, available: 0 })
-  expect(await cell.giveBack({ name: `k${SUMMER}` })).toEqual({ outcome: "given_back", granted_total: 3, used: 1, epoch: 5, returned_total: 2 })
+  expect(await cell.giveBack({ name: `k${SUMMER}` })).toEqual({ outcome: "given_back", granted_total: 3, used: 1, epoch: 5, cell_epoch: 1, returned_total: 2 })
   expect(await refused(cell, () => cell.issue({ campaign: SUMMER, user: "bob" }))).toEqual({ outcome: "stock_exhausted" })
 })
 
@@ -183,11 +183,22 @@ inEmptyCell("taken: a bank believes the largest return it was told, in any order
   expect(await cell.bank()).toEqual({ total: LIMIT_MINOR, leases: [[1, 600, 600, NOON, 600]] })
 })
 
+inEmptyCell("older_epoch: what a cell sent before it was opened anew is refused by every bank that it has told so", async (cell) => {
+  await bankOf(cell)
+  await cell.grant({ want: 600 })
+  await cell.meet([1, 7])
+  expect(await refused(cell, () => cell.takeBack({ cell_epoch: 6, returned_total: 300 }))).toEqual({ outcome: "older_epoch", epoch_now: 7 })
+  expect(await refused(cell, () => cell.hear({ cell: 1, cell_epoch: 6, leases: [[`b${MONEY}`, 900, 300]] }))).toEqual({ outcome: "older_epoch", epoch_now: 7 })
+  expect(await cell.takeBack({ cell_epoch: 7, returned_total: 100 })).toEqual({ outcome: "taken", free: 500 })
+  expect(await cell.hear({ cell: 1, cell_epoch: 8, leases: [[`b${MONEY}`, 700, 100]] })).toEqual({ outcome: "heard" })
+  expect(await cell.bank()).toMatchObject({ leases: [[1, 700, 100, NOON, 600]] })
+})
+
 inEmptyCell("weighed: what a bank has lent to whom, and what it has free", async (cell) => {
   await bankOf(cell)
   await cell.grant({ want: 600 })
   const reply = await refused(cell, () => cell.weigh())
-  expect(reply).toMatchObject({ outcome: "weighed", free: 400, epoch: 1 })
+  expect(reply).toMatchObject({ outcome: "weighed", free: 400, epoch: 1, opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS })
   if (reply.outcome === "weighed") expect(unpack("bank", reply.bank)).toEqual({ total: LIMIT_MINOR, leases: [[1, 600, 0, NOON, 600]] })
 })
 
@@ -242,7 +253,7 @@ test("taken: a cell that uses what its bank has forgotten to have granted was gr
 test("taken: a bank that was told of a return before the grant that it has forgotten is heard all the same", async () => {
   const cell = await restartedCell(1)
   const bank: BankRecord = { total: 10, leases: [[cell.no, 0, 5]] }
-  await takeLeases({ redis: cell.redis, cells: 1 }, async () => ({ banks: new Map([[STOCK_OF, { bank, opens_ms: 0, closes_ms: 0 }]]), homes: [] }), cell.no)
+  await takeLeases({ redis: cell.redis, cells: 1 }, async () => ({ banks: new Map([[STOCK_OF, { bank, opens_ms: 0, closes_ms: 0 }]]), homes: [] }), cell.no, 2)
   await cell.open({ epoch: 2, tail: (await cell.lastEntry()).id })
   // Had it opened as if it had returned nothing, the bank would have lent five of the total twice.
   expect(await cell.campaignRecord()).toMatchObject({ granted: 6, returned: 5, issued: 1 })

@@ -11,6 +11,7 @@ import { makeKeeper } from "../../engine/quota/keeper.ts"
 import { quietLog } from "../../engine/log.ts"
 import { readLeases } from "../../engine/quota/sums.ts"
 import { cellOf, homeOf, idHash, quotaKey, userHash } from "../../lua/keys.ts"
+import { grant } from "../../lua/grant.ts"
 import { put_back } from "../../lua/put_back.ts"
 import { pack, unpack } from "../../lua/records.ts"
 import { set_aside } from "../../lua/set_aside.ts"
@@ -88,6 +89,14 @@ test("a bank that has forgotten a cell hears of it, although nobody asks it for 
     const { granted } = unpack("budget", (await ask(story.parts.redis, quotaKey(3), (node) => node.hgetBuffer(quotaKey(3), name)))!)
     return granted > 0 && (await bank()).leases.some((lease) => lease[0] === 3 && lease[1] === granted)
   })
+}, TEST_MS_MAX)
+
+test("reserved: a cell whose first grant of a budget was lost, and told again by a recall, knows the month too", async () => {
+  const { budget_id, campaign_id } = await openCampaign(say, story.now_ms(), { limit_minor: 100, amount_minor: 100 })
+  const name = `b${await budgetNo(budget_id)}`, home = homeOf(name, CELLS), cell = (home + 1) % CELLS
+  // The bank lends all of it, and the message never comes.
+  expect(await act(story.parts.redis, grant, { keys: { quota: quotaKey(home) }, args: { now_ms: story.now_ms(), name, cells: CELLS, cell, want: 100, least: 100, is_early: 0 } })).toMatchObject({ outcome: "granted", lent: 100 })
+  expect((await reserveIn(cell, campaign_id)).status).toBe(201)
 }, TEST_MS_MAX)
 
 test("stock_exhausted: seven coupons for seven cells, and then none", async () => {

@@ -119,12 +119,24 @@ export const LEASE_GUARDS: readonly LeaseGuard[] = [
     file: "lua/take_grant.lua", find: "if epoch < epoch_now then return { OLDER_EPOCH, epoch_now } end", without: "", steps: ["refuse_older_grants"],
   },
   {
+    name: "older_return", says: "a bank refuses what a cell had returned before it was opened anew",
+    file: "lua/take_back.lua", find: "if cell_epoch < cell_epoch_now then return { OLDER_EPOCH, cell_epoch_now } end", without: "", steps: ["refuse_older_cells"],
+  },
+  {
+    name: "older_telling", says: "a bank refuses what a cell told it before it was opened anew",
+    file: "lua/hear.lua", find: "if cell_epoch < cell_epoch_now then return { OLDER_EPOCH, cell_epoch_now } end", without: "", steps: ["refuse_older_cells"],
+  },
+  {
     name: "returns_all", says: "a cell opens with no more than it uses",
-    file: "lua/take_leases.lua", find: "record.returned = math.max(record.returned, record.granted - used)", without: "", steps: ["rebuilt_returns_all", "opened_returns_all"],
+    file: "lua/take_leases.lua", find: "record.returned = math.max(record.returned, record.granted - used)", without: "", steps: ["returns_all"],
   },
   {
     name: "granted_what_it_uses", says: "a cell that opens was granted what it uses, whatever its bank remembers",
     file: "lua/take_leases.lua", find: "record.granted = math.max(record.granted, record.returned + used)", without: "", steps: ["granted_what_it_uses"],
+  },
+  {
+    name: "recalled_first", says: "nobody hears that all is gone before every cell was asked for what it does not use",
+    file: "engine/quota/recall.ts", find: "unused: known.reduce((unused, { used }) => unused - used, bank.total)", without: "unused: weighed.free",
   },
 ]
 

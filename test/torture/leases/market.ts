@@ -47,7 +47,7 @@ export const openAll = async (redis: Redis): Promise<void> => {
     const { epoch_open, cell: raw, tail } = await run(redis, gate_state, { keys, args: {} })
     const epoch = raw.length > 0 ? unpack("cell", raw).epoch : 0
     if (epoch_open !== 0 && epoch_open === epoch) return
-    await takeLeases({ redis, cells: CELLS }, read, cell)
+    await takeLeases({ redis, cells: CELLS }, read, cell, epoch + 1)
     const { outcome } = await run(redis, open_gate, { keys, args: { now_ms: now(), epoch: epoch + 1, tail, is_joining: 0 } })
     if (outcome !== "opened") throw new Error(`cell ${cell} was not opened: ${outcome}`)
   }))
@@ -73,8 +73,9 @@ export const rewrite = async (redis: Redis, cell: number): Promise<void> => {
     if (name[0] === "v") await redis.hset(quota, name, pack("bank", { total: unpack("bank", bytes).total, leases: [] }))
     if (name[0] === "h" || name[0] === "a" && bytes.includes(" cut ")) await redis.hdel(quota, name)
   }))
-  await takeLeases({ redis, cells: CELLS }, bankReader({ redis, cells: CELLS }), cell)
-  await redis.hset(quota, "cell", pack("cell", { ...unpack("cell", (await redis.hgetBuffer(quota, "cell"))!), rebuilding: 0 }))
+  const record = unpack("cell", (await redis.hgetBuffer(quota, "cell"))!)
+  await takeLeases({ redis, cells: CELLS }, bankReader({ redis, cells: CELLS }), cell, record.epoch)
+  await redis.hset(quota, "cell", pack("cell", { ...record, rebuilding: 0 }))
   await openAll(redis)
 }
 

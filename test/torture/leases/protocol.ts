@@ -8,8 +8,8 @@
 
 /** The steps that keep it safe, each of which can be left out. */
 export const STEPS = [
-  "giver_first", "absolute_grants", "absolute_returns", "all_told_first", "refuse_older_grants", "refuse_other_returns", "refuse_other_tellings", "refuse_before_telling",
-  "rebuilt_returns_all", "opened_returns_all", "granted_what_it_uses",
+  "giver_first", "absolute_grants", "absolute_returns", "all_told_first", "refuse_older_grants", "refuse_other_returns", "refuse_other_tellings", "refuse_before_telling", "refuse_older_cells",
+  "returns_all", "granted_what_it_uses",
 ] as const
 export type Step = (typeof STEPS)[number]
 
@@ -34,10 +34,10 @@ export interface Bounds {
 export const CALM: Bounds = { total: 1, counter_max: 2, restarts: 0, banks_lost: 0, cells_lost: 0, reopened: 0, rolled_back: 0 }
 
 export interface State {
-  /** The bank: granted and taken back by cell, its epoch, and which cells have told it what they have (a bit each). */
-  readonly lent: readonly number[]; readonly back: readonly number[]; readonly epoch: number; readonly told: number
-  /** The cells: granted, returned and used, and the bank's epoch as each knows it. */
-  readonly granted: readonly number[]; readonly returned: readonly number[]; readonly used: readonly number[]; readonly knows: readonly number[]
+  /** The bank: granted and taken back by cell, its epoch, which cells have told it what they have (a bit each), and the epoch of each as it was told. */
+  readonly lent: readonly number[]; readonly back: readonly number[]; readonly epoch: number; readonly told: number; readonly met: readonly number[]
+  /** The cells: granted, returned and used, the epoch of each, and the bank's as each knows it. */
+  readonly granted: readonly number[]; readonly returned: readonly number[]; readonly used: readonly number[]; readonly opened: readonly number[]; readonly knows: readonly number[]
   /** Every message that was ever sent, in order of their names. */
   readonly sent: readonly string[]
   readonly left: Omit<Bounds, "total" | "counter_max">
@@ -51,23 +51,28 @@ export const freeOf = ({ lent, back }: State, total: number): number => CELLS.re
 const EVERYBODY = 3
 
 export const beginning = ({ restarts, banks_lost, cells_lost, reopened, rolled_back }: Bounds): State => ({
-  lent: [0, 0], back: [0, 0], epoch: 1, told: EVERYBODY, granted: [0, 0], returned: [0, 0], used: [0, 0], knows: [1, 1], sent: [],
+  lent: [0, 0], back: [0, 0], epoch: 1, told: EVERYBODY, met: [1, 1], granted: [0, 0], returned: [0, 0], used: [0, 0], opened: [1, 1], knows: [1, 1], sent: [],
   left: { restarts, banks_lost, cells_lost, reopened, rolled_back },
 })
 
-/** A cell opens: what the bank says of it, and then it has what it uses and not more. */
-const open = (state: State, cell: number, isNew: boolean, has: (step: Step) => boolean): State => {
+/**
+ * A cell opens: a bank that is open refuses what it sent before, then says what it knows of the cell, which has what it uses and not more. A bank that is shut
+ * will open in another epoch.
+ */
+const open = (state: State, cell: number, isBankOpen: boolean, has: (step: Step) => boolean): State => {
   let granted = Math.max(state.granted[cell]!, state.lent[cell]!), returned = Math.max(state.returned[cell]!, state.back[cell]!)
   const used = state.used[cell]!
-  if (has(isNew ? "rebuilt_returns_all" : "opened_returns_all")) returned = Math.max(returned, granted - used)
+  if (has("returns_all")) returned = Math.max(returned, granted - used)
   if (has("granted_what_it_uses")) granted = Math.max(granted, returned + used)
-  return { ...state, granted: at(state.granted, cell, granted), returned: at(state.returned, cell, returned), knows: at(state.knows, cell, Math.max(state.knows[cell]!, state.epoch)) }
+  return { ...state, granted: at(state.granted, cell, granted), returned: at(state.returned, cell, returned), opened: at(state.opened, cell, state.opened[cell]! + 1),
+    met: has("refuse_older_cells") && isBankOpen ? at(state.met, cell, state.opened[cell]! + 1) : state.met, knows: at(state.knows, cell, Math.max(state.knows[cell]!, state.epoch)) }
 }
 
 /** A message that changes nothing now, nor ever will: it is refused, or says less than is known and cannot be forgotten. */
 const isSpent = (message: string, state: State, has: (step: Step) => boolean): boolean => {
-  const [kind, cell_text, epoch_text, first_text, second_text] = message.split(" ")
+  const [kind, cell_text, epoch_text, opened_text, first_text, second_text] = message.split(" ")
   const cell = Number(cell_text), epoch = Number(epoch_text), first = Number(first_text)
+  if (kind !== "grant" && Number(opened_text) < state.met[cell]!) return true
   if (kind === "grant") {
     if (has("refuse_older_grants") && epoch < state.knows[cell]!) return true
     return has("absolute_grants") && first <= state.granted[cell]! && epoch <= state.knows[cell]! && state.left.cells_lost + state.left.rolled_back === 0
@@ -93,7 +98,7 @@ export const nextOf = (state: State, { total, counter_max }: Bounds, without: St
       for (const more of new Set([1, free])) {
         const lent = state.lent[cell]! + more
         if (lent > counter_max) continue
-        const sent = post(state, `grant ${cell} ${state.epoch} ${has("absolute_grants") ? lent : more}`)
+        const sent = post(state, `grant ${cell} ${state.epoch} - ${has("absolute_grants") ? lent : more}`)
         may(`lend ${more} to ${cell}`, { ...state, lent: at(state.lent, cell, lent), sent })
         // It dies between the two, having told before it had written.
         if (!has("giver_first")) may(`tell ${cell} of ${more} that is not lent`, { ...state, sent })
@@ -104,25 +109,26 @@ export const nextOf = (state: State, { total, counter_max }: Bounds, without: St
     if (state.used[cell]! > 0) may(`give up in ${cell}`, { ...state, used: at(state.used, cell, state.used[cell]! - 1) })
     if (unused > 0) {
       const returned = state.returned[cell]! + unused
-      const sent = post(state, `return ${cell} ${state.knows[cell]} ${has("absolute_returns") ? returned : unused}`)
+      const sent = post(state, `return ${cell} ${state.knows[cell]} ${state.opened[cell]} ${has("absolute_returns") ? returned : unused}`)
       may(`give back ${unused} of ${cell}`, { ...state, returned: at(state.returned, cell, returned), sent })
       if (!has("giver_first")) may(`tell of ${unused} that ${cell} has not given back`, { ...state, sent })
     }
     // A bank that was opened anew asks: first the cell refuses what it sent before, then it tells.
     if (state.knows[cell]! < state.epoch) may(`${cell} meets epoch ${state.epoch}`, { ...state, knows: at(state.knows, cell, state.epoch) })
     if ((state.told & 1 << cell) === 0 && (state.knows[cell] === state.epoch || !has("refuse_before_telling"))) {
-      may(`${cell} tells`, { ...state, sent: post(state, `tell ${cell} ${state.epoch} ${state.granted[cell]} ${state.returned[cell]}`) })
+      may(`${cell} tells`, { ...state, sent: post(state, `tell ${cell} ${state.epoch} ${state.opened[cell]} ${state.granted[cell]} ${state.returned[cell]}`) })
     }
     if (state.left.cells_lost > 0) {
       const lost = { ...state, granted: at(state.granted, cell, 0), returned: at(state.returned, cell, 0), left: { ...state.left, cells_lost: state.left.cells_lost - 1 } }
       may(`${cell} is written anew`, open(lost, cell, true, has))
     }
-    if (state.left.reopened > 0) may(`${cell} is opened again`, open({ ...state, left: { ...state.left, reopened: state.left.reopened - 1 } }, cell, false, has))
+    if (state.left.reopened > 0) may(`${cell} is opened again`, open({ ...state, left: { ...state.left, reopened: state.left.reopened - 1 } }, cell, true, has))
   }
   // Whatever was ever sent arrives, once more.
   for (const message of state.sent) {
-    const [kind, cell_text, epoch_text, first_text, second_text] = message.split(" ")
+    const [kind, cell_text, epoch_text, opened_text, first_text, second_text] = message.split(" ")
     const cell = Number(cell_text), epoch = Number(epoch_text), first = Number(first_text)
+    if (kind !== "grant" && Number(opened_text) < state.met[cell]!) continue
     if (kind === "grant") {
       if (has("refuse_older_grants") && epoch < state.knows[cell]!) continue
       const granted = has("absolute_grants") ? Math.max(state.granted[cell]!, first) : state.granted[cell]! + first
@@ -137,12 +143,12 @@ export const nextOf = (state: State, { total, counter_max }: Bounds, without: St
   }
   const reborn = { epoch: state.epoch + 1, told: 0 }
   if (state.left.restarts > 0) may("the bank is restarted", { ...state, ...reborn, left: { ...state.left, restarts: state.left.restarts - 1 } })
-  if (state.left.banks_lost > 0) may("the bank is written anew", { ...state, ...reborn, lent: [0, 0], back: [0, 0], left: { ...state.left, banks_lost: state.left.banks_lost - 1 } })
+  if (state.left.banks_lost > 0) may("the bank is written anew", { ...state, ...reborn, lent: [0, 0], back: [0, 0], met: [0, 0], left: { ...state.left, banks_lost: state.left.banks_lost - 1 } })
   if (state.left.rolled_back > 0) {
     // Any older numbers, one independent of the other: more than any loss of a tail can be.
     for (const lent of upTo(state.lent[1]!)) for (const back of upTo(Math.min(lent, state.back[1]!))) for (const granted of upTo(state.granted[0]!)) for (const returned of upTo(Math.min(granted, state.returned[0]!))) {
       const older = {
-        ...state, ...reborn, lent: [granted, lent], back: [Math.min(returned, state.back[0]!), back], granted: at(state.granted, 0, granted), returned: at(state.returned, 0, returned),
+        ...state, ...reborn, lent: [granted, lent], back: [Math.min(returned, state.back[0]!), back], met: [0, 0], granted: at(state.granted, 0, granted), returned: at(state.returned, 0, returned),
         left: { ...state.left, rolled_back: state.left.rolled_back - 1 },
       }
       may(`the server of the bank and cell 0 comes back with ${older.lent} ${older.back} and ${granted} ${returned}`, open(older, 0, false, has))
@@ -170,7 +176,7 @@ const nameOf = (state: State, isAlike: boolean): string => {
     const of = (list: readonly number[]) => order.map((cell) => list[cell])
     const told = order.map((cell) => state.told >> cell & 1)
     const sent = order[0] === 0 ? state.sent : state.sent.map((message) => message.replace(/ \d/, (cell) => ` ${1 - Number(cell)}`)).sort()
-    return [of(state.lent), of(state.back), state.epoch, told, of(state.granted), of(state.returned), of(state.used), of(state.knows), Object.values(state.left), sent].join("|")
+    return [of(state.lent), of(state.back), state.epoch, told, of(state.met), of(state.opened), of(state.granted), of(state.returned), of(state.used), of(state.knows), Object.values(state.left), sent].join("|")
   }
   const straight = name([0, 1])
   if (!isAlike) return straight
@@ -219,8 +225,8 @@ export const searchAll = (bounds: Bounds, without?: Step): Searched => {
 /** The world in which each step is needed. */
 const NEEDED: Readonly<Record<Step, Partial<Bounds>>> = {
   giver_first: {}, absolute_grants: {}, absolute_returns: {}, all_told_first: { banks_lost: 1 }, refuse_older_grants: { banks_lost: 1 },
-  refuse_other_returns: { rolled_back: 1 }, refuse_other_tellings: { banks_lost: 2 }, refuse_before_telling: { banks_lost: 1 },
-  rebuilt_returns_all: { cells_lost: 1 }, opened_returns_all: { rolled_back: 1 }, granted_what_it_uses: { rolled_back: 1 },
+  refuse_other_returns: { rolled_back: 1 }, refuse_other_tellings: { banks_lost: 2 }, refuse_before_telling: { banks_lost: 1 }, refuse_older_cells: { banks_lost: 1, cells_lost: 1 },
+  returns_all: { rolled_back: 1 }, granted_what_it_uses: { rolled_back: 1 },
 }
 
 /** Look at every state of that world without the step, until one is wrong. */
