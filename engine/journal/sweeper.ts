@@ -54,13 +54,13 @@ export interface CellSweep {
   /** The last hour that was ticked and the last whose settled redemptions have left. */
   ticked_hour: number
   evicted_hour: number
-  measured_ms: number
+  measured_at: number
   is_full: boolean
   /** Where the round over the codes of campaigns that are over is, and when the last one was done. */
   codes: CodesSweep
 }
 
-export const newCellSweep = (cell: number): CellSweep => ({ cell, ticked_hour: -1, evicted_hour: -1, measured_ms: 0, is_full: false, codes: newCodesSweep() })
+export const newCellSweep = (cell: number): CellSweep => ({ cell, ticked_hour: -1, evicted_hour: -1, measured_at: -Infinity, is_full: false, codes: newCodesSweep() })
 
 export interface SweepParts {
   readonly redis: Servers
@@ -272,9 +272,10 @@ export const sweepOnce = async (parts: SweepParts, state: CellSweep): Promise<Sw
     await sweepHours(parts, state)
     state.codes = await sweepCodes(parts, cell, state.codes)
     let journal_bytes = 0
-    if (Math.abs(now_ms - state.measured_ms) >= MEASURE_MS) {
+    // By the machine's own time: a shut cell is found here, also where the clock is a replay's and stands still.
+    if (performance.now() - state.measured_at >= MEASURE_MS) {
       journal_bytes = await sweepJournal(parts, state)
-      state.measured_ms = now_ms
+      state.measured_at = performance.now()
     }
     return { is_shut: false, ...swept, journal_bytes }
   } catch (fault) {
@@ -311,7 +312,7 @@ export const sweepForever = async ({ states, signal, partsOf, onShut, onSwept, l
         const fields = faultFields(fault)
         if (said.get(cell) !== String(fields.error)) log.error("a cell cannot be swept now", { cell, ...fields })
         said.set(cell, String(fields.error))
-        state.measured_ms = 0 // a Redis that was away may be back as another: the next round that comes through looks whether the cell is shut
+        state.measured_at = -Infinity // a Redis that was away may be back as another: the next round that comes through looks whether the cell is shut
       }
     }))
     await Bun.sleep(Math.max(0, round_ms - (performance.now() - began)))
