@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { basename, dirname, join, normalize } from "node:path"
 import { ANSWERS } from "../engine/answers.ts"
+import { BEHAVIOUR, ONCE } from "../engine/setup/behaviour.mjs"
 import { KINDS } from "../engine/pricing/kinds/index.ts"
 import { SCRIPTS } from "../lua/index.ts"
 import { PRELUDE } from "../lua/library.ts"
@@ -237,6 +238,14 @@ describe("folder and list say the same", () => {
     const mounted = app ? importsOf(app).map(({ to }) => to) : []
     expect(filesIn("engine/http/routes", ".ts").map((name) => `engine/http/routes/${name}.ts`).filter((path) => !mounted.includes(path))).toEqual([])
   })
+})
+
+test("a test that opens a whole shop is run again over seven cells and on a cluster, or it says why not", () => {
+  const files = readdirSync(join(HOUSE, "test"), { recursive: true }).map(String).filter((name) => name.endsWith(".test.ts")).map((name) => name.replaceAll("\\", "/"))
+  const isIn = (list: readonly string[], name: string): boolean => list.some((each) => name === each || name.startsWith(`${each}/`))
+  const shops = files.filter((name) => /import \{[^}]*\bopen(Shop|Story)\b[^}]*\} from "[./]*(support\/shop|story\/story|story)\.ts"/.test(readFileSync(join(HOUSE, "test", name), "utf8")))
+  expect(shops.filter((name) => isIn(BEHAVIOUR, name) === isIn(Object.keys(ONCE), name))).toEqual([])
+  expect([...BEHAVIOUR, ...Object.keys(ONCE)].filter((each) => !shops.some((name) => isIn([each], name)))).toEqual([])
 })
 
 // --- every word is kept

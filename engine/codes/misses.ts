@@ -21,15 +21,17 @@ export interface Misser { readonly key_id: string; readonly user: string; readon
 
 const WHO = ["key", "user", "address"] as const
 
+/** So many of a limit one cell of several counts before it says that it is exceeded. */
+export const missesInCell = (max: number, cells: number): number => cells === 1 ? max : Math.max(PER_CELL_MIN, Math.ceil(max / cells))
+
 /** The counters of an instant, with their limits in one cell. */
 export const missesAt = (limits: MissLimits, { key_id, user, address }: Misser, code: string, cells: number, now_ms: number) => {
   const window_ms = limits.window_s * 1_000
   const window = Math.floor(now_ms / window_ms)
   const names = [`k${idHash(key_id)}`, `u${user}`, ...(address === undefined ? [] : [`a${address}`])]
-  const inCell = (max: number): number => cells === 1 ? max : Math.max(PER_CELL_MIN, Math.ceil(max / cells))
   return {
     window,
-    args: { missed_as: `${user}${code}`, missed_by: names, misses_max: names.map((_, i) => inCell(limits[WHO[i]!])), forget_ms: window_ms },
+    args: { missed_as: `${user}${code}`, missed_by: names, misses_max: names.map((_, i) => missesInCell(limits[WHO[i]!], cells)), forget_ms: window_ms },
     /** What whoever has missed too often is told; `which` counts from 1. */
     exceeded: (which: number): No => ({ outcome: "code_misses_exceeded", of: WHO[which - 1]!, retry_after_s: Math.ceil(((window + 1) * window_ms - now_ms) / 1_000) }),
   }

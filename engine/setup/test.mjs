@@ -11,15 +11,12 @@ import { spawn } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { BEHAVIOUR, BEHAVIOUR_RUNS } from "./behaviour.mjs"
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..")
 /** A test that waits for two servers may take as long as the slower one on a busy machine: ten times as long as alone, with a load of 20 on two processors. */
 const TEST_MS_MAX = 120_000
-/** Tests that say how Scrip behaves, however many cells it has. */
-const BEHAVIOUR = ["test/story/api.test.ts", "test/http/contract.test.ts", "test/checkout"]
-/** What they are run over besides one cell. */
-const BEHAVIOUR_RUNS = [{ SCRIP_TEST_CELLS: "7" }, { SCRIP_TEST_CELLS: "7", SCRIP_TEST_TOPOLOGY: "cluster" }]
-/** Folders of the second lane: with the types and the behaviour runs they take about as long as all the others (2026-11-22). */
+/** Folders of the second lane: with the types and the behaviour tests on a cluster they take about as long as all the others with those over seven cells. */
 const SECOND_LANE = ["story", "torture"]
 /** The closing lines are far shorter; what came before them is not kept. */
 const TAIL_CHARS_MAX = 4_000
@@ -90,6 +87,7 @@ const holdTypes = async () => {
 /** Every test file by the lane it runs in. `./` makes it a path: a bare word would run whatever has it in its name. */
 const files = readdirSync(join(ROOT, "test"), { recursive: true }).map(String).filter((name) => name.endsWith(".test.ts") && !name.includes("node_modules")).sort()
 const isSecond = (name) => SECOND_LANE.includes(name.split(/[\\/]/)[0])
+const [OVER_CELLS, ON_CLUSTER] = BEHAVIOUR_RUNS
 const pathsOf = (names) => names.map((name) => `./${join("test", name)}`)
 
 const asked = process.argv.slice(2)
@@ -98,11 +96,14 @@ if (asked.length > 0) {
   await runTests(asked)
 } else {
   await Promise.all([
-    runTests(pathsOf(files.filter((name) => !isSecond(name)))),
+    (async () => {
+      await runTests(pathsOf(files.filter((name) => !isSecond(name))))
+      await runTests(pathsOf(BEHAVIOUR), OVER_CELLS)
+    })(),
     (async () => {
       await holdTypes()
       await runTests(pathsOf(files.filter(isSecond)))
-      for (const env of BEHAVIOUR_RUNS) await runTests(BEHAVIOUR, env)
+      await runTests(pathsOf(BEHAVIOUR), ON_CLUSTER)
     })(),
   ])
 }

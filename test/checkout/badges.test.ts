@@ -4,12 +4,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { levelsLoaded, publishLevels } from "../levels/published.ts"
 import { monthOf } from "../story/model/world.ts"
+import { CELLS } from "../support/shop.ts"
 import { openStory, type Story } from "../story/story.ts"
 import { fresh, issueAsk, yes } from "../story/till.ts"
 
 const START_MS_MAX = 120_000
 let story: Story
-beforeAll(async () => { story = await openStory({ cells: 2 }) }, START_MS_MAX)
+beforeAll(async () => { story = await openStory({ cells: Math.max(CELLS, 2) }) }, START_MS_MAX)
 afterAll(async () => { await story.expectConserved(); await story.close() }, START_MS_MAX)
 
 const say: Story["call"] = (...words) => story.call(...words)

@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { rotateKeys } from "../../engine/operate/signer.ts"
 import { monthOf } from "../story/model/world.ts"
+import { CELLS } from "../support/shop.ts"
 import { openStory, type Story } from "../story/story.ts"
 import { fresh, issueAsk, yes } from "../story/till.ts"
 import { brokenContract } from "../support/contract.ts"
@@ -11,7 +12,7 @@ import { brokenContract } from "../support/contract.ts"
 const START_MS_MAX = 120_000
 const SECOND_MS = 1_000, DAY_MS = 86_400_000
 let story: Story
-beforeAll(async () => { story = await openStory({ cells: 2 }) }, START_MS_MAX)
+beforeAll(async () => { story = await openStory({ cells: Math.max(CELLS, 2) }) }, START_MS_MAX)
 afterAll(async () => { await story.expectConserved(); await story.close() }, START_MS_MAX)
 
 const say = async (method: string, path: string, body?: unknown) => {

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { cellOf, hashBytes, levelBucketKey, levelsKey, userHash } from "../../lua/keys.ts"
 import { rangeOf } from "../../engine/badges/packed.ts"
 import { readLevels } from "../../engine/levels/read.ts"
-import { mastersOf } from "../../engine/store/redis.ts"
-import { openShop, type Shop } from "../support/shop.ts"
+import { ask, mastersOf } from "../../engine/store/redis.ts"
+import { CELLS, openShop, type Shop } from "../support/shop.ts"
 import { fresh, openCampaign, yes } from "../story/till.ts"
 import { levelsLoaded, publishLevels } from "./published.ts"
 
@@ -22,7 +22,7 @@ const wealth = (more: object = {}) => ({
 })
 
 let shop: Shop
-beforeAll(async () => { shop = await openShop({ cells: 2 }) }, TEST_MS_MAX)
+beforeAll(async () => { shop = await openShop({ cells: Math.max(CELLS, 2) }) }, TEST_MS_MAX)
 afterAll(async () => { await shop.close() }, TEST_MS_MAX)
 const put = (badge_id: string, more?: object) => shop.call("PUT", `/v1/badges/${badge_id}`, wealth(more))
 const activated = async (more?: object): Promise<string> => {
@@ -132,13 +132,12 @@ test("levels: a Redis that has lost them is not believed, and gets them back", a
   const badge_id = await activated()
   const ann = fresh("ann")
   await publish(badge_id, { [ann]: [2, 3] })
-  const redis = mastersOf(shop.parts.redis)[0]!
   const user = userHash(ann), cell = cellOf(user, shop.parts.cells)
   const held = await readLevels(shop.parts, user)
   expect(held.map(({ level, since_period }) => [level, since_period])).toEqual([[2, "2026-02"]])
-  for (const key of await redis.keys("{c*}l*")) await redis.unlink(key)
+  for (const redis of mastersOf(shop.parts.redis)) for (const key of await redis.keys("{c*}l*")) await redis.unlink(key)
   expect(await readLevels(shop.parts, user)).toEqual(held)
-  while (await redis.exists(levelsKey(cell)) === 0) await levelsLoaded(shop.parts, shop.clock.now_ms())
+  while (await ask(shop.parts.redis, levelsKey(cell), (node) => node.exists(levelsKey(cell))) === 0) await levelsLoaded(shop.parts, shop.clock.now_ms())
   expect(await readLevels(shop.parts, user)).toEqual(held)
 })
 
@@ -147,14 +146,14 @@ test("levels: the month before leaves Redis when nobody reads it any more, and n
   const users = Object.fromEntries(Array.from({ length: 9_000 }, (_, i): [string, [number, number]] => [fresh(`u${i}`), [1 + i % 2, i % 30]]))
   await publish(badge_id, users)
   await publish(badge_id, users, "2026-06")
-  const redis = mastersOf(shop.parts.redis)[0]!
-  const kept = async () => new Set((await redis.keys("{c*}l*.*")).map((key) => /l(\d+)\./.exec(key)![1])).size
+  const kept = async () => new Set((await Promise.all(mastersOf(shop.parts.redis).map((redis) => redis.keys("{c*}l*.*")))).flat().map((key) => /l(\d+)\./.exec(key)![1])).size
+  const inCell = (field: string) => ask(shop.parts.redis, levelsKey(0), (node) => node.hget(levelsKey(0), field))
   expect(await kept()).toBeGreaterThanOrEqual(2)
   const later_ms = shop.clock.now_ms() + 61_000
   await levelsLoaded(shop.parts, later_ms)
   const [latest] = await shop.parts.postgres.sql<{ generation: number }[]>`select generation from level_generations g join run_periods p using (run_id) where p.job = 'badges' order by p.period desc limit 1`
-  expect(await redis.hget(levelsKey(0), "generation")).toBe(String(latest!.generation))
-  expect(await redis.hget(levelsKey(0), "old")).toBeNull()
+  expect(await inCell("generation")).toBe(String(latest!.generation))
+  expect(await inCell("old")).toBeNull()
   for (const [user_id, [level]] of Object.entries(users).slice(0, 100)) expect((await readLevels(shop.parts, userHash(user_id)))[0]).toMatchObject({ level, period: "2026-06" })
 })
 
@@ -162,7 +161,7 @@ test("levels: a user with four of them takes at most 40 bytes of Redis, and a lo
   const badges = await Promise.all([1, 2, 3, 4].map(() => activated()))
   const users = 40_000
   const four = badges.map((_, badge) => ({ badge, level: 2, age: 7 }))
-  const own = await openShop({ cells: 1, own: true })
+  const own = await openShop({ cells: 1, own: true, topology: "one" })
   for (const badge_id of badges) await yes(own.call("PUT", `/v1/badges/${badge_id}`, wealth()))
   await publishLevels(own.parts.postgres.sql, "2026-05", badges.map((badge_id) => ({ badge_id, version: 1 })), new Map(Array.from({ length: users }, (_, i) => [`user-${i}`, four])))
   const used = async () => Number(/^used_memory:(\d+)/m.exec(await mastersOf(own.parts.redis)[0]!.info("memory"))![1])

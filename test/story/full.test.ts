@@ -10,7 +10,7 @@ test("journal_full: a Redis at its maxmemory refuses what takes, and everything 
   const story = await openStory()
   const say = (method: string, path: string, body?: unknown) => story.call(method, path, body)
   const { campaign_id } = await openCampaign(say, story.now_ms())
-  const [redis] = mastersOf(story.parts.redis)
+  const fill = (maxmemory: string) => Promise.all(mastersOf(story.parts.redis).map((redis) => redis.config("SET", "maxmemory", maxmemory)))
   const issue = (user: string) => say("POST", "/v1/coupons", issueAsk(campaign_id, user))
   const held = async (): Promise<string> => {
     const user = fresh("user"), { coupon_id } = await yes(issue(user))
@@ -22,7 +22,7 @@ test("journal_full: a Redis at its maxmemory refuses what takes, and everything 
   const waiting = fresh("user"), { coupon_id } = await yes(issue(waiting))
   await yes(say("PUT", `/v1/campaigns/${campaign_id}/codes`, { code: "FULL", limit: 9 }))
 
-  await redis!.config("SET", "maxmemory", "1mb")
+  await fill("1mb")
   const full = [
     await issue(fresh("user")), await say("POST", "/v1/redemptions", reserveAsk(waiting, [coupon_id])),
     await say("POST", "/v1/codes/claim", { request_id: "r", code: "FULL", user_id: fresh("user") }),
@@ -33,7 +33,7 @@ test("journal_full: a Redis at its maxmemory refuses what takes, and everything 
   expect((await say("POST", `/v1/redemptions/${returned}/refunds`, { refund_id: "f", lines: "all" })).status).toBe(201)
   expect((await say("POST", `/v1/coupons/${revoked}/revoke`, { reason: "full" })).status).toBe(200)
 
-  await redis!.config("SET", "maxmemory", "0")
+  await fill("0")
   await yes(issue(fresh("user")))
   await yes(say("POST", "/v1/redemptions", reserveAsk(waiting, [coupon_id])))
   await story.expectConserved()

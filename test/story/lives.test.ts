@@ -11,6 +11,7 @@ import { arbitraryBody } from "../pricing/campaigns.ts"
 import { brokenContract } from "../support/contract.ts"
 import { SEED } from "../support/seed.ts"
 import { monthOf } from "./model/world.ts"
+import { CELLS } from "../support/shop.ts"
 import { openStory, type Story } from "./story.ts"
 import { fresh, issueAsk, yes } from "./till.ts"
 
@@ -20,7 +21,7 @@ const RUNS = Number(process.env["SCRIP_LIVES"] ?? 40)
 const RUN_MS_MAX = 2_000
 
 let story: Story
-beforeAll(async () => { story = await openStory({ cells: 2 }) }, START_MS_MAX)
+beforeAll(async () => { story = await openStory({ cells: Math.max(CELLS, 2) }) }, START_MS_MAX)
 afterAll(async () => { await story.close() }, START_MS_MAX)
 
 const say = async (method: string, path: string, body?: unknown) => {
