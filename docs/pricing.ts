@@ -68,7 +68,8 @@ floor and is shared again over the rest until nothing moves; what is per line or
 
   best: `**Best.** \`"best"\` chooses which coupons, never their order. It maximises discount and benefit together; a tie falls to the fewest coupons, then
 to the earliest ends (sorted, compared one by one), then to the smallest coupon ids. With \`minimise: {line}\`, among the sets of that same maximum, the one
-that costs the line's budgets least. \`proved: true\` and \`gap_minor: 0\`: no other set gives more. With at most 20 usable coupons on at most 200 lines
+that costs the line's budgets least. \`proved: true\` and \`gap_minor: 0\`: no other set gives more. Of more than 500 usable coupons of a wallet those that end first
+are looked at, of a campaign at most 100, and then nothing is proved. With at most 20 usable coupons on at most 200 lines
 the search goes on until it has proved that, mostly for less than 0.05 s and hardly ever for one; beyond, it stops after \`budget_ms\`, which is turned into a count of
 steps so that the answer does not depend on the clock (what a list by name costs comes on top), and \`gap_minor\` is how much more a set could at most give.
 

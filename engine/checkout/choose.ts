@@ -9,11 +9,12 @@ import { campaignOfField, readCouponId } from "../../lua/keys.ts"
 import { peek } from "../../lua/peek.ts"
 import { COUPON_STATES, fromValues, type CouponRecord } from "../../lua/records.ts"
 import type { Caller, No, Outcome } from "../answers.ts"
-import { USED_TOLD_MAX } from "../contract/checkout.ts"
+import { COUPONS_MAX } from "../contract/basics.ts"
+import { BEST_COUPONS_MAX, USED_TOLD_MAX } from "../contract/checkout.ts"
 import type { Campaign } from "../operate/catalogue.ts"
 import { mayTouch } from "../operate/lines.ts"
 import type { Parts } from "../parts.ts"
-import type { HeldCoupon } from "../pricing/types.ts"
+import type { HeldCoupon, Quote } from "../pricing/types.ts"
 import { act } from "../store/redis.ts"
 import type { Places } from "./places.ts"
 
@@ -29,7 +30,28 @@ export interface Choice {
 /** A coupon that cannot be used, and why. */
 export interface Left { readonly coupon_id: string; readonly campaign_id?: string; readonly no: No }
 
-export interface Chosen { readonly choices: Choice[]; readonly left: Left[] }
+/** `is_cut`: the wallet has more that may be used than was looked at. */
+export interface Chosen { readonly choices: Choice[]; readonly left: Left[]; readonly is_cut?: true }
+
+/** A quote for which not all of the wallet was looked at proves nothing: what is left to pay is what more could at most come off. */
+export const quotedOf = (quote: Quote, { is_cut }: Pick<Chosen, "is_cut">): Quote => is_cut ? { ...quote, proved: false, gap_minor: Math.max(quote.gap_minor, quote.total_minor) } : quote
+
+/**
+ * Those that "best" looks at: of a campaign as many as may be applied, of all BEST_COUPONS_MAX; they are alike, so those that end first go first, as
+ * among equal sets.
+ */
+const lookedAt = (choices: readonly Choice[]): Choice[] => {
+  const taken = new Map<number, number>(), looked: Choice[] = []
+  const inOrder = choices.toSorted((a, b) => a.held.ends_at_ms - b.held.ends_at_ms || (a.coupon_id < b.coupon_id ? -1 : 1))
+  for (const one of inOrder) {
+    const before = taken.get(one.campaign.campaign_no) ?? 0
+    if (looked.length === BEST_COUPONS_MAX) break
+    if (before === COUPONS_MAX) continue
+    taken.set(one.campaign.campaign_no, before + 1)
+    looked.push(one)
+  }
+  return looked
+}
 
 const choice = (coupon_id: string, field: string, campaign: Campaign, ends_at_ms: number, holds?: CouponRecord["holds"]): Choice =>
   ({ coupon_id, field, campaign, held: { coupon_id, ends_at_ms, terms: campaign.terms }, ...(holds ? { holds } : {}) })
@@ -87,11 +109,13 @@ export const chooseAll = async (parts: Parts, caller: Caller, places: Places, us
     const campaign = parts.catalogue.knownCampaign(campaign_no) ?? await parts.catalogue.campaignByNo(campaign_no)
     if (!campaign || !mayTouch(caller, campaign.line)) continue
     const no = whyNotUsable(coupon_id, seenFrom(current, record), campaign, priced_ms ?? at_ms)
-    if (no && FOR_NOW.has(no.outcome)) left.push({ coupon_id, campaign_id: campaign.campaign_id, no })
+    if (no && FOR_NOW.has(no.outcome)) { if (left.length < BEST_COUPONS_MAX) left.push({ coupon_id, campaign_id: campaign.campaign_id, no }) }
     else if (no) used.push({ left: { coupon_id, campaign_id: campaign.campaign_id, no }, since_ms: record.since_ms ?? record.ends_at_ms })
     else choices.push(choice(coupon_id, field, campaign, record.ends_at_ms, record.holds))
   }
   if (used.length > USED_TOLD_MAX) used.sort((a, b) => b.since_ms - a.since_ms)
   for (let i = 0; i < used.length && i < USED_TOLD_MAX; i++) left.push(used[i]!.left)
-  return { choices, left }
+  if (choices.length <= COUPONS_MAX) return { choices, left }
+  const looked = lookedAt(choices)
+  return looked.length < choices.length ? { choices: looked, left, is_cut: true } : { choices, left }
 }

@@ -13,7 +13,7 @@ import type { Parts } from "../parts.ts"
 import { STEPS_PER_MS } from "../pricing/best.ts"
 import { draftCoupon } from "../pricing/drafts.ts"
 import type { Quote } from "../pricing/price.ts"
-import { chooseAll, chooseNamed, readWallet, whyNotUsable, type Chosen, type Left } from "./choose.ts"
+import { chooseAll, chooseNamed, quotedOf, readWallet, whyNotUsable, type Chosen, type Left } from "./choose.ts"
 import { budgetsOf, fundsOf, payersOf, type Priced } from "./payers.ts"
 import { placesOf } from "./places.ts"
 import { priceBeside } from "./price_beside.ts"
@@ -46,12 +46,12 @@ const usableNamed = async (parts: Parts, caller: Caller, user: string, coupon_id
 const asPriced = (draft: Draft): Priced => ({ held: draftCoupon(draft), draft })
 
 /** What is priced: drafts, and coupons of the wallet where the caller may see it. */
-const chooseFor = async (parts: Parts, ask: QuoteAsk, caller: Caller, priced_ms: number | undefined): Promise<{ priced: Priced[]; left: Left[] }> => {
+const chooseFor = async (parts: Parts, ask: QuoteAsk, caller: Caller, priced_ms: number | undefined): Promise<{ priced: Priced[]; left: Left[]; is_cut?: true }> => {
   const drafts = (ask.drafts ?? []).map(asPriced)
   const user = ask.user_id !== undefined && caller.scopes.includes("checkout") ? userHash(ask.user_id) : undefined
   if (ask.coupons === "best") {
-    const { choices, left } = user === undefined ? { choices: [], left: [] } : await chooseAll(parts, caller, placesOf(user, parts.cells, caller.now_ms), user, { priced_ms })
-    return { priced: [...drafts, ...choices], left }
+    const { choices, ...rest }: Chosen = user === undefined ? { choices: [], left: [] } : await chooseAll(parts, caller, placesOf(user, parts.cells, caller.now_ms), user, { priced_ms })
+    return { priced: [...drafts, ...choices], ...rest }
   }
   if (ask.coupons === undefined) return { priced: drafts, left: [] }
   const byId = new Map<string, Priced>(drafts.map((each) => [each.held.coupon_id, each]))
@@ -77,14 +77,14 @@ export const quoteWith = (parts: Parts) => async (ask: QuoteAsk, caller: Caller)
   const { coupons, profile } = ask
   const priced_ms = ask.priced_at === undefined ? undefined : Date.parse(ask.priced_at)
   const at_ms = priced_ms ?? caller.now_ms
-  const { priced, left } = await chooseFor(parts, ask, caller, priced_ms)
+  const { priced, left, ...chosen } = await chooseFor(parts, ask, caller, priced_ms)
   // What there is to spend is what there is now, whatever instant the price is asked for.
   const payers = await payersOf(parts, priced, caller.now_ms)
   const order = await withLevels(parts, ask.user_id === undefined ? undefined : userHash(ask.user_id), ask.order, payers.held)
-  const quote = await priceBeside(order, payers.held, coupons === "best" ? "best" : "named", {
+  const quote = quotedOf(await priceBeside(order, payers.held, coupons === "best" ? "best" : "named", {
     now_ms: at_ms, profile, steps_max: stepsOf(ask), funds: await fundsOf(parts, payers, caller.now_ms),
     minimise: ask.minimise && budgetsOf(payers, ask.minimise.line),
-  })
+  }), chosen)
   const uncounted = tooMuch(quote, ask.drafts ? "drafts" : "coupons")
   if (uncounted) return uncounted
   const rejected = [...left.map(rejectedOf), ...quote.rejected.map((each) => saidOf(each, payers.shut))] as Quote["rejected"][number][]

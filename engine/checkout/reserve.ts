@@ -25,7 +25,7 @@ import { shortagesOf, type Shortages } from "../quota/shortage.ts"
 import { act, NotExecuted } from "../store/redis.ts"
 import { allocatedOf, encodeAllocation, type Allocation, type Remembered } from "./allocation.ts"
 import { reservedAnswer } from "./answers.ts"
-import { chooseAll, chooseNamed, readWallet, seenFrom, whyNotUsable, type Choice, type Left } from "./choose.ts"
+import { chooseAll, chooseNamed, quotedOf, readWallet, seenFrom, whyNotUsable, type Choice, type Left } from "./choose.ts"
 import { findRedemption, isFound } from "./find.ts"
 import { placesOf, type Places } from "./places.ts"
 import { tooMuch } from "./say.ts"
@@ -190,7 +190,7 @@ const tryOnce = async (parts: Parts, caller: Caller, request: Request, findings:
   const seen = dropped.size === 0 ? chosen.choices : chosen.choices.filter(({ coupon_id }) => !dropped.has(coupon_id))
   const choices = signed ? await asThen(parts, seen, signed) : seen
   const ask = signed ? request.ask : await askWithLevels(parts, user, request.ask, choices)
-  const quote = signed?.quote ?? await priceFor(parts, ask, choices, findings.short, now_ms)
+  const quote = signed?.quote ?? quotedOf(await priceFor(parts, ask, choices, findings.short, now_ms), chosen)
 
   if (!isBest && (chosen.left.length > 0 || quote.rejected.length > 0)) {
     return await replayOf(parts, request) ?? await refusal(parts, request, choices, chosen.left[0]?.no ?? rejection(quote))

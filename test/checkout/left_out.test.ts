@@ -3,7 +3,8 @@
  * that are used up the newest.
  */
 import { beforeAll, expect, test } from "bun:test"
-import { USED_TOLD_MAX } from "../../engine/contract/checkout.ts"
+import { COUPONS_MAX } from "../../engine/contract/basics.ts"
+import { BEST_COUPONS_MAX, USED_TOLD_MAX } from "../../engine/contract/checkout.ts"
 import { openShop, type Shop } from "../support/shop.ts"
 import { fresh, issueAsk, openCampaign, order, reserveAsk, type Say, yes } from "../story/till.ts"
 
@@ -56,3 +57,15 @@ test("rejected: of many that are used up the newest alone, and every one that ma
   }
   for (const told of await said(user_id)) expect([...told.keys()].toSorted()).toEqual([held, ...used.slice(3)].toSorted())
 })
+
+test("rejected: of a wallet with more coupons than \"best\" looks at, those that end first, and nothing is proved", async () => {
+  const user_id = fresh("user"), many = COUPONS_MAX + 20
+  const campaigns = await Promise.all(Array.from({ length: 6 }, (_, i) => openCampaign(say, shop.clock.now_ms(), { amount_minor: 1, coupon_valid_s: 3_600 * (9 - i) })))
+  for (const { campaign_id } of campaigns) await Promise.all(Array.from({ length: many }, () => issued(campaign_id, user_id)))
+  const { applied, rejected, proved, gap_minor, total_minor } = await yes(say("POST", "/v1/quotes", { user_id, order: order(), coupons: "best", budget_ms: 1 }))
+  expect([proved, gap_minor]).toEqual([false, total_minor])
+  const seen = Map.groupBy([...applied, ...rejected], ({ campaign_id }: any) => campaign_id)
+  // The sixth campaign's end first and the first one's last.
+  expect(campaigns.map(({ campaign_id }) => seen.get(campaign_id)?.length ?? 0)).toEqual([0, COUPONS_MAX, COUPONS_MAX, COUPONS_MAX, COUPONS_MAX, COUPONS_MAX])
+  expect(BEST_COUPONS_MAX).toBe(5 * COUPONS_MAX)
+}, START_MS_MAX)
