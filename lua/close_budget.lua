@@ -1,7 +1,7 @@
 -- Close a month's budget: its limit becomes what is held and spent, and nothing new is held in it.
 --
 -- What a hold or a refund gives back afterwards is available again but can only pay for a late confirm. Closing again takes
--- what has come back since. With many cells the engine has it shut in each of them first, and every lease returned.
+-- what has come back since, and where nothing has (`is_again`: it was begun before), nothing is written. With many cells the engine has it shut in each of them first, and every lease returned.
 
 local name = budget_name(budget)
 local is_alone = cells == 1
@@ -13,6 +13,7 @@ if not is_alone and not has_heard(quota, book.cell.epoch, cells) then return { B
 if bank.cut then return { CUT_PENDING } end
 
 local released_minor = is_alone and available(record) or free_of(bank)
+if is_again == 1 and released_minor == 0 and record.closes_ms <= book.at_ms then return { CLOSED, bank.total, 0 } end
 if record.closes_ms > book.at_ms then record.closes_ms = book.at_ms end
 bank.total = bank.total - released_minor
 if is_alone then

@@ -100,7 +100,7 @@ export const closeBudgetWith = (parts: Parts) => async ({ budget_id }: BudgetAsk
   if (!budget) return { outcome: "budget_unknown", budget_id }
   const { now_ms } = caller
   const begun = await answeringPostgres(() => parts.postgres.sql`update budgets set closed_ms = ${now_ms} where budget_no = ${budget.budget_no} and closed_ms is null`)
-  const closed = await closeEverywhere(parts, budget, now_ms)
+  const closed = await closeEverywhere(parts, budget, now_ms, begun.count === 0)
   if (closed.outcome === "budget_unknown") return { outcome: "budget_unknown", budget_id }
   if (closed.outcome === "busy") return { outcome: "quota_busy", budget_id }
   const closed_ms = await closedMs(parts, budget.budget_no)

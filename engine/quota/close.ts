@@ -23,8 +23,8 @@ export interface Closing { readonly budget_no: number; readonly budget_id: strin
 /** `released_minor`: what this close took out of the limit. "busy": a cell could not answer; the close goes on when it is asked for again. */
 export type Closed = { readonly outcome: "closed"; readonly released_minor: number } | { readonly outcome: "budget_unknown" } | { readonly outcome: "busy" }
 
-/** Close a budget in every cell. */
-export const closeEverywhere = async (parts: QuotaParts, { budget_no, budget_id, opens_ms, closes_ms }: Closing, now_ms: number): Promise<Closed> => {
+/** Close a budget in every cell. `is_again`: that was begun before, so where nothing has come back since nothing is written. */
+export const closeEverywhere = async (parts: QuotaParts, { budget_no, budget_id, opens_ms, closes_ms }: Closing, now_ms: number, is_again = false): Promise<Closed> => {
   const { redis, cells } = parts
   const name = `b${budget_no}`, home = homeOf(name, cells), payload = JSON.stringify({ budget_id })
   const keysOf = (cell: number) => ({ quota: quotaKey(cell), journal: journalKey(cell) })
@@ -43,7 +43,7 @@ export const closeEverywhere = async (parts: QuotaParts, { budget_no, budget_id,
     }
   }
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const reply = await act(redis, close_budget, { keys: keysOf(home), args: { now_ms, budget: budget_no, cells, payload } })
+    const reply = await act(redis, close_budget, { keys: keysOf(home), args: { now_ms, budget: budget_no, cells, is_again: is_again ? 1 : 0, payload } })
     if (reply.outcome === "closed" || reply.outcome === "budget_unknown") return reply
     if (reply.outcome === "bank_asking" && !await greet(parts, home, now_ms)) return { outcome: "busy" }
     await Bun.sleep(AGAIN_MS)

@@ -182,7 +182,7 @@ const makeCell = async (on: Redis, no: number) => {
       run(on, set_aside, { keys: fixed, args: { now_ms, budget: MONEY, addition: idHash(addition), fingerprint: "as-sent", amount_minor: 1, cells: 2, payload: "{}", ...args } }),
     putBack: (addition = "cut") => run(on, put_back, { keys: fixed, args: { now_ms, budget: MONEY, addition: idHash(addition) } }),
     closeBudget: (args: Partial<ArgsOf<typeof close_budget>> = {}) =>
-      run(on, close_budget, { keys: fixed, args: { now_ms, budget: MONEY, cells: 1, payload: "{}", ...args } }),
+      run(on, close_budget, { keys: fixed, args: { now_ms, budget: MONEY, cells: 1, is_again: 0, payload: "{}", ...args } }),
     shutBudget: (args: Partial<ArgsOf<typeof shut_budget>> = {}) =>
       run(on, shut_budget, { keys: fixed, args: { now_ms, budget: MONEY, opens_ms: MONTH_STARTS, closes_ms: MONTH_ENDS, payload: "{}", ...args } }),
 

@@ -32,6 +32,7 @@ inShop("closed: closing again takes what holds have given back since", async (ce
   expect(await cell.money()).toEqual({ held: 0, spent: 0, available: 100 })
   expect(await cell.closeBudget()).toEqual({ outcome: "closed", limit_minor: 0, released_minor: 100 })
   expect(await cell.budgetRecord()).toMatchObject({ closes_ms: NOON }) // the month ended when it was closed first
+  expect(await refused(cell, () => cell.closeBudget({ is_again: 1 }))).toEqual({ outcome: "closed", limit_minor: 0, released_minor: 0 })
   expect(await cell.closeBudget()).toEqual({ outcome: "closed", limit_minor: 0, released_minor: 0 })
 })
 
