@@ -15,6 +15,7 @@ const IDLE_S_MAX = 30
 const ANSWERS_TAKEN_MS_MAX = 3_000
 /** Requests of one process under way at a time, those whose bodies are still coming among them. */
 const PENDING_MAX = 10_000
+const SLASH = 47
 
 /** Why this machine does not listen where it was told to, as the operator can mend it; nothing for what is no setting's fault. */
 const whyNotHere = (fault: unknown, host: string, port: number): string | undefined => {
@@ -36,6 +37,9 @@ const inWords = <T>({ host, port }: Config, work: () => T): T => {
   }
 }
 
+/** A request of HTTP/1.0 may name no host; its address is then a path alone, in which no route would be found. */
+const withHost = (request: Request): Request => request.url.charCodeAt(0) === SLASH ? new Request(`http://localhost${request.url}`, request) : request
+
 /** See that the port is free: before anything is made that is shown only once, and before it is shared with processes of our own. */
 export const tryPort = (config: Config): void => inWords(config, () => {
   // `false` is said and not left out: where it is left out, Bun 1.4.5 shares the port.
@@ -51,7 +55,7 @@ export const startApi = ({ config, log }: Pick<Ground, "config" | "log">, app: A
     maxRequestBodySize: REQUEST_BYTES_MAX,
     idleTimeout: idle_s,
     // What a caller sends slowly is under way all that time.
-    fetch: (request: Request, server: Bun.Server<undefined>) => server.pendingRequests > PENDING_MAX ? problem({ outcome: "overloaded" }) : app.fetch(request, server),
+    fetch: (request: Request, server: Bun.Server<undefined>) => server.pendingRequests > PENDING_MAX ? problem({ outcome: "overloaded" }) : app.fetch(withHost(request), server),
     // The app answers its own faults. What comes here has broken the app itself, and tells the caller nothing.
     error: (fault: Error) => {
       log.error("a request has broken the app", faultFields(fault))

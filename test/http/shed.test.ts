@@ -367,6 +367,22 @@ test("who does not take his answer is cut off at the stop, and nobody waits for 
   deaf.destroy()
 }, 2 * TAKEN_MS_MAX)
 
+test("a request of HTTP/1.0 that names no host is answered as any other, its body too", async () => {
+  const read = readConfig({ HOST: "127.0.0.1", PORT: "0" })
+  if ("mistakes" in read) throw new Error(read.mistakes.join())
+  const api = startApi({ config: read.config, log: quietLog }, {
+    fetch: async (request) => new Response(`${request.method} ${new URL(request.url).pathname} ${await request.text()}`),
+  })
+  const answerTo = (text: string): Promise<string> => new Promise((resolve, reject) => {
+    let heard = ""
+    const socket = connect(api.port, "127.0.0.1", () => { socket.write(text) })
+    socket.on("data", (bytes) => { heard += String(bytes) }).on("end", () => resolve(heard)).on("error", reject)
+  })
+  expect(await answerTo("GET /readyz HTTP/1.0\r\n\r\n")).toEndWith("GET /readyz ")
+  expect(await answerTo("POST /v1/quotes HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}")).toEndWith("POST /v1/quotes {}")
+  await api.stop()
+}, 30_000)
+
 test("a Redis that stood still is not held against who comes after it", async () => {
   const STOOD_MS = 1_500, READY_MS_MAX = 60_000
   const servers = await startPrivate({ dataDir: join(scratchFolder(), "data"), log: quietLog, postgres: false })
