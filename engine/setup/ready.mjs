@@ -1,5 +1,5 @@
 /**
- * What must be there before anything else runs: the libraries of the lock file, and a Redis server.
+ * What must be there before anything else runs: the libraries of the lock file, and a Redis server; for the tests an nginx too, where that can be had.
  *
  * What must stay true: plain Node and nothing installed, because this runs first on a bare machine. It does nothing when
  * all is there (0.2 s), says what it does when it does something, and starts or stops no service of the system.
@@ -81,7 +81,7 @@ const hasRedis = () =>
  * The package's own scripts would start a server of the system on port 6379 and again at every boot. A policy that says
  * no keeps the first from happening, where there is none yet, and is taken away again; the second is switched off.
  */
-const INSTALL = `
+const QUIETLY = `
 set -eu
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -92,6 +92,8 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
+`
+const INSTALL_REDIS = `${QUIETLY}
 for package in redis-server valkey-server; do
   version=$(apt-cache policy "$package" | sed -n 's/^ *Candidate: *//p' | sed 's/^[0-9]*://')
   major=\${version%%.*}
@@ -106,22 +108,45 @@ echo "apt-get has no redis-server or valkey-server of version ${REDIS_MAJOR_MIN}
 exit 1
 `
 
+const INSTALL_NGINX = `${QUIETLY}
+apt-get install -y --no-install-recommends nginx-light
+if command -v systemctl > /dev/null; then systemctl disable nginx > /dev/null 2>&1 || true; fi
+`
+
+const isRoot = process.getuid?.() === 0
+// Without a terminal sudo must not ask for a password: it would wait for ever.
+const sudo = isRoot ? [] : process.stdin.isTTY ? ["sudo"] : ["sudo", "-n"]
+const hasApt = () => spawnSync("apt-get", ["--version"]).status === 0
+const mayInstall = () => isRoot || spawnSync("sudo", ["--version"]).status === 0
+const install = (script, options) => {
+  const [command, ...args] = [...sudo, "sh", "-c", script]
+  run(command, args, options)
+}
+
 const readyRedis = () => {
   if (hasRedis()) return
   const why = `there is no redis-server or valkey-server of version ${REDIS_MAJOR_MIN}.0 or newer on the PATH`
   const otherwise = `Install one${process.platform === "darwin" ? " (brew install redis)" : ""}, or name a server in REDIS_URL.`
-  if (spawnSync("apt-get", ["--version"]).status !== 0) giveUp(`${why}, and this system has no apt-get. ${otherwise}`)
-  const isRoot = process.getuid?.() === 0
-  // Without a terminal sudo must not ask for a password: it would wait for ever.
-  const sudo = isRoot ? [] : process.stdin.isTTY ? ["sudo"] : ["sudo", "-n"]
-  if (!isRoot && spawnSync("sudo", ["--version"]).status !== 0) giveUp(`${why}, and only root can install it. ${otherwise}`)
+  if (!hasApt()) giveUp(`${why}, and this system has no apt-get. ${otherwise}`)
+  if (!mayInstall()) giveUp(`${why}, and only root can install it. ${otherwise}`)
   say(`${why}; installing the system's package with ${[...sudo, "apt-get"].join(" ")}. It is not started as a service.`)
-  const [command, ...args] = [...sudo, "sh", "-c", INSTALL]
-  run(command, args)
+  install(INSTALL_REDIS)
   if (!hasRedis()) giveUp(`${why}, and installing it has failed. ${otherwise}`)
+}
+
+// ── The front ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Where it cannot be had its tests are skipped, and say so. An ordinary user's PATH leaves out where systems keep it. */
+const hasNginx = () => ["nginx", "/usr/sbin/nginx"].some((name) => spawnSync(name, ["-v"]).status === 0)
+const readyNginx = () => {
+  if (hasNginx() || !hasApt() || !(isRoot || process.stdin.isTTY)) return
+  say("there is no nginx for the tests of docs/front/nginx.conf; installing the system's package. It is not started as a service.")
+  install(INSTALL_NGINX, { stdio: "ignore" })
+  if (!hasNginx()) say("nginx could not be installed; its tests are skipped.")
 }
 
 if (Number(process.versions.node.split(".")[0]) < NODE_MAJOR_MIN) giveUp(`Node ${process.versions.node} is too old: ${NODE_MAJOR_MIN} or newer is needed.`)
 readyLibraries()
 // A start with a real Redis needs none here; the tests bring their own in any case.
 if (isForTests || !process.env.REDIS_URL) readyRedis()
+if (isForTests) readyNginx()
