@@ -77,6 +77,10 @@ export interface Lake {
   facts(dataset: string, part: string): Manifest["facts"] | undefined
   /** Where a file lies. */
   place(file: Pick<LakeFile, "path">): string
+  /** Whether a file lies there in its length. */
+  has(file: LakeFile): boolean
+  /** Read files whole and hold them to their hashes. Throws LakeFault, which names the first that is another. */
+  verify(files: readonly LakeFile[], signal: AbortSignal): Promise<void>
 }
 
 const syncFolder = (folder: string): void => {
@@ -183,6 +187,14 @@ export const openLake = (root: string): Lake => {
     part,
     facts: (dataset, name) => manifestOf(dataset, name)?.facts,
     place: ({ path }) => join(root, path),
+    has: ({ path, bytes }) => statSync(join(root, path), { throwIfNoEntry: false })?.size === bytes,
+    verify: async (files, signal) => {
+      for (const { path, sha256 } of files) {
+        signal.throwIfAborted()
+        const found = await sha256OfFile(join(root, path))
+        if (found !== sha256) throw new LakeFault(`${path} is not what was written: its SHA-256 is ${found} and was ${sha256}. Bring it back from a copy, or import or extract its part anew.`)
+      }
+    },
 
     write: async (duck, { select, order, folder, name, day, range, sums = [], compression = "zstd" }) => {
       const to = join(root, folderOf(folder))

@@ -259,10 +259,13 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
     if (inputs.missing) return await endFailed(house, run_id, inputs.missing)
     const hashes = hashesOf(job, ask, inputs)
     const same = await sameRun(sql, job.name, ask, hashes.identity, run_id)
-    if (same) {
+    // Where one of its files is gone it is written again: the same inputs, the same bytes.
+    if (same && (same.outputs ?? []).every(lake.has)) {
       await look()
       return await answerSame(house, job, ask, run_id, same)
     }
+    progress("checking what is read")
+    await lake.verify(Object.values(inputs.inputs).flatMap(({ files }) => files), signal)
 
     await sql`
       update runs set identity = ${hashes.identity}, code_sha256 = ${hashes.code_sha256}, rules_sha256 = ${hashes.rules_sha256}, inputs_sha256 = ${hashes.inputs_sha256},
@@ -289,6 +292,12 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
     if (broken) {
       await sql`update runs set checks = ${canonical(ran.checks)}::text::json, outputs = ${canonical(outputs)}::text::json, answer = ${canonical(ran.answer)}::text::json where run_id = ${run_id}`
       throw new CheckFailed(`${broken.name}: ${broken.left} is not ${broken.right}`)
+    }
+    if (same) {
+      const other = (same.outputs ?? []).find(({ name, sha256 }) => outputs.find((output) => output.name === name)?.sha256 !== sha256)
+      if (other) throw new CheckFailed(`${other.path} is gone and was written again as another: ${outputs.find(({ name }) => name === other.name)?.sha256} is not ${other.sha256}`)
+      await look()
+      return await answerSame(house, job, ask, run_id, same)
     }
 
     const before = await publishedRun(sql, job.name, ask.period, ask.set)

@@ -2,7 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { join } from "node:path"
-import { rmSync } from "node:fs"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import type { Job } from "../../analytics/job.ts"
 import { movePointer, publishedRun, runAfter, runJob, runRow } from "../../analytics/runner.ts"
 import { doubling, october, openHouse, putNumbers, rowOf, type TestHouse } from "./house.ts"
@@ -34,6 +35,26 @@ describe("published", () => {
     expect(second).toEqual({ ...first, state: "already_published" })
     expect(computed).toBe(1)
     expect((await house.sql`select run_id from runs where job = ${job.name}`).length).toBe(1)
+  })
+  test("already_published: a finished run whose file is gone writes it again, the same bytes", async () => {
+    const job = fresh()
+    const first = await runJob(house, job, october)
+    const file = fileURLToPath(first.outputs[0]!.uri), before = readFileSync(file)
+    rmSync(file)
+    expect(await runJob(house, job, october)).toEqual({ ...first, state: "already_published" })
+    expect(readFileSync(file).equals(before)).toBe(true)
+    expect((await house.sql`select run_id from runs where job = ${job.name}`).length).toBe(1)
+  })
+  test("lake_fault: a landed file with one bit that has turned is named, and nothing is computed of it", async () => {
+    await putNumbers(house.lake, "2026-10", 500, 7)
+    const job = fresh()
+    const { files } = (await job.inputs({ lake: house.lake, period: { period: "2026-10" } } as never)).inputs["numbers"]!
+    const file = house.lake.place(files[0]!), bytes = readFileSync(file), turned = Buffer.from(bytes)
+    turned[Math.floor(turned.length / 2)]! ^= 4
+    writeFileSync(file, turned)
+    expect(await runJob(house, job, october)).toMatchObject({ state: "failed", reason: "lake_fault", detail: expect.stringContaining(`${files[0]!.path} is not what was written`) })
+    writeFileSync(file, bytes)
+    expect(await runJob(house, job, october)).toMatchObject({ state: "published" })
   })
   test("published: another input is a revision, with what differs in rows; the earlier run is superseded", async () => {
     const job = fresh()
