@@ -176,7 +176,7 @@ export const playBeside = async (scrip: Stack, campaign_no: number, users: numbe
       turns.push(p99(samples) / p99(without))
       if (Math.max(...others.slice(-2)) < REST_MOST) calm.push(turns.at(-1)!)
     }
-    const statuses = Object.entries(Object.groupBy(samples, ({ status }) => status)).map(([status, those]) => `${those!.length} of ${status}`).join(", ")
+    const statuses = Object.entries(Object.groupBy([...samples, ...without], ({ status }) => status)).map(([status, those]) => `${those!.length} of ${status}`).join(", ")
     say(`beside ${after.published ? "rights" : "the judging"}${isWaiting ? ", which nobody issues yet" : ""}: p99 ${p99(samples).toFixed(1)} ms${isWaiting ? "" : `, ${p99(without).toFixed(1)} ms without`}, ${after.issued} rights issued; ${statuses}; others used ${others.slice(isWaiting ? -1 : -2).map((share) => share.toFixed(2)).join(" and ")} of a processor`)
     if (child !== undefined && killed_at === 0 && after.issued > 0 && after.issued < rights) {
       killed_at = after.issued
