@@ -25,6 +25,8 @@ const RESERVED_DAYS = 100
 const HOURS_MAX_S = 2 * 3_600
 const BOOKS = join(import.meta.dir, "..", "books")
 
+/** What a set is made of. */
+const SET_FEEDS = ["books", "orders"] as const
 const CLASSES = ["timing", "reversed_but_order_kept", "duplicate_redemption", "orphan_order_discount", "budget_only", "missing_in_orders", "missing_in_budget", "amount_mismatch", "matched"] as const
 
 const sqlOf = (name: string, period: Period): string =>
@@ -171,7 +173,9 @@ export const reconciliation: Job = {
   inputs: async (parts) => {
     const months = parts.set === "" ? await closedBefore(parts.sql, parts.period.period) : []
     const { adjusted, inputs } = adjustedInputs(parts, months)
+    const isUnknown = parts.set !== "" && SET_FEEDS.every((feed) => parts.lake.parts(datasetOf(feed, parts.set)).length === 0)
     return {
+      ...(isUnknown ? { missing: { reason: "set_unknown", detail: `Nothing was imported as the set ${parts.set}: npm run import -- books FILE --set ${parts.set}` } } : {}),
       inputs: {
         orders: feedInput(parts, "orders"),
         ...(parts.set === "" ? { events: eventInput(parts) } : { books: feedInput(parts, "books") }),

@@ -227,6 +227,10 @@ test("keys that Postgres does not take fail the run, and nothing is published", 
   expect((await shop.call("GET", `/v1/reconciliation/2026-10/keys?set=${set}`)).body.keys.length).toBe(2)
 })
 
+test("set_unknown: a set of which nothing was imported is named, and nothing is published", async () => {
+  expect(await runJob(house, reconciliation, { ...october, set: "nosuch" })).toMatchObject({ state: "failed", reason: "set_unknown", detail: "Nothing was imported as the set nosuch: npm run import -- books FILE --set nosuch" })
+})
+
 test("a set's budgets and lines share what was redeemed, and every check is kept with the run", async () => {
   const { books, ended } = await reconcile([["budget", "a", 10], ["redemption", "a", 10], ["order", "a", 10]])
   expect(books.controls).toEqual([{ budget_id: "b1", opening_minor: 0, added_minor: 0, transferred_minor: 0, held_minor: 0, spent_minor: 10, released_minor: 0, closing_minor: -10 }])
