@@ -5,7 +5,7 @@
  */
 import { Type, type Static } from "typebox"
 import { CONDITIONS_MAX, DEPTH_MAX, FIELDS_MAX, GRACE_MONTHS_MAX, LEVEL_MAX, LEVELS_MAX, OPS, RIGHTS_MAX, type Rules, rulesFault } from "../badges/rules.ts"
-import { Bp, closed, Count, CountFromOne, Id, isPrintable, LineName, Money, Month, Text } from "./basics.ts"
+import { Bp, closed, Count, CountFromOne, Id, isPrintable, Money, Month, Text } from "./basics.ts"
 import type { RequestFault } from "./check.ts"
 import { type AskOf, operation } from "./operation.ts"
 
@@ -26,7 +26,7 @@ const Field = Type.Object({
 const LevelNumber = Type.Integer({ minimum: 1, maximum: LEVEL_MAX, description: `a level of 1 to ${LEVEL_MAX}` })
 
 const BadgeBodySchema = Type.Object({
-  line: LineName,
+  line: Id,
   name: Text,
   effective_month: Type.String({ ...Month, description: "the first month that is judged by these rules, as YYYY-MM" }),
   fields: Type.Record(Type.String(), Field, { description: `at most ${FIELDS_MAX} columns of the score feed` }),

@@ -39,9 +39,6 @@ const UNSEEN = "\\p{Cc}\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}\\p{NChar}"
 export const ID_PATTERN = `^[^${UNSEEN}]*(?:(?<=.)\\u200D[^${UNSEEN}]+|(?<=\\u{1F3F4})[\\u{E0020}-\\u{E007E}]+\\u{E007F}[^${UNSEEN}]*)*$`
 
 export const Id = Type.String({ minLength: 1, maxLength: ID_CHARS_MAX, pattern: ID_PATTERN, description: "1 to 128 printable characters" })
-const LINE_PATTERN = `^(?!\\*$)${ID_PATTERN.slice(1)}`
-/** The name of a business line. In a key "*" stands for all of them, so a line of that name could be shown to nobody alone. */
-export const LineName = Type.String({ ...Id, pattern: LINE_PATTERN, description: 'a business line: 1 to 128 printable characters, but not "*"' })
 export const Text = Type.String({ minLength: 1, maxLength: TEXT_CHARS_MAX, pattern: PRINTABLE, description: "1 to 500 printable characters" })
 
 /** An amount of money: whole minor units, not negative. */
@@ -80,7 +77,6 @@ export const Instant = Type.Refine(
 export const MEANINGS: ReadonlyMap<string, string> = new Map([
   [PRINTABLE, "have only printable characters"],
   [ID_PATTERN, "have only printable characters"],
-  [LINE_PATTERN, "have only printable characters, and not be *, which stands for all lines in a key"],
   [CURRENCY, "be three capital letters, as in CNY"],
   [MONTH, "be a month as YYYY-MM"],
   ["date-time", "be an instant of RFC 3339 in UTC, as in 2026-11-22T00:00:00Z"],

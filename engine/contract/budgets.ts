@@ -2,7 +2,7 @@
  * Budgets: a line's pool of money for a month, its ledger, and what is added to it or cut from it.
  */
 import { Type, type Static } from "typebox"
-import { closed, Currency, Id, InstantOut, LineName, Money, MoneyChange, Month, PAGE } from "./basics.ts"
+import { closed, Currency, Id, InstantOut, Money, MoneyChange, Month, PAGE } from "./basics.ts"
 import { type AskOf, operation } from "./operation.ts"
 
 /** How the additions begin that carry a closed month's money over. */
@@ -16,7 +16,7 @@ const Unspent = Type.Union([
 ], { description: "what becomes of money that is neither held nor spent at the close: released, or added to the next month's budget; \"release\" unless told" })
 
 const BudgetBody = Type.Object({
-  line: LineName,
+  line: Id,
   month: Month,
   currency: Currency,
   limit_minor: Money,

@@ -7,7 +7,7 @@ import { Type, type Static, type TSchema } from "typebox"
 import { boundMinor, PRICING_FIELDS, termsFaults } from "../pricing/compile.ts"
 import { KINDS } from "../pricing/kinds/index.ts"
 import {
-  Bp, BpFromOne, closed, Count, CountFromOne, Currency, FUNDING_MAX, Id, Instant, instantMs, InstantOut, isPrintable, LineName, Text, VALID_S_MAX,
+  Bp, BpFromOne, closed, Count, CountFromOne, Currency, FUNDING_MAX, Id, Instant, instantMs, InstantOut, isPrintable, Text, VALID_S_MAX,
 } from "./basics.ts"
 import { check, type Check, fieldName, type RequestFault } from "./check.ts"
 import { type AskOf, operation } from "./operation.ts"
@@ -15,7 +15,7 @@ import { type AskOf, operation } from "./operation.ts"
 const CampaignPath = Type.Object({ campaign_id: Id }, closed)
 
 const FIELDS = {
-  line: LineName,
+  line: Id,
   name: Text,
   currency: Currency,
   ...PRICING_FIELDS,
