@@ -35,7 +35,8 @@ const SERVER_WAIT_MS = 5_000
 const FLUSH_WAIT_MS = 30_000
 /** Lost acts that are listed. */
 const LOST_MAX = 10_000
-const SHOW_EVERY_MS = 100
+/** Progress is shown so often, and where no terminal can write a line over again, so often as one more. */
+const SHOW_EVERY_MS = 100, LINE_EVERY_MS = 10_000
 const BAR_CHARS = 24
 
 /** Exit codes: all is well; something differs or was refused; it was not asked rightly or could not be done. */
@@ -45,23 +46,26 @@ export interface Out {
   readonly say: (line: string) => void
   /** A piece of text where progress is shown. */
   readonly show: (text: string) => void
+  /** Whether a line that is shown can be written over again. */
+  readonly isTerminal: boolean
 }
 
-/** One line that is written over again: a bar where the end is known, and a count. */
-const progressLine = ({ show }: Out) => {
-  let shown_at = 0
+/** How far it is: a bar where the end is known, and a count. One line that is written over again, or in a log a line now and then. */
+const progressLine = ({ show, isTerminal }: Out) => {
+  let shown_at = isTerminal ? 0 : performance.now()
   return {
     at: (label: string, done: number, counted_before?: number): void => {
       const now = performance.now()
-      if (now - shown_at < SHOW_EVERY_MS && done !== counted_before) return
+      if (isTerminal ? now - shown_at < SHOW_EVERY_MS && done !== counted_before : now - shown_at < LINE_EVERY_MS) return
       // Beside an engine at work there may be more by now than were counted.
       const total = counted_before && Math.max(counted_before, done)
       shown_at = now
       const filled = total ? Math.min(BAR_CHARS, Math.round((done / total) * BAR_CHARS)) : 0
       const bar = total ? ` [${"=".repeat(filled)}${" ".repeat(BAR_CHARS - filled)}]` : ""
-      show(`\r\x1b[K${label}${bar} ${done.toLocaleString("en")}${total ? ` of ${total.toLocaleString("en")}` : ""}`)
+      const line = `${label}${bar} ${done.toLocaleString("en")}${total ? ` of ${total.toLocaleString("en")}` : ""}`
+      show(isTerminal ? `\r\x1b[K${line}` : `${line}\n`)
     },
-    end: (): void => show("\r\x1b[K"),
+    end: (): void => { if (isTerminal) show("\r\x1b[K") },
   }
 }
 

@@ -164,5 +164,5 @@ export const runEngine = async (env: Readonly<Record<string, string | undefined>
 if (import.meta.main) {
   const words = process.argv.slice(2)
   if (words.length === 0) await runEngine(process.env, wireEngine())
-  else process.exit(await runCommand(process.env, words, { say: console.log, show: (line) => process.stderr.write(line) }))
+  else process.exit(await runCommand(process.env, words, { say: console.log, show: (line) => process.stderr.write(line), isTerminal: process.stderr.isTTY === true }))
 }

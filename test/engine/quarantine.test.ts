@@ -12,7 +12,7 @@ test("quarantine: what waits is listed, one is settled once with who and why, an
   let told: string[] = []
   const run = async (...words: string[]) => {
     told = []
-    const code = await runCommand({ REDIS_URL: redisUrl, DATABASE_URL: databaseUrl }, ["quarantine", ...words], { say: (line) => told.push(line), show: () => undefined })
+    const code = await runCommand({ REDIS_URL: redisUrl, DATABASE_URL: databaseUrl }, ["quarantine", ...words], { say: (line) => told.push(line), show: () => undefined, isTerminal: false })
     return [code, told.join("\n")]
   }
   expect(await run()).toEqual([0, "Nothing lies in quarantine."])

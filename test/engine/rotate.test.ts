@@ -13,7 +13,7 @@ test("rotated: the command makes a key, says so, and does not make two at once",
   const now_ms = Date.now()
   const token = await signer.sign(Buffer.from("a price"), now_ms)
   const told: string[] = []
-  const run = (...words: string[]) => runCommand({ REDIS_URL: redisUrl, DATABASE_URL: databaseUrl }, words, { say: (line) => told.push(line), show: () => undefined })
+  const run = (...words: string[]) => runCommand({ REDIS_URL: redisUrl, DATABASE_URL: databaseUrl }, words, { say: (line) => told.push(line), show: () => undefined, isTerminal: false })
   expect(await run("rotate")).toBe(0)
   expect(await run("rotate")).toBe(1)
   expect(await run("rotate", "--now")).toBe(2)

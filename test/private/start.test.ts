@@ -82,7 +82,7 @@ describe("a folder", () => {
     const unreadable = scratchFolder()
     mkdirSync(join(unreadable, "servers.json"))
     const heard: string[] = []
-    expect(await runCommand({ SCRIP_DATA_DIR: unreadable }, ["verify"], { say: (line) => heard.push(line), show: () => {} })).toBe(2)
+    expect(await runCommand({ SCRIP_DATA_DIR: unreadable }, ["verify"], { say: (line) => heard.push(line), show: () => {}, isTerminal: false })).toBe(2)
     expect(heard).toEqual([expect.stringMatching(/^SCRIP_DATA_DIR is \S+, which cannot be used: EISDIR: /)])
   })
 })
