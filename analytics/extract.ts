@@ -25,8 +25,15 @@ export const EVENT_COLUMNS = {
   cell: "INTEGER", epoch: "INTEGER", n: "BIGINT", act: "VARCHAR", at_ms: "BIGINT", user_no: "INTEGER", moves: "VARCHAR", payload: "VARCHAR", ref: "VARCHAR", day: "VARCHAR",
 } as const
 
-/** Events of one range, about: what becomes Parquet while Postgres sends the next, and what a crash costs again. */
+/** Events of one range at most, about: what becomes Parquet while Postgres sends the next, and what a crash costs again. */
 const RANGE_ROWS = 250_000
+/**
+ * The first range and the last are waited for alone, so they are small, of this part of the most: 2.6 µs an event where it was 3.0 with all ranges alike (2026-11-23).
+ * All of them so small would be as fast, but every reader of the lake reads every part's manifest.
+ */
+const RANGE_LEAST = 1 / 4
+/** A range is at most so much of what there is, so the last ones become smaller, and so many times the one before. */
+const RANGE_PART = 1 / 4, RANGE_GROWS = 2
 /** An event as text: what a request may be, and as much again. DuckDB's buffers are 16 of these. */
 const EVENT_BYTES_MAX = 4 * 1024 * 1024
 /**
@@ -34,8 +41,8 @@ const EVENT_BYTES_MAX = 4 * 1024 * 1024
  * memory that it asks the kernel for anew each time: with pages of 200 an event takes 5.3 µs of its time, with 100 it takes 2.8.
  */
 const PAGE_ROWS = 100
-/** Text of one day, cell and epoch that is held back before it goes to the disk, and how many such pieces there are at once. */
-const HELD_BYTES = 64 * 1024, HELD_MAX = 1_024
+/** Threads that make Parquet. One keeps up with Postgres (1.6 and 1.9 µs an event); two wait for each other's row groups by looking, for 0.5 µs of a processor's time an event, which Postgres and the reading of its text need. */
+const THREADS = 1
 /** The lock under which one host extracts at a time: any number that nobody else takes. */
 const EXTRACT_LOCK = 7_370_198
 const PART_DIGITS = 12
@@ -48,6 +55,9 @@ interface Counted { readonly rows: number; readonly n: string; readonly at_ms: s
 
 const sides = (counted: Counted): string => `${counted.rows} rows, Σn ${counted.n}, Σat_ms ${counted.at_ms}, ${counted.bytes} bytes`
 
+/** How many events the next range may have. */
+interface RangeRows { readonly least: number; readonly most: number }
+
 /** One cell's part of a range: up to which entry it goes, and its entries of each epoch, from the least to the most. */
 interface CellRange { readonly cell: number; readonly to: readonly [epoch: number, n: number]; readonly stretches: readonly { readonly epoch: number; readonly least: number; readonly most: number; readonly entries: number }[] }
 
@@ -58,18 +68,19 @@ interface DayText { readonly day: string; readonly files: readonly string[] }
 interface Taken { readonly from: Cursors; readonly to: Cursors; readonly days: readonly DayText[]; readonly counted: Counted }
 
 /**
- * What of each cell is in the next range: its share of `range_rows` by how far its cursor is, so that all of them come to their cursors together
+ * What of each cell is in the next range: its share of the range's rows by how far its cursor is, so that all of them come to their cursors together
  * and a range is one stretch of the table.
  */
-const nextRanges = async (tx: Sql, done: Cursors, range_rows: number): Promise<CellRange[]> => {
+const nextRanges = async (tx: Sql, done: Cursors, { least, most }: RangeRows): Promise<CellRange[]> => {
   const cursors = await tx<{ cell: number; epoch: number; n: number }[]>`select cell, epoch, n from cells order by cell`
   const lags = cursors.flatMap(({ cell, epoch, n }) => {
     const from = done[cell] ?? [0, -1]
     if (epoch < from[0] || epoch === from[0] && n < from[1]) throw new LakeFault(`the lake has cell ${cell} up to ${from.join("-")} and Postgres only up to ${epoch}-${n}: they are not of one installation`)
     // How many entries an epoch before had is not known here: a guess makes the range larger or smaller, and nothing else.
-    return epoch === from[0] && n === from[1] ? [] : [{ cell, from, cursor: [epoch, n] as const, lag: epoch === from[0] ? n - from[1] : n + 1 + range_rows }]
+    return epoch === from[0] && n === from[1] ? [] : [{ cell, from, cursor: [epoch, n] as const, lag: epoch === from[0] ? n - from[1] : n + 1 + most }]
   })
   const all = lags.reduce((sum, { lag }) => sum + lag, 0)
+  const range_rows = Math.min(most, Math.max(least, all * RANGE_PART))
   return Promise.all(lags.map(async ({ cell, from, cursor, lag }) => {
     const rows = Math.ceil(range_rows * lag / Math.max(all, range_rows))
     const stretches = await tx<CellRange["stretches"][number][]>`
@@ -83,17 +94,21 @@ const nextRanges = async (tx: Sql, done: Cursors, range_rows: number): Promise<C
 
 /** The sign between two values. JSON text holds no control character and neither do ids: nothing has to be quoted, and no value is mistaken for two. Where one did, the two sides would not agree. */
 const BETWEEN = "\x1f"
-/** The columns as they are sent: the instant first, where its digits are found without looking. */
-const SENT = ["at_ms", ...Object.keys(EVENT_COLUMNS).filter((name) => name !== "day" && name !== "at_ms")] as (keyof typeof EVENT_COLUMNS)[]
+/** The columns as they are sent: the instant first, where its digits are found without looking, the largest last, which is copied least. */
+const SENT = ["at_ms", "n", "act", "user_no", "ref", "moves", "payload"] as const
+/** The columns of which a page has one value, as the folders of its file say it. */
+const IN_NAMES = ["cell", "epoch"] as const
 
 /**
  * A range's events as one COPY: a row for each page of them, with its cell and epoch, what Postgres counted of it in the same pass, and its text.
  *
- * `||` takes 0.3 µs an event less than `concat`, which looks at the type of each value anew (2.3 and 2.6 with all else, 2026-11-23).
- * Cells lie mixed in the table, so their pages are taken in turn: what one has brought into memory the others find there.
+ * The text is bytes: `json_send` gives a value as it lies there, where `::text` copies it twice, and one `format` is cheaper than eleven `||`: 1.4 µs an
+ * event with all else, and not 2.1 (2026-11-23). Cells lie mixed in the table, so their pages are taken in turn: what one has brought into memory the others
+ * find there.
  */
 const copyPages = (ranges: readonly CellRange[]): string => {
   const stretches = ranges.flatMap(({ cell, stretches }) => stretches.map(({ epoch, least, most }) => ({ cell, epoch, least, most, pages: Math.ceil((most - least + 1) / PAGE_ROWS) })))
+  const [last, ...before] = [...SENT].reverse()
   return `copy (
   select concat_ws(' ', stretch.cell, stretch.epoch, page.counted) as counted, page.body
   from generate_series(0, ${Math.max(...stretches.map(({ pages }) => pages)) - 1}) as turn (nth)
@@ -101,10 +116,11 @@ const copyPages = (ranges: readonly CellRange[]): string => {
     select * from (values ${stretches.map(({ cell, epoch, least, most, pages }) => `(${cell}, ${epoch}, ${least}::bigint, ${most}::bigint, ${pages})`).join(", ")}) as each (cell, epoch, least, most, pages) where turn.nth < pages offset 0
   ) as stretch
   cross join lateral (
-    select count(*) as rows, concat_ws(' ', count(*), sum(n), sum(at_ms), coalesce(sum(octet_length(payload::text)), 0), min(at_ms), max(at_ms)) as counted,
-      string_agg(${SENT.map((name) => `coalesce(${name}::text, '')`).join(" || E'\\x1f' || ")} || E'\\n', '') as body
+    select count(*) as rows, concat_ws(' ', count(*), sum(n), sum(at_ms), sum(octet_length(${last})), min(at_ms), max(at_ms)) as counted,
+      string_agg(textsend(format(E'${before.map(() => "%s\\x1f").join("")}', ${before.reverse().join(", ")})) || ${last}, '\\x0a') || '\\x0a'::bytea as body
     from (
-      select * from events where cell = stretch.cell and epoch = stretch.epoch and n >= stretch.least + turn.nth * ${PAGE_ROWS} and n < stretch.least + (turn.nth + 1) * ${PAGE_ROWS} and n <= stretch.most order by n
+      select ${before.join(", ")}, coalesce(json_send(${last}), '') as ${last} from events
+      where cell = stretch.cell and epoch = stretch.epoch and n >= stretch.least + turn.nth * ${PAGE_ROWS} and n < stretch.least + (turn.nth + 1) * ${PAGE_ROWS} and n <= stretch.most order by n
     ) as in_order
   ) as page where page.rows > 0
 ) to stdout (format binary)`
@@ -121,58 +137,34 @@ const numberAt = (text: Buffer, place: number): number => {
   return is_below ? -number : number
 }
 
-/** One cell's and epoch's text of a day, and what of it is not on the disk yet. */
-interface CellText { readonly cell: number; readonly epoch: number; readonly file: string; held: Buffer | undefined; held_bytes: number }
-interface OpenDay { readonly day: string; readonly opens_ms: number; readonly closes_ms: number; readonly texts: Map<string, CellText> }
+/** A business day of a range, and its files with their cell and epoch. */
+interface OpenDay { readonly day: string; readonly opens_ms: number; readonly closes_ms: number; readonly texts: Map<string, { readonly cell: number; readonly epoch: number }> }
 
 /**
  * Write a range's pages to a file for each day, cell and epoch, as they come, and add up what was counted.
  *
  * An epoch's pages come in their order, so that nobody has to sort events (DuckDB takes 1.1 µs each for that). The stream never has to hold the
- * socket back: with Bun 1.4.5 a connection of postgres 3.4.9 that was paused once stays silent. So what is held is written before the next
- * page is taken.
+ * socket back: with Bun 1.4.5 a connection of postgres 3.4.9 that was paused once stays silent. So a page is written before the next is taken.
  */
 const written = (from: Readable, folder: string, spanOf: (at_ms: number) => Period): Promise<Pick<Taken, "days" | "counted">> => new Promise((done, broken) => {
   const days = new Map<string, OpenDay>()
   let today: OpenDay | undefined
   let rows = 0, n = 0n, at_ms = 0n, bytes = 0n, is_first = true
-  let held = 0
-  const write = (text: CellText): void => {
-    if (text.held && text.held_bytes > 0) appendFileSync(text.file, text.held.subarray(0, text.held_bytes))
-    text.held_bytes = 0
-  }
-  const flush = (): void => {
-    for (const { texts } of days.values()) {
-      for (const text of texts.values()) {
-        write(text)
-        text.held = undefined
-      }
-    }
-    held = 0
-  }
   const dayOf = (instant_ms: number): OpenDay => {
     if (today && instant_ms >= today.opens_ms && instant_ms < today.closes_ms) return today
     const { period: day, opens_ms, closes_ms } = spanOf(instant_ms)
-    today = days.get(day) ?? { day, opens_ms, closes_ms, texts: new Map<string, CellText>() }
+    today = days.get(day) ?? { day, opens_ms, closes_ms, texts: new Map() }
     days.set(day, today)
     return today
   }
-  const put = ({ day, texts }: OpenDay, cell: number, epoch: number, body: Buffer): void => {
-    const name = `${cell}.${epoch}`
-    let text = texts.get(name)
-    if (!text) {
-      text = { cell, epoch, file: join(folder, `${day}.${name}`), held: undefined, held_bytes: 0 }
-      texts.set(name, text)
+  const put = ({ day, texts }: OpenDay, cell: number, epoch: number, lines: Buffer): void => {
+    const place = join(folder, day, `cell=${cell}`, `epoch=${epoch}`)
+    const file = join(place, "events")
+    if (!texts.has(file)) {
+      mkdirSync(place, { recursive: true })
+      texts.set(file, { cell, epoch })
     }
-    if (text.held_bytes + body.length > HELD_BYTES) write(text)
-    if (body.length > HELD_BYTES) return appendFileSync(text.file, body)
-    if (!text.held) {
-      if (held === HELD_MAX) flush()
-      held += 1
-      text.held = Buffer.allocUnsafeSlow(HELD_BYTES)
-    }
-    text.held.set(body, text.held_bytes)
-    text.held_bytes += body.length
+    appendFileSync(file, lines)
   }
   const take = (message: Buffer): void => {
     let at = is_first ? COPY_HEAD_BYTES : 0
@@ -189,29 +181,27 @@ const written = (from: Readable, folder: string, spanOf: (at_ms: number) => Peri
     const day = dayOf(least_ms)
     if (most_ms < day.closes_ms) return put(day, cell, epoch, body)
     // Midnight is in this page.
-    for (let row = 0; row < body.length;) {
-      const end = body.indexOf(NEWLINE, row) + 1
-      put(dayOf(numberAt(body, row)), cell, epoch, body.subarray(row, end))
-      row = end
+    for (let from = 0, row = 0; row < body.length;) {
+      const day = dayOf(numberAt(body, row))
+      row = body.indexOf(NEWLINE, row) + 1
+      if (row < body.length && dayOf(numberAt(body, row)) === day) continue
+      put(day, cell, epoch, body.subarray(from, row))
+      from = row
     }
   }
   // What cannot be written (a disk that is full) is told at the end: a stream that nobody reads to its end holds the connection for ever.
   let broke: unknown
-  const guarded = (work: () => void): void => {
+  from.on("data", (message: Buffer) => {
     if (broke !== undefined) return
-    try { work() } catch (fault) { broke = fault }
-  }
-  from.on("data", (message: Buffer) => guarded(() => take(message)))
+    try { take(message) } catch (fault) { broke = fault }
+  })
   from.once("error", broken)
   from.once("end", () => {
-    guarded(flush)
-    if (broke !== undefined) broken(broke)
-    else {
-      done({
-        days: [...days.values()].sort((a, b) => a.day < b.day ? -1 : 1).map(({ day, texts }) => ({ day, files: [...texts.values()].sort((a, b) => a.cell - b.cell || a.epoch - b.epoch).map(({ file }) => file) })),
-        counted: { rows, n: String(n), at_ms: String(at_ms), bytes: String(bytes) },
-      })
-    }
+    if (broke !== undefined) return broken(broke)
+    done({
+      days: [...days.values()].sort((a, b) => a.day < b.day ? -1 : 1).map(({ day, texts }) => ({ day, files: [...texts].sort(([, a], [, b]) => a.cell - b.cell || a.epoch - b.epoch).map(([file]) => file) })),
+      counted: { rows, n: String(n), at_ms: String(at_ms), bytes: String(bytes) },
+    })
   })
 })
 
@@ -235,12 +225,12 @@ const reading = async (copy: () => Promise<Readable>): Promise<Readable> => {
 type Parts = Pick<JobParts, "lake" | "duck" | "time_zone" | "signal" | "progress" | "sql">
 
 /** Take what follows `done` from Postgres, as text in a folder; nothing where there is nothing more. */
-const takeRange = async ({ time_zone, signal, sql }: Parts, done: Cursors, range_rows: number, folder: string): Promise<Taken | undefined> => {
+const takeRange = async ({ time_zone, signal, sql }: Parts, done: Cursors, rows: RangeRows, folder: string): Promise<Taken | undefined> => {
   signal.throwIfAborted()
   return sql.begin("isolation level repeatable read read only", async (tx) => {
     // A plan that takes milliseconds is not worth a compiler, and a checkout needs the other processors more.
     await tx`select set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`
-    const ranges = await nextRanges(tx as unknown as Sql, done, range_rows)
+    const ranges = await nextRanges(tx as unknown as Sql, done, rows)
     if (ranges.length === 0) return undefined
     await tx`select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`
     mkdirSync(folder)
@@ -255,7 +245,7 @@ const publishRange = async ({ lake, duck, time_zone, progress }: Parts, part: st
   progress(`extracting ${taken.counted.rows} events`)
   const files: LakeFile[] = []
   for (const { day, files: texts } of taken.days) {
-    files.push(await lake.write(duck, { select: eventsIn(texts, day), compression: "snappy", folder: `${EVENTS}/${part}`, name: day, day, range: "at_ms", sums: ["n", "at_ms"] }))
+    files.push(await lake.write(duck, { select: eventsIn(texts, day), form: "quick", folder: `${EVENTS}/${part}`, name: day, day, range: "at_ms", sums: ["n", "at_ms"] }))
   }
   const counted = files.length === 0 ? NOTHING : await duck.one<Counted>(
     `select count(*) as rows, coalesce(sum(n), 0)::varchar as n, coalesce(sum(at_ms), 0)::varchar as at_ms, coalesce(sum(strlen(payload)), 0)::varchar as bytes from read_parquet([${files.map((file) => quoted(lake.place(file))).join(", ")}])`)
@@ -266,24 +256,26 @@ const publishRange = async ({ lake, duck, time_zone, progress }: Parts, part: st
 /** Extract range by range until there is nothing more. */
 const extractRanges = async (parts: Parts, range_rows: number): Promise<void> => {
   const last = parts.lake.parts(EVENTS).at(-1)
+  const least = Math.ceil(range_rows * RANGE_LEAST)
   let number = last === undefined ? 0 : Number(last.part)
   let done = (last?.facts["to"] ?? {}) as Cursors
   const folders = parts.lake.temp()
   mkdirSync(folders)
   try {
-    for (let taken: Taken | undefined, is_first = true; is_first || taken !== undefined; is_first = false) {
+    for (let taken: Taken | undefined, most = least; ; most = Math.min(range_rows, most * RANGE_GROWS)) {
       const before = taken, folder = (of: number) => join(folders, String(of))
       // Both come to their end, also where one breaks: neither may go on in a folder that is removed.
       const [next, published] = await Promise.allSettled([
-        takeRange(parts, done, range_rows, folder(number + 1)),
+        takeRange(parts, done, { least, most }, folder(number + 1)),
         before && publishRange(parts, String(number).padStart(PART_DIGITS, "0"), before),
       ])
       if (published.status === "rejected") throw published.reason
       if (next.status === "rejected") throw next.reason
       rmSync(folder(number), { recursive: true, force: true })
       taken = next.value
+      if (!taken) return
       number += 1
-      done = taken?.to ?? done
+      done = taken.to
     }
   } finally {
     rmSync(folders, { recursive: true, force: true })
@@ -292,19 +284,22 @@ const extractRanges = async (parts: Parts, range_rows: number): Promise<void> =>
 
 const NOTHING: Counted = { rows: 0, n: "0", at_ms: "0", bytes: "0" }
 
-/** The events of a day's text, as SQL. */
+/** The events of a day's text, as SQL. Cell and epoch are in the names of a file's folders, which costs nothing for each event. */
 const eventsIn = (files: readonly string[], day: string): string => `
   select ${Object.keys(EVENT_COLUMNS).filter((name) => name !== "day").join(", ")}, ${quoted(day)} as day
   from read_csv([${files.map(quoted).join(", ")}], auto_detect = false, header = false, delim = '${BETWEEN}', quote = '', escape = '', new_line = '\\n', max_line_size = ${EVENT_BYTES_MAX},
-    columns = {${SENT.map((name) => `'${name}': '${EVENT_COLUMNS[name]}'`).join(", ")}})`
+    columns = {${SENT.map((name) => `'${name}': '${EVENT_COLUMNS[name]}'`).join(", ")}}, hive_partitioning = true, hive_types = {${IN_NAMES.map((name) => `'${name}': '${EVENT_COLUMNS[name]}'`).join(", ")}})`
 
 /** Bring the lake's events up to the cursors that there are now. One host at a time; the others wait and find it done. */
 export const extractEvents = async (parts: Parts, range_rows = RANGE_ROWS): Promise<void> => {
   const session = await parts.sql.reserve()
+  const { threads } = await parts.duck.one<{ threads: number }>("select current_setting('threads') as threads")
   try {
     await session`select pg_advisory_lock(${EXTRACT_LOCK})`
+    await parts.duck.run(`set threads = ${THREADS}`)
     await extractRanges(parts, range_rows)
   } finally {
+    await parts.duck.run(`set threads = ${threads}`)
     await session`select pg_advisory_unlock(${EXTRACT_LOCK})`
     session.release()
   }

@@ -70,13 +70,16 @@ test("the same bytes with one thread and with two, and no day's file without row
   }
 })
 
-test("many ranges: each cell by its share, so that all end together, and every event once", async () => {
+test("many ranges: the first and the last small, each cell by its share, so that all end together, and every event once", async () => {
   const { lake } = house
   const other = openLake(scratchFolder())
   const cells = new Map(Array.from({ length: CELLS }, (_, cell) => [String(cell), -1]))
   await extractEvents({ ...parts(), lake: other }, 7_001)
   const ranges = other.parts(EVENTS)
-  expect(ranges.length).toBe(Math.ceil(ROWS / 7_001))
+  const sizes = ranges.map(({ rows }) => rows)
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(7_001 + CELLS)
+  for (const [i, rows] of sizes.entries()) expect(rows).toBeLessThanOrEqual(2 * (sizes[i - 1] ?? 7_001 / 8) + 2 * CELLS)
+  expect(sizes.at(-1)!).toBeLessThanOrEqual(7_001 / 4 + CELLS)
   expect(ranges.reduce((sum, { rows }) => sum + rows, 0)).toBe(ROWS)
   for (const { facts } of ranges) {
     const from = facts["from"] as Record<string, [number, number]>, to = facts["to"] as Record<string, [number, number]>
