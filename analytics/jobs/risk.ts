@@ -57,11 +57,11 @@ export const risk: PortableJob = {
     await write({ name: "concentration", select: "select * from concentration", key: ["dimension"] })
     const { figures } = await engine.one<{ figures: string }>(`select coalesce(text_of(sum(wide(amount_minor))), '0') as figures from days where day = ${quoted(period)}`)
     const { amount_minor, count } = await engine.one<{ amount_minor: number; count: number }>("select narrow(coalesce(sum(amount_minor), 0)) as amount_minor, narrow(coalesce(sum(count), 0)) as count from risk where dimension = 'campaign'")
-    const [first] = await engine.all<{ dimension: string; key: string; z_amount_e4: number }>("select dimension, key, z_amount_e4 from risk where z_amount_e4 is not null and dimension <> 'user' order by z_amount_e4 desc, dimension, key limit 1")
+    const [first] = await engine.all<{ dimension: string; key: string; z_amount_e4: number }>("select dimension, key, z_amount_e4 from risk where z_amount_e4 > 0 and dimension <> 'user' order by z_amount_e4 desc, dimension, key limit 1")
     return {
       checks: [{ name: "every key of the day is scored once", left: rows.sums!["amount_minor"]!, right: figures }],
       answer: { day: period, amount_minor, count, keys: rows.rows },
-      report: `${amount_minor} were redeemed on ${period} in ${count} redemptions of a campaign${first ? `; the ${first.dimension} ${first.key} stands out most, at z ${first.z_amount_e4 / Z_E4}` : ""}.`,
+      report: `${amount_minor} were redeemed on ${period} in ${count} ${count === 1 ? "redemption" : "redemptions"} of a campaign${first ? `; the ${first.dimension} ${first.key} stands out most, at z ${first.z_amount_e4 / Z_E4}` : ""}.`,
     }
   },
 

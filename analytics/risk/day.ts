@@ -1,8 +1,8 @@
 /**
  * A day's redemptions by key: what each sku, merchant, region, campaign and user took that day, in whole numbers.
  *
- * `lines` has one row for each line of a redemption that a campaign gave something to (kind 0, on the day of the confirm) and for each such
- * line that a refund touched (kind 1, on the day of the refund). So a day's figures are final once the day is closed, and a day's file is all
+ * `lines` has one row for each line of a redemption that a campaign gave something to, for its shipping and for what it was given beside its price (kind 0,
+ * on the day of the confirm), and for each of them that a refund touched (kind 1, on the day of the refund). So a day's figures are final once the day is closed, and a day's file is all
  * that a later day needs of it.
  */
 

@@ -91,3 +91,41 @@ test("found: a day's keys with what they took, from confirm and refund to the an
   const [forgotten] = (await top("dimension=user&day=2026-06-15&by=amount")).rows
   expect(forgotten.key).toMatch(/^#[0-9]+$/)
 }, START_MS_MAX)
+
+test("found: what is given beside the lines counts for its campaign, region and user, and for no sku or merchant", async () => {
+  const now_ms = shop.clock.now_ms() + DAY_MS, day = new Date(now_ms).toISOString().slice(0, 10)
+  const at = { now_ms }
+  const { campaign_id: lines_campaign, budget_id } = await openCampaign(shop.call, now_ms, { amount_minor: 100 })
+  const campaignOf = async (kind: string, terms: object): Promise<string> => {
+    const campaign_id = fresh(kind)
+    await yes(shop.call("PUT", `/v1/campaigns/${campaign_id}`, {
+      line: "retail", name: kind, currency: "CNY", kind, terms, threshold_minor: 0, starts_at: new Date(now_ms - 60_000).toISOString(), ends_at: new Date(now_ms + DAY_MS).toISOString(),
+      stock: 10, per_user: 10, funding: [{ budget_id, share_bp: 10_000 }],
+    }, at))
+    await yes(shop.call("POST", `/v1/campaigns/${campaign_id}/activate`, {}, at))
+    return campaign_id
+  }
+  const shipping = await campaignOf("free_shipping", {}), gift = await campaignOf("gift", { sku: "cup", unit_price_minor: 500, quantity: 2 }), back = await campaignOf("cash_back", { rate_bp: 1_000, principal_cap_minor: 100_000, days: 7 })
+  const [cid, dan] = [fresh("cid"), fresh("dan")]
+  const buy = async (user_id: string, campaign_ids: readonly string[]): Promise<string> => {
+    const coupons = []
+    for (const campaign_id of campaign_ids) coupons.push((await yes(shop.call("POST", "/v1/coupons", issueAsk(campaign_id, user_id), at))).coupon_id)
+    const order = { currency: "CNY", region: "west", shipping_minor: 800, lines: [{ line_id: "1", sku: "pot", merchant_id: "home", unit_price_minor: 4_000, quantity: 1 }] }
+    const { redemption_id } = await yes(shop.call("POST", "/v1/redemptions", { order_id: fresh("order"), user_id, order, coupons }, at))
+    await yes(shop.call("POST", `/v1/redemptions/${redemption_id}/confirm`, {}, at))
+    return redemption_id
+  }
+  await buy(cid, [shipping])
+  const given = await buy(cid, [gift])
+  await buy(dan, [back])
+  await buy(dan, [lines_campaign])
+  await yes(shop.call("POST", `/v1/redemptions/${given}/refunds`, { refund_id: "r", lines: "all" }, at))
+  await flushed(9, 3)
+  expect((await runJob(house, risk, { ...DAY, period: day })).state).toBe("published")
+  const found = async (dimension: string) => (await top(`dimension=${dimension}&day=${day}`)).rows.map(({ key, amount_minor, count, refund_rate_bp, depth_bp }: { [name: string]: number | string }) => [key, amount_minor, count, refund_rate_bp, depth_bp])
+  expect(await found("campaign")).toEqual([[gift, 1_000, 1, 10_000, 2_500], [shipping, 800, 1, 0, 10_000], [back, 400, 1, 0, 1_000], [lines_campaign, 100, 1, 0, 250]])
+  expect(await found("user")).toEqual([[cid, 1_800, 2, 5_000, 3_750], [dan, 500, 2, 0, 625]])
+  expect(await found("region")).toEqual([["west", 2_300, 4, 2_500, 1_796]])
+  expect(await found("sku")).toEqual([["pot", 100, 1, 0, 250]])
+  expect(await found("merchant")).toEqual([["home", 100, 1, 0, 250]])
+}, START_MS_MAX)
