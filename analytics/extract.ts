@@ -15,7 +15,7 @@ import { getDefaultHighWaterMark, type Readable, setDefaultHighWaterMark } from 
 import type { Sql } from "postgres"
 import { quoted } from "./duck.ts"
 import type { JobParts } from "./job.ts"
-import { type LakeFile, LakeFault } from "./lake.ts"
+import { canonical, type LakeFile, LakeFault, type Manifest } from "./lake.ts"
 import { type Period, periodAt, periodSpan } from "./periods.ts"
 
 export const EVENTS = "events"
@@ -282,9 +282,21 @@ const publishRange = async ({ lake, duck, time_zone, progress }: Parts, part: st
   lake.publish({ dataset: EVENTS, part, files, facts: { from: taken.from, to: taken.to, postgres: taken.counted, parquet: counted, time_zone } })
 }
 
+/** The last range, or nothing where there is none. Throws LakeFault where one does not begin where the one before it ended. */
+const lastRange = (lake: JobParts["lake"]): Manifest | undefined => {
+  let last: Manifest | undefined
+  for (const range of lake.parts(EVENTS)) {
+    if (canonical(range.facts["from"]) !== canonical(last?.facts["to"] ?? {})) {
+      throw new LakeFault(`${EVENTS}/${range.part} does not begin where ${last ? `${EVENTS}/${last.part} ends` : "the journal does"}: what lay between is gone. Bring it back from a copy, or remove ${EVENTS}/${range.part} and all that follow: they are extracted anew.`)
+    }
+    last = range
+  }
+  return last
+}
+
 /** Extract range by range until there is nothing more. */
 const extractRanges = async (parts: Parts, range_rows: number): Promise<void> => {
-  const last = parts.lake.parts(EVENTS).at(-1)
+  const last = lastRange(parts.lake)
   const least = Math.ceil(range_rows * RANGE_LEAST)
   let number = last === undefined ? 0 : Number(last.part)
   let done = (last?.facts["to"] ?? {}) as Cursors

@@ -10,7 +10,7 @@
 import { closeSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { type Duck, named, openDuck, quoted } from "./duck.ts"
-import { datasetOf, faultOf, type Feed, lakeName, type Reason, SCHEMAS, valueOf } from "./feeds.ts"
+import { datasetOf, faultOf, type Feed, FEEDS, lakeName, type Reason, SCHEMAS, valueOf } from "./feeds.ts"
 import { type Lake, type LakeFile, type Manifest, sha256Of, sha256OfFile } from "./lake.ts"
 import { csvValues, jsonMembers, RECORD_BYTES_MAX, scanRecords, type TextFormat, unescaped, valueWriter } from "./scan.ts"
 
@@ -52,6 +52,7 @@ export class UnreadableFile extends Error { override readonly name = "Unreadable
 interface Reject { readonly row: number; readonly column: string | null; readonly reason: Reason; readonly raw: string }
 
 const ID_CHARS = 16
+const IMPORT_ID = new RegExp(`^(${FEEDS.join("|")})-[0-9a-f]{${ID_CHARS}}$`)
 const HEAD_BYTES = 65_536
 /** Columns of a file: more are a mistake, and would be as many files' columns in the lake. */
 const COLUMNS_MAX = 2_000
@@ -115,6 +116,8 @@ interface Read {
   readonly table: string
   /** The column of a row whose value is none that is a text everywhere, as SQL over c0, c1…; null where all are. Nothing: `not_utf8` names them. */
   readonly not_text?: string
+  /** The row as it came, as SQL over the file's columns. Nothing: it is a record of the file's text. */
+  readonly raw?: string
 }
 
 const readText = async (duck: Duck, file: string, format: TextFormat, to: string, { signal, progress }: ImportParts): Promise<Read> => {
@@ -192,6 +195,8 @@ const readParquet = async (duck: Duck, file: string): Promise<Read> => {
     return {
       columns: columns.map(({ column_name }) => column_name), rows, sha256, not_utf8: [],
       not_text: columns.length === 0 ? "null" : `case ${columns.map(({ column_name }, i) => `when contains(c${i}, chr(0)) then ${quoted(column_name)}`).join(" ")} end`,
+      // As JSON a decimal would lose its last zeros.
+      raw: `to_json({${columns.map(({ column_name, column_type }) => `${quoted(column_name)}: ${named(column_name)}${column_type.startsWith("DECIMAL") ? "::varchar" : ""}`).join(", ")}})`,
       table: `select file_row_number + 1 as row${columns.map((column, i) => `, ${textOf(column)} as c${i}`).join("")} from read_parquet(${quoted(file)}, file_row_number = true)`,
     }
   } catch (fault) {
@@ -211,9 +216,9 @@ const writeRejects = async (duck: Duck, to: string, read: Read, ask: ImportAsk, 
   const write = (rejects: readonly Reject[]) => { if (rejects.length > 0) writeSync(fd, rejects.map((reject) => `${JSON.stringify(reject)}\n`).join("")) }
   try {
     write(whole)
-    if (format === "parquet") {
+    if (read.raw !== undefined) {
       await duck.each<{ row: number; what: string; raw: string }>(
-        `select r.row, r.what, to_json(s)::varchar as raw from rejects r join (select file_row_number + 1 as __row, * exclude (file_row_number) from read_parquet(${quoted(ask.file)}, file_row_number = true)) s on s.__row = r.row order by r.row`,
+        `select r.row, r.what, s.raw from rejects r join (select file_row_number + 1 as row, ${read.raw}::varchar as raw from read_parquet(${quoted(ask.file)}, file_row_number = true)) s on s.row = r.row order by r.row`,
         (rows) => write(rows.map(({ row, what, raw }) => { const space = what.lastIndexOf(" "); return { row, column: what.slice(0, space), reason: what.slice(space + 1) as Reason, raw } })))
     } else {
       // The rejects in their order beside the file's records in theirs: a piece of each is all that is held.
@@ -221,7 +226,7 @@ const writeRejects = async (duck: Duck, to: string, read: Read, ask: ImportAsk, 
       await duck.each<{ row: number; what: string }>("select row, what from rejects order by row", (rows) => { for (const { row, what } of rows) wanted.set(row, what) })
       for (const { row, column } of read.not_utf8) wanted.set(row, `${column} not_utf8`)
       let rejects: Reject[] = []
-      await scanRecords(ask.file, format, ({ bytes, row }) => {
+      await scanRecords(ask.file, format as TextFormat, ({ bytes, row }) => {
         const what = wanted.get(row)
         if (what === undefined) return
         const space = what.lastIndexOf(" ")
@@ -311,13 +316,12 @@ export const importFile = async (parts: ImportParts, ask: ImportAsk): Promise<Im
     const others = lake.parts(dataset, import_id)
     if (schema.key.length > 0) {
       progress("looking for repeats")
-      const sameDays = new Set(days.map(({ day }) => day))
-      const known = others.flatMap(({ files }) => files).filter(({ day }) => day !== undefined && sameDays.has(day))
+      const known = others.flatMap(({ files }) => files)
       await duck.run(`create table repeated as select __key, min(row) as first_row from read_parquet(${quoted(staged)}) group by __key having count(*) > 1`)
       await duck.run(`insert into rejects select s.row, ${quoted(`${schema.key[0]} duplicate`)} from read_parquet(${quoted(staged)}) s join repeated k using (__key) where s.row > k.first_row`)
       if (known.length > 0) {
         await duck.run(`insert into rejects select s.row, ${quoted(`${schema.key[0]} duplicate`)} from read_parquet(${quoted(staged)}) s
-          where s.__key in (select ${keyOf(feed)} from read_parquet([${known.map((each) => quoted(lake.place(each))).join(", ")}])) and s.row not in (select row from rejects)`)
+          where s.__key in (select k from (select ${keyOf(feed)} as k from read_parquet([${known.map((each) => quoted(lake.place(each))).join(", ")}])) where k in (select __key from read_parquet(${quoted(staged)}))) and s.row not in (select row from rejects)`)
       }
     }
 
@@ -348,4 +352,21 @@ export const importFile = async (parts: ImportParts, ask: ImportAsk): Promise<Im
   } finally {
     duck.close()
   }
+}
+
+/**
+ * Take an import out: its manifest names no file any more, so its days are read anew without it. The same file may be imported again. Answers its feed and set, or nothing
+ * where there is no such import.
+ */
+export const removeImport = (lake: Lake, import_id: string): { readonly feed: string; readonly set: string; readonly rows: number } | undefined => {
+  const feed = IMPORT_ID.exec(import_id)?.[1]
+  if (feed === undefined) return undefined
+  for (const dataset of lake.datasets().filter((each) => each.split("@")[0] === feed)) {
+    const facts = lake.facts(dataset, import_id)
+    if (!facts) continue
+    lake.publish({ dataset, part: import_id, files: [], facts: { ...facts, accepted: 0, rejected: 0, is_removed: true } })
+    rmSync(join(lake.root, "rejects", dataset, `${import_id}.ndjson`), { force: true })
+    return { feed, set: String(facts["set"]), rows: Number(facts["rows"]) }
+  }
+  return undefined
 }

@@ -1,15 +1,17 @@
 /**
- * `npm run import -- orders|scores|books FILE …`: what is asked in words, and what is answered.
+ * `npm run import -- orders|scores|books FILE …` and `npm run import -- remove IMPORT_ID`: what is asked in words, and what is answered.
  *
  * What must stay true: the last line is JSON; 0: every row was taken, 2: some were, 1: none.
  */
 import { resolve } from "node:path"
 import type { Out } from "./job_command.ts"
 import { type Feed, FEEDS, SCHEMAS } from "./feeds.ts"
-import { importFile, type ImportAsk, UnreadableFile } from "./import.ts"
+import { importFile, type ImportAsk, removeImport, UnreadableFile } from "./import.ts"
 import type { House } from "./runner.ts"
 
-const HOW = `npm run import -- ${FEEDS.join("|")} FILE [--set NAME] [--map '{"order_id":"basket_id"}'] [--zone America/New_York]`
+const HOW = `npm run import -- ${FEEDS.join("|")} FILE [--set NAME] [--map '{"order_id":"basket_id"}'] [--zone America/New_York]
+npm run import -- remove IMPORT_ID`
+const REMOVE = "remove"
 const SET = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/
 /** Books are other people's ledgers, so they always have a name. */
 const BOOKS_SET = "default"
@@ -65,8 +67,22 @@ export const readImport = (words: readonly string[], cwd: string): ImportAsk | s
   return { feed: known, file: resolve(cwd, file), set, map, zone }
 }
 
+/** Take an import out; answers the exit code. Nothing else writes a part that is there, so no turn is taken. */
+const remove = (words: readonly string[], { lake }: House, out: Out): number => {
+  const [import_id, ...more] = words
+  if (import_id === undefined || more.length > 0) {
+    out.say(`One import is taken out at a time, by its import_id.\n\n${HOW}`)
+    return 1
+  }
+  const removed = removeImport(lake, import_id)
+  out.say(removed ? `${removed.rows} rows of ${removed.feed}${removed.set === "" ? "" : `, set ${removed.set},`} are taken out. What reads their days is run again.` : `There is no import ${import_id}.`)
+  out.say(JSON.stringify({ import_id, feed: removed?.feed ?? null, rows: removed?.rows ?? 0, accepted: 0, rejected: 0, rejects_file: null }))
+  return removed ? 0 : 1
+}
+
 /** Carry out one import; answers the exit code. */
 export const importCommand = async (words: readonly string[], cwd: string, house: House, out: Out): Promise<number> => {
+  if (words[0] === REMOVE) return remove(words.slice(1), house, out)
   const ask = readImport(words, cwd)
   const nothing = (feed: Feed | null, detail: string): number => {
     out.say(detail)

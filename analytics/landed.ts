@@ -9,7 +9,8 @@
  */
 import { type Lake, LakeFault } from "./lake.ts"
 import type { Sql } from "postgres"
-import type { Job } from "./job.ts"
+import { EVENTS } from "./extract.ts"
+import type { Job, Reads } from "./job.ts"
 import { periodSpan } from "./periods.ts"
 import { NOW } from "./tables.ts"
 
@@ -51,8 +52,23 @@ export const noteRewritten = async (sql: Sql, { dataset, part, sha256 }: Pick<Ma
   await sql`update lake_parts set sha256 = ${sha256} where dataset = ${dataset} and part = ${part}`
 }
 
+/**
+ * Hold what has landed against the lake: a part that a job reads and that is not there any more would be left out of its sums without a word. What is not wanted is
+ * taken out by a manifest without files (`npm run import -- remove`), not by its absence. Events need no marks: their ranges follow on each other (extract.ts).
+ * Throws LakeFault, which names the first.
+ */
+export const holdParts = async (sql: Sql, lake: Lake, reads: Reads["days"]): Promise<void> => {
+  const datasets = [...new Set(reads.map(({ dataset }) => dataset))].filter((dataset) => dataset !== EVENTS)
+  if (datasets.length === 0) return
+  for (const mark of await sql<Pick<Mark, "dataset" | "part" | "days">[]>`select dataset, part, days from lake_parts where dataset = any(${datasets}) order by dataset, part`) {
+    if (isRead(mark, reads) && !lake.part(mark.dataset, mark.part)) {
+      throw new LakeFault(`${mark.dataset}/${mark.part} has landed and is not in the lake any more: bring it back from a copy, import its file again, or take it out by npm run import -- remove ${mark.part}.`)
+    }
+  }
+}
+
 /** Whether a landed part has rows that a job reads for a period. */
-const isRead = ({ dataset, days }: Pick<Mark, "dataset" | "days">, reads: readonly { readonly dataset: string; readonly from: string; readonly to: string }[]): boolean =>
+const isRead = ({ dataset, days }: Pick<Mark, "dataset" | "days">, reads: Reads["days"]): boolean =>
   reads.some((read) => read.dataset === dataset && days.some((day) => day >= read.from && day <= read.to))
 
 /** The published and unlocked periods and sets of a job whose inputs may be others than when they were looked at, the earliest first. */

@@ -6,11 +6,13 @@
  *   scores, risk_orders, risk_lines, risk_days, badge_refusals in the lake        the files of days past
  *   rejects of scores                                                             files written before
  *
+ * Beside that, what runs and imports that were killed have left in the lake's `.tmp`, after a day.
+ *
  * What must stay true: it may be cut off anywhere and is begun again each day; a month is dropped whole, once all of it is older. Events, orders and
  * ledgers are books and stay; `npm run forget` takes one person out of them at any time. Time is Postgres' time.
  */
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import type { Sql } from "postgres"
 import type { Lake } from "./lake.ts"
 import { noteRewritten } from "./landed.ts"
@@ -78,8 +80,9 @@ const dropFiles = async (sql: Sql, lake: Lake, kept_from: string): Promise<numbe
       files += manifest.files.length - kept.length
       if (kept.length > 0) await noteRewritten(sql, lake.publish({ dataset, part, files: kept, facts }))
       else {
-        rmSync(join(lake.root, dataset, part), { recursive: true, force: true })
+        // The mark first: one without its part is a loss.
         await sql`delete from lake_parts where dataset = ${dataset} and part = ${part}`
+        rmSync(join(lake.root, dataset, part), { recursive: true, force: true })
       }
     }
   }
@@ -92,6 +95,18 @@ const dropRejects = (lake: Lake, before_ms: number): number => {
   const old = !existsSync(folder) ? [] : readdirSync(folder).map((file) => join(folder, file)).filter((file) => statSync(file).mtimeMs < before_ms)
   for (const file of old) rmSync(file)
   return old.length
+}
+
+/** What was written by who died meanwhile: no run and no import goes on for so long. */
+const TEMP_AGE_MS = 86_400_000
+
+/** Drop what nobody writes to any more. */
+export const dropTemp = (lake: Lake, now_ms = Date.now()): void => {
+  const folder = dirname(lake.temp())
+  for (const name of readdirSync(folder)) {
+    const place = join(folder, name)
+    if ((statSync(place, { throwIfNoEntry: false })?.mtimeMs ?? now_ms) < now_ms - TEMP_AGE_MS) rmSync(place, { recursive: true, force: true })
+  }
 }
 
 /** Drop what is older than so many months. */

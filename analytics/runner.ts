@@ -7,13 +7,13 @@
  * push its end on. A run that dies is adopted by the next attempt, which comes to the same outputs, since these follow from code, rules and
  * inputs alone. Publishing is `publish_run` in Postgres: one transaction, one pointer. Time is Postgres' time.
  */
-import { mkdirSync, readFileSync, rmSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { randomBytes } from "node:crypto"
 import { basename } from "node:path"
 import type { Sql } from "postgres"
 import { type Duck, named, openDuck, quoted } from "./duck.ts"
 import type { Finished, Input, Inputs, Job, JobParts, Output, PublishedRun, Work } from "./job.ts"
-import { noticeParts } from "./landed.ts"
+import { holdParts, noticeParts } from "./landed.ts"
 import { canonical, type Lake, type LakeFile, sha256Of } from "./lake.ts"
 import { type Period, periodSpan } from "./periods.ts"
 import { NOW } from "./tables.ts"
@@ -253,6 +253,7 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
       await job.prepare(parts)
     }
     await noticeParts(sql, lake)
+    if (job.reads) await holdParts(sql, lake, (await job.reads(parts)).days)
     const [looked] = await sql<{ at_ms: number }[]>`select ${sql.unsafe(NOW)} as at_ms`
     const look = () => ask.is_dry ? undefined : sql`update run_periods set looked_ms = ${looked!.at_ms} where job = ${job.name} and period = ${ask.period} and set_name = ${ask.set}`
     const inputs = await job.inputs(parts)
@@ -384,10 +385,4 @@ export const movePointer = async (house: House, jobs: readonly Job[], act: "publ
   const job = jobs.find(({ name }) => name === asked.job)
   if (job && word === "published") await runAfter(house, job, published)
   return endedOf(house.lake, published, word)
-}
-
-/** Folders of runs that died, which nobody writes to any more: at the start of a process that is the only one on this lake's host. */
-export const clearTemp = (lake: Lake): void => {
-  rmSync(`${lake.root}/.tmp`, { recursive: true, force: true })
-  mkdirSync(`${lake.root}/.tmp`, { recursive: true })
 }

@@ -14,7 +14,7 @@ import type { Follows, Job } from "./job.ts"
 import { JOBS } from "./jobs/index.ts"
 import { dirtyPeriods, noticeParts } from "./landed.ts"
 import { openLake } from "./lake.ts"
-import { dropAged } from "./retention.ts"
+import { dropAged, dropTemp } from "./retention.ts"
 import { readSettings, type Settings } from "./settings.ts"
 import { closedPeriods, NOW, openTables } from "./tables.ts"
 
@@ -127,6 +127,7 @@ export const schedule = (jobs: readonly Job[], settings: Settings): (() => Promi
     if (performance.now() - dropped_at >= DROP_EVERY_MS) {
       const { kept_from, runs, rows, files } = await dropAged({ sql, lake, time_zone: settings.time_zone }, settings.keep_months)
       if (runs + rows + files > 0) say("info", "what is older than is kept was dropped", { kept_from, runs, rows, files })
+      dropTemp(lake)
       dropped_at = performance.now()
     }
   }

@@ -1,6 +1,8 @@
 // The extraction at a size that no socket's buffer holds: several cells, days and ranges, and a lake that is of another installation.
 
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { rmSync } from "node:fs"
+import { join } from "node:path"
 import { openDuck, type Duck } from "../../analytics/duck.ts"
 import { EVENTS, extractEvents } from "../../analytics/extract.ts"
 import type { JobParts } from "../../analytics/job.ts"
@@ -99,4 +101,16 @@ test("lake_fault: a Postgres that is behind the lake is of another installation,
   await house.sql`update cells set n = n - 1 where cell = 2`
   await expect(extractEvents(parts())).rejects.toThrow("they are not of one installation")
   await house.sql`update cells set n = n + 1 where cell = 2`
+})
+
+test("lake_fault: a range that is gone is named, until what follows it is gone too and comes anew", async () => {
+  const other = openLake(scratchFolder())
+  await extractEvents({ ...parts(), lake: other }, 20_000)
+  const ranges = other.parts(EVENTS).map(({ part }) => part)
+  expect(ranges.length).toBeGreaterThan(2)
+  rmSync(join(other.root, EVENTS, ranges[0]!), { recursive: true })
+  await expect(extractEvents({ ...parts(), lake: other }, 20_000)).rejects.toThrow(`${EVENTS}/${ranges[1]} does not begin where the journal does`)
+  for (const part of ranges.slice(1)) rmSync(join(other.root, EVENTS, part), { recursive: true })
+  await extractEvents({ ...parts(), lake: other }, 20_000)
+  expect(other.parts(EVENTS).reduce((sum, { rows }) => sum + rows, 0)).toBe(ROWS)
 })

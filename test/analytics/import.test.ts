@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { openDuck, quoted } from "../../analytics/duck.ts"
 import { datasetOf, type Feed, REASONS } from "../../analytics/feeds.ts"
 import { importCommand, readImport } from "../../analytics/import_command.ts"
+import { noticeParts } from "../../analytics/landed.ts"
 import { openLake } from "../../analytics/lake.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { openHouse, type TestHouse } from "./house.ts"
@@ -171,6 +172,41 @@ describe("rejected", () => {
     expect(again.last).toEqual(first)
     expect(again.exit).toBe(0)
     expect((await rowsOf(lake, "orders", "", "line_id, import_no")).map(({ line_id, import_no }) => [line_id, import_no])).toEqual([["1", 1], ["2", 1], ["3", 2]])
+  })
+  test("duplicate: a row that another import has brought with another day", async () => {
+    const books = (...rows: string[]) => ["source,entry_id,order_id,amount_minor,at", ...rows].join("\n")
+    const { lake } = await imported("books", books("budget,e1,o,100,2026-08-10T10:00:00Z"), ["--set", "partner"])
+    const { rejects, last } = await imported("books", books("budget,e1,o,100,2026-08-11T10:00:00Z", "budget,e2,o,7,2026-08-11T10:00:00Z"), ["--set", "partner"], { lake })
+    expect([last.accepted, rejects]).toEqual([1, [{ row: 1, column: "source", reason: "duplicate", raw: "budget,e1,o,100,2026-08-11T10:00:00Z" }]])
+    expect((await imported("books", books("budget,e1,o,100,2026-08-11T10:00:00Z"), ["--set", "another"], { lake })).exit).toBe(0)
+  })
+  test("removed: an import is taken out, its days are noticed, and the same file may come again", async () => {
+    const { lake, last } = await imported("books", "source,entry_id,order_id,amount_minor,at\nbudget,e1,o,100,2026-08-10T10:00:00Z", ["--set", "wrong"])
+    await noticeParts(house.sql, lake)
+    const remove = async (...words: string[]) => {
+      const said: string[] = []
+      return [await importCommand(["remove", ...words], "/", { ...house, lake }, { say: (line) => said.push(line), progress: () => {} }), JSON.parse(said.at(-1)!.split("\n").at(-1)!.startsWith("{") ? said.at(-1)! : "null")]
+    }
+    expect(await remove("books-0000000000000000")).toEqual([1, { import_id: "books-0000000000000000", feed: null, rows: 0, accepted: 0, rejected: 0, rejects_file: null }])
+    expect((await remove("../books"))[0]).toBe(1)
+    expect((await remove())[0]).toBe(1)
+    expect(await remove(last.import_id)).toEqual([0, { ...last, accepted: 0 }])
+    expect(await rowsOf(lake, "books", "wrong")).toEqual([])
+    const markOf = async () => (await house.sql`select sha256, days from lake_parts where part = ${last.import_id}`)[0]!
+    const before = await markOf()
+    await noticeParts(house.sql, lake)
+    const { sha256, days } = await markOf()
+    expect([sha256 === before["sha256"], days]).toEqual([false, ["2026-08-10"]])
+    expect((await imported("books", "source,entry_id,order_id,amount_minor,at\nbudget,e1,o,100,2026-08-10T10:00:00Z", ["--set", "wrong"], { lake })).last).toEqual(last)
+    expect((await rowsOf(lake, "books", "wrong")).length).toBe(1)
+  })
+  test("the raw row of a Parquet file has its columns alone, and decimals as they were", async () => {
+    const file = join(scratchFolder(), "money.parquet")
+    const duck = await openDuck({ memory_mb: 256, threads: 1, temp_dir: openLake(scratchFolder()).temp() })
+    await duck.run(`copy (select 'budget' as source, 'e' as entry_id, 'o' as order_id, 100.00::decimal(9,2) as amount_minor, '2026-10-05T00:00:00Z' as at, null as state) to ${quoted(file)} (format parquet)`)
+    duck.close()
+    const { rejects } = await imported("books", readFileSync(file), [], { name: "money.parquet" })
+    expect(rejects).toEqual([{ row: 1, column: "amount_minor", reason: "not_a_number", raw: '{"source":"budget","entry_id":"e","order_id":"o","amount_minor":"100.00","at":"2026-10-05T00:00:00Z","state":null}' }])
   })
   test("an import whose file is gone is whole again when it is imported again, and until then nothing else is", async () => {
     const { lake, last: first } = await imported("orders", orders({}, {}))

@@ -56,6 +56,14 @@ describe("published", () => {
     writeFileSync(file, bytes)
     expect(await runJob(house, job, october)).toMatchObject({ state: "published" })
   })
+  test("lake_fault: a part that has landed and is not there any more is named, where the job reads its days", async () => {
+    await putNumbers(house.lake, "2026-10", 10)
+    const reading = (month: string) => fresh({ reads: async () => ({ days: [{ dataset: "numbers", from: `${month}-01`, to: `${month}-28` }] }) })
+    await house.sql`insert into lake_parts (dataset, part, sha256, days, landed_ms) values ('numbers', 'lost', '', '{2026-10-05}', 1)`
+    expect(await runJob(house, reading("2026-10"), october)).toMatchObject({ state: "failed", reason: "lake_fault", detail: expect.stringContaining("numbers/lost has landed and is not in the lake") })
+    expect(await runJob(house, reading("2026-09"), october)).toMatchObject({ state: "published" })
+    await house.sql`delete from lake_parts where part = 'lost'`
+  })
   test("published: another input is a revision, with what differs in rows; the earlier run is superseded", async () => {
     const job = fresh()
     await putNumbers(house.lake, "2026-10", 1000)
