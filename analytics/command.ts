@@ -43,10 +43,10 @@ const forgetCommand = async (words: readonly string[], house: House, keep_months
 
 const run = async (settings: Settings, out: Out, signal: AbortSignal): Promise<number> => {
   const [command = "", ...words] = settings.words ?? []
-  const { database_url, lake_dir, time_zone, memory_mb, threads, api, cwd = "." } = settings
+  const { database_url, lake_dir, time_zone, memory_mb, threads, timing_days, api, cwd = "." } = settings
   const sql = openTables(database_url)
   try {
-    const house: House = { sql, lake: openLake(lake_dir), time_zone, memory_mb, threads, api, signal, progress: out.progress }
+    const house: House = { sql, lake: openLake(lake_dir), time_zone, memory_mb, threads, timing_days, api, signal, progress: out.progress }
     if (command === "job") return await jobCommand({ words, house, settings, signal }, JOBS, out)
     if (command === "import") return await importCommand(words, cwd, house, out)
     if (command === "forget") return await forgetCommand(words, house, settings.keep_months, out)

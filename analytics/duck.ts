@@ -23,6 +23,9 @@ const TEMP_PER_MEMORY = 20
 /** The run needs more memory or disk than it may have. */
 export class OverLimit extends Error { override readonly name = "OverLimit" }
 
+/** A whole number that no double holds: a sum of amounts, each of which was one. */
+export class NumberTooLarge extends Error { override readonly name = "NumberTooLarge" }
+
 export type Cell = string | number | boolean | null
 export type Row = Readonly<Record<string, Cell>>
 
@@ -39,10 +42,10 @@ export const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'
 /** A name as SQL writes it. */
 export const named = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
-const cellOf = (value: DuckDBValue): Cell => {
+const cellOf = (name: string, value: DuckDBValue): Cell => {
   if (typeof value === "bigint") {
     const number = Number(value)
-    if (!Number.isSafeInteger(number)) throw new RangeError(`${value} is beyond 2^53-1`)
+    if (!Number.isSafeInteger(number)) throw new NumberTooLarge(`${name} is ${value}, which is beyond 2^53-1`)
     return number
   }
   return value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : String(value)
@@ -70,7 +73,7 @@ export const openDuck = async ({ memory_mb, threads, temp_dir }: DuckLimits): Pr
     }
   }
   const rowsOf = <R>(names: readonly string[], rows: readonly (readonly DuckDBValue[])[]): R[] =>
-    rows.map((row) => Object.fromEntries(names.map((name, i) => [name, cellOf(row[i] ?? null)])) as R)
+    rows.map((row) => Object.fromEntries(names.map((name, i) => [name, cellOf(name, row[i] ?? null)])) as R)
   const connections: DuckDBConnection[] = []
   const openSession = async (): Promise<Omit<Duck, "interrupt" | "close">> => {
     const connection = await instance.connect()

@@ -36,6 +36,8 @@ export interface JobParts extends Ask {
   readonly sql: Sql
   readonly lake: Lake
   readonly time_zone: string
+  /** How far from its redemption, over a month's edge, an order may be booked; as the job has it where it is not told. */
+  readonly timing_days: number | undefined
   /** The engine's API, for effects; nothing where none is known. */
   readonly api: { readonly url: string; readonly key: string } | undefined
   /** Raised when the run has taken `timeout_s`, has lost its lease, or the process must end. */

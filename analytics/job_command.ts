@@ -32,6 +32,15 @@ interface Flags { period?: string; set?: string; backfill?: string; against?: st
 const VALUED = new Set(["period", "set", "backfill", "against", "run", "threads"])
 const PLAIN = new Set(["dry-run", "first"])
 
+/** Why a run was not published or rolled back, by the word that Postgres gave. */
+const WHY_NOT: Readonly<Record<string, string>> = {
+  run_unknown: "There is no run of this id.",
+  run_not_published: "The run is not published, so there is nothing to go back from.",
+  run_not_publishable: "The run is a dry run, has failed, or is not at its end: only a held one or one that was published before can be published.",
+  run_without_earlier: "No run was published before this one.",
+  period_closed: "The month is closed: its books stay as they are.",
+}
+
 /** Words and flags; a text where a flag is not known. */
 const flagsOf = (words: readonly string[]): { names: string[]; flags: Flags } | string => {
   const names: string[] = []
@@ -101,8 +110,12 @@ const status = async ({ sql }: House, name: string | undefined, out: Out): Promi
 const diff = async (house: House, { memory_mb, threads }: Settings, run_id: string, against: string | undefined, out: Out): Promise<number> => {
   const row = await runRow(house.sql, run_id)
   if (!row?.outputs) return refused(out, `There is no finished run ${run_id}.`)
-  const other = against === undefined ? await publishedRun(house.sql, row.job, row.period, row.set_name) : await runRow(house.sql, against)
-  if (!other?.outputs) return refused(out, against === undefined ? `No run of ${row.job} ${row.period} is published.` : `There is no finished run ${against}.`)
+  // What is published is held against what it took the place of.
+  const published = await publishedRun(house.sql, row.job, row.period, row.set_name)
+  const other_id = against ?? (published?.run_id === run_id ? row.diff?.against ?? row.replaced : published?.run_id) ?? undefined
+  const other = other_id === undefined ? undefined : await runRow(house.sql, other_id)
+  if (!other?.outputs) return refused(out, other_id === undefined ? `No other run of ${row.job} ${row.period} is published or was before.` : `There is no finished run ${other_id}.`)
+  if (other.job !== row.job) return refused(out, `--against must be a run of ${row.job} too: ${other_id} is one of ${other.job}.`)
   const duck = await openDuck({ memory_mb, threads, temp_dir: house.lake.temp() })
   try {
     const outputs = await diffOutputs(duck, house.lake, row.outputs, other.outputs)
@@ -157,7 +170,9 @@ export const jobCommand = async ({ words, house, settings }: Ask, jobs: readonly
     if (id === undefined) return refused(out, `${name} needs a RUN_ID.`)
     const moved = await movePointer(within, jobs, name, id)
     if ("word" in moved) {
-      out.say(JSON.stringify({ run_id: id, job: null, period: null, revision: null, state: "failed", outputs: [], reason: moved.word }))
+      const { word, asked } = moved, detail = WHY_NOT[word] ?? `It could not be done: ${word}.`
+      out.say(detail)
+      out.say(JSON.stringify({ run_id: id, job: asked?.job ?? null, period: asked?.period ?? null, revision: asked?.revision ?? null, state: "failed", outputs: [], reason: word, detail }))
       return 1
     }
     out.say(lastLine(moved))

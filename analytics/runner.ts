@@ -32,6 +32,7 @@ export interface House {
   readonly time_zone: string
   readonly memory_mb: number
   readonly threads: number
+  readonly timing_days?: number | undefined
   readonly api: JobParts["api"]
   readonly signal: AbortSignal
   readonly progress: (step: string, part?: number) => void
@@ -71,13 +72,13 @@ export class RunTimeout extends Error { override readonly name = "RunTimeout" }
 export interface RunRow {
   run_id: string; job: string; period: string; set_name: string; state: string; is_dry: boolean; is_first: boolean; options: Record<string, unknown>
   reason: string | null; detail: string | null; revision: number | null; identity: string | null; outputs: Output[] | null; answer: unknown; rules: unknown
-  report: string | null; requested_by: string | null
+  report: string | null; requested_by: string | null; replaced: string | null; diff: { readonly against: string } | null
 }
 
 export const newRunId = (): string => randomBytes(RUN_ID_BYTES).toString("hex")
 
 export const runRow = async (sql: Sql, run_id: string): Promise<RunRow | undefined> =>
-  (await sql<RunRow[]>`select run_id, job, period, set_name, state, is_dry, is_first, options, reason, detail, revision, identity, outputs, answer, rules, report, requested_by from runs where run_id = ${run_id}`)[0]
+  (await sql<RunRow[]>`select run_id, job, period, set_name, state, is_dry, is_first, options, reason, detail, revision, identity, outputs, answer, rules, report, requested_by, replaced, diff from runs where run_id = ${run_id}`)[0]
 
 const uriOf = (lake: Lake, output: Pick<LakeFile, "path">): string => `file://${lake.place(output)}`
 
@@ -212,7 +213,7 @@ const publish = async (sql: Sql, run_id: string): Promise<string> => {
 
 /** The parts of a run outside its lease: for effects of a run that was published elsewhere. */
 const partsOf = (house: House, duck: Duck, ask: Pick<RunAsk, "set" | "is_first" | "options">, period: Period, signal: AbortSignal): JobParts => ({
-  sql: house.sql, lake: house.lake, time_zone: house.time_zone, api: house.api, progress: house.progress, duck, signal,
+  sql: house.sql, lake: house.lake, time_zone: house.time_zone, timing_days: house.timing_days, api: house.api, progress: house.progress, duck, signal,
   period, set: ask.set, is_first: ask.is_first, options: ask.options,
   published: (name, wanted) => publishedRun(house.sql, name, wanted, ask.set),
 })
@@ -373,16 +374,16 @@ const answerSame = async (house: House, job: Job, ask: RunAsk, run_id: string, s
 }
 
 /** Publish a held or superseded run, or go back from a published one to the run before it. */
-export const movePointer = async (house: House, jobs: readonly Job[], act: "publish" | "rollback", run_id: string): Promise<Ended | { readonly word: string }> => {
+export const movePointer = async (house: House, jobs: readonly Job[], act: "publish" | "rollback", run_id: string): Promise<Ended | { readonly word: string; readonly asked?: RunRow }> => {
   const { sql } = house
   const asked = await runRow(sql, run_id)
   if (!asked) return { word: "run_unknown" }
   const [row] = await sql.unsafe<{ word: string }[]>(`select ${act}_run($1, ${NOW}) as word`, [run_id])
   const word = row?.word ?? "run_unknown"
-  if (word !== "published" && word !== "already_published") return { word }
-  const [now] = await sql<{ run_id: string }[]>`select run_id from run_periods where job = ${asked.job} and period = ${asked.period} and set_name = ${asked.set_name}`
-  const published = (await runRow(sql, now!.run_id))!
+  if (word !== "published" && word !== "already_published") return { word, asked }
+  const moved = (await runRow(sql, act === "publish" ? run_id : asked.replaced ?? run_id))!
   const job = jobs.find(({ name }) => name === asked.job)
-  if (job && word === "published") await runAfter(house, job, published)
-  return endedOf(house.lake, published, word)
+  // Whoever published another meanwhile sees to what follows from that.
+  if (job && word === "published" && moved.state === "published") await runAfter(house, job, moved)
+  return endedOf(house.lake, moved, word)
 }

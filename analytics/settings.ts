@@ -13,6 +13,8 @@ export interface Settings {
   readonly threads: number
   /** Rows about persons are kept for so many months. */
   readonly keep_months: number
+  /** How far from its redemption, over a month's edge, an order may be booked; as the job has it where it is not told. */
+  readonly timing_days?: number
   /** The engine's API with a key of the jobs' own; nothing where it is not known. */
   readonly api?: { readonly url: string; readonly key: string }
   /** What a command was asked; nothing for the scheduler. */

@@ -37,6 +37,9 @@ const JOB_THREADS_MAX = 256
 const KEEP_MONTHS = 24
 const KEEP_MONTHS_MIN = 2
 const KEEP_MONTHS_MAX = 1_200
+/** How far from its redemption an order may be booked in the month beside and is timing. */
+const TIMING_DAYS = 3
+const TIMING_DAYS_MAX = 28
 const MISSES_MAX = 1_000_000_000
 const DAY_S = 86_400
 
@@ -68,6 +71,7 @@ export interface Config {
   readonly jobMemoryMb: number
   readonly jobThreads: number
   readonly keepMonths: number
+  readonly timingDays: number
   /** How many wrong codes a key, a user and an address may try in a span of seconds. */
   readonly codeMissesKey: number
   readonly codeMissesUser: number
@@ -130,6 +134,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
   const jobMemoryMb = whole("SCRIP_JOB_MEMORY_MB", JOB_MEMORY_MB, 64, JOB_MEMORY_MB_MAX)
   const jobThreads = whole("SCRIP_JOB_THREADS", JOB_THREADS, 1, JOB_THREADS_MAX)
   const keepMonths = whole("SCRIP_KEEP_MONTHS", KEEP_MONTHS, KEEP_MONTHS_MIN, KEEP_MONTHS_MAX)
+  const timingDays = whole("SCRIP_TIMING_DAYS", TIMING_DAYS, 0, TIMING_DAYS_MAX)
   const apiUrl = addresses("SCRIP_API_URL", ["http:", "https:"], false)
   const codeMissesKey = whole("SCRIP_CODE_MISSES_KEY", 10_000, 1, MISSES_MAX)
   const codeMissesUser = whole("SCRIP_CODE_MISSES_USER", 20, 1, MISSES_MAX)
@@ -168,7 +173,7 @@ export const readConfig = (env: Env): { config: Config } | { mistakes: string[] 
       port, host, dataDir: text("SCRIP_DATA_DIR") ?? ".scrip", redisUrl, databaseUrl, role, cells, durability, bootstrapKey,
       timeZone, clock, privateRedis, acceptDurability, logUsers, logRequests, apiProcesses, childOf,
       codeMissesKey, codeMissesUser, codeMissesAddress, codeMissesWindowS,
-      lakeDir: text("SCRIP_LAKE_DIR"), apiUrl, jobMemoryMb, jobThreads, keepMonths,
+      lakeDir: text("SCRIP_LAKE_DIR"), apiUrl, jobMemoryMb, jobThreads, keepMonths, timingDays,
     },
   }
 }

@@ -20,10 +20,10 @@ const FILE = "analytics/command.ts"
 const SERVER_WAIT_MS = 2_000
 
 /** The first line of a process of the sidecar. A port of 0 is one that nobody here knows. */
-export const sidecarSettings = async ({ dataDir, lakeDir, timeZone, jobMemoryMb, jobThreads, keepMonths, apiUrl, host }: Config, database_url: string, sql: Sql, port: number): Promise<object> => {
+export const sidecarSettings = async ({ dataDir, lakeDir, timeZone, jobMemoryMb, jobThreads, keepMonths, timingDays, apiUrl, host }: Config, database_url: string, sql: Sql, port: number): Promise<object> => {
   const url = apiUrl ?? (port === 0 ? undefined : `http://${host.includes(":") ? `[${host}]` : host}:${port}`)
   return {
-    database_url, time_zone: timeZone, lake_dir: resolve(lakeDir ?? join(dataDir, "lake")), memory_mb: jobMemoryMb, threads: jobThreads, keep_months: keepMonths,
+    database_url, time_zone: timeZone, lake_dir: resolve(lakeDir ?? join(dataDir, "lake")), memory_mb: jobMemoryMb, threads: jobThreads, keep_months: keepMonths, timing_days: timingDays,
     ...(url === undefined ? {} : { api: { url, key: await jobsKey(sql, Date.now()) } }),
   }
 }

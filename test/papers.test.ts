@@ -36,7 +36,7 @@ test("README: the table of settings has every variable of config.ts with its def
     SCRIP_DURABILITY: "durability", SCRIP_BOOTSTRAP_KEY: "bootstrapKey", SCRIP_TIME_ZONE: "timeZone", SCRIP_CLOCK: "clock", SCRIP_PRIVATE_REDIS: "privateRedis",
     SCRIP_ACCEPT_DURABILITY: "acceptDurability", SCRIP_LOG_USERS: "logUsers", SCRIP_LOG_REQUESTS: "logRequests", SCRIP_API_PROCESSES: "apiProcesses",
     SCRIP_LAKE_DIR: "lakeDir", SCRIP_API_URL: "apiUrl", SCRIP_CODE_MISSES_KEY: "codeMissesKey", SCRIP_CODE_MISSES_USER: "codeMissesUser", SCRIP_CODE_MISSES_ADDRESS: "codeMissesAddress",
-    SCRIP_CODE_MISSES_WINDOW_S: "codeMissesWindowS", SCRIP_JOB_MEMORY_MB: "jobMemoryMb", SCRIP_JOB_THREADS: "jobThreads", SCRIP_KEEP_MONTHS: "keepMonths",
+    SCRIP_CODE_MISSES_WINDOW_S: "codeMissesWindowS", SCRIP_JOB_MEMORY_MB: "jobMemoryMb", SCRIP_JOB_THREADS: "jobThreads", SCRIP_KEEP_MONTHS: "keepMonths", SCRIP_TIMING_DAYS: "timingDays",
   }
   const names = [...read("engine/config.ts").matchAll(/\b(?:text|whole|word|addresses)\("([A-Z_]+)"/g)].map(([, name]) => name!)
   const rows = rowsOf(readme.split("\n## Settings\n")[1]!.split("\n\n")[1]!)

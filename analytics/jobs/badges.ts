@@ -47,8 +47,13 @@ const trialOf = ({ options }: Pick<JobParts, "options">): { badge_id: string; ve
   return typeof badge_id === "string" && typeof version === "number" ? { badge_id, version } : undefined
 }
 
-const previousOf = async ({ period, is_first, published }: JobParts): Promise<PublishedRun | undefined> =>
-  is_first ? undefined : published("badges", periodBefore(period.period))
+/** The month before, and whether there is none: because it was said so, or was when this month was published. */
+const previousOf = async ({ period, is_first, published }: JobParts): Promise<{ readonly previous: PublishedRun | undefined; readonly is_first: boolean }> => {
+  const previous = is_first ? undefined : await published("badges", periodBefore(period.period))
+  if (is_first || previous) return { previous, is_first }
+  const now = await published("badges", period.period)
+  return { previous, is_first: now !== undefined && (now.answer as BadgesAnswer).previous_period === null }
+}
 
 /** The share of a badge's holders, of this month or the one before, whose level is another; null where nobody had one before. */
 const changeOf = ({ events }: Seen["badges"][number], had: boolean): number | null => {
@@ -78,18 +83,18 @@ export const badges: PortableJob = {
     const trial = trialOf(parts)
     const ruled = trial ? await rulesForTrial(sql, period.period, trial.badge_id, trial.version) : await rulesFor(sql, period.period)
     const scores = lake.parts("scores").flatMap(({ files }) => files).filter(({ day }) => day?.startsWith(period.period) === true).toSorted((a, b) => a.path < b.path ? -1 : 1)
-    const previous = await previousOf(parts)
+    const { previous, is_first } = await previousOf(parts)
     const then = previous?.answer as BadgesAnswer | undefined
     const levels = previous?.outputs.filter(isLevels) ?? []
     const rules: BadgesRules = {
-      badges: ruled, is_first: parts.is_first,
+      badges: ruled, is_first,
       previous: then === undefined ? null : { period: then.period, digits: then.digits, places: Object.fromEntries(then.badges.map(({ badge_id, place }) => [badge_id, place])) },
     }
     const inputs = { scores: { files: scores, columns: SCORES }, ...Object.fromEntries(levels.map((output) => [`previous_${output.name}`, { files: [output], columns: LEVELS }])) }
     const missing = (reason: string, detail: string) => ({ inputs, rules, missing: { reason, detail } })
     if (ruled.length === 0) return missing("rules_missing", `No badge has rules that are active for ${period.period}.`)
     if (scores.length === 0) return missing("scores_missing", `The feed has no row of ${period.period}: import its scores first.`)
-    if (!previous && !parts.is_first && !trial) {
+    if (!previous && !is_first && !trial) {
       return missing("previous_period_missing", `${periodBefore(period.period)} has no published run, and months run in their order. If there is none before ${period.period}, say --first.`)
     }
     return { inputs, rules }

@@ -17,8 +17,8 @@ import type { Check, Finished, Input, Job, JobParts } from "../job.ts"
 import { type Period, periodAt, periodSpan } from "../periods.ts"
 import { isClosed } from "../tables.ts"
 
-/** How far from its redemption an order may be booked on the other side of the period's edge. */
-const TIMING_DAYS = 3
+/** How far from its redemption an order may be booked on the other side of the period's edge, unless told; and at most, for what may have become another. */
+const TIMING_DAYS = 3, TIMING_DAYS_MAX = 28
 const DAY_MS = 86_400_000
 /** How long before its confirm or refund a redemption may have been reserved: as long as its id is known, and some more. */
 const RESERVED_DAYS = 100
@@ -29,8 +29,8 @@ const BOOKS = join(import.meta.dir, "..", "books")
 const SET_FEEDS = ["books", "orders"] as const
 const CLASSES = ["timing", "reversed_but_order_kept", "duplicate_redemption", "orphan_order_discount", "budget_only", "missing_in_orders", "missing_in_budget", "amount_mismatch", "matched"] as const
 
-const sqlOf = (name: string, period: Period): string =>
-  readFileSync(join(import.meta.dir, name), "utf8").replaceAll("$opens_ms", String(period.opens_ms)).replaceAll("$closes_ms", String(period.closes_ms)).replaceAll("$timing_ms", String(TIMING_DAYS * DAY_MS))
+const sqlOf = (name: string, period: Period, timing_days: number): string =>
+  readFileSync(join(import.meta.dir, name), "utf8").replaceAll("$opens_ms", String(period.opens_ms)).replaceAll("$closes_ms", String(period.closes_ms)).replaceAll("$timing_ms", String(timing_days * DAY_MS))
 
 /** The keys did not come to where the API reads them. */
 class KeysNotStaged extends Error { override readonly name = "KeysNotStaged" }
@@ -69,16 +69,16 @@ export const controlsOf = (sql: Sql, { opens_ms, closes_ms }: Period): Promise<C
     order by b.budget_id`])
 }
 
-const rulesOf = async ({ sql, period, set, time_zone }: JobParts, months: readonly ClosedMonth[], adjusted: readonly Adjusted[]): Promise<Rules> => ({
+const rulesOf = async ({ sql, period, set, time_zone, timing_days = TIMING_DAYS }: JobParts, months: readonly ClosedMonth[], adjusted: readonly Adjusted[]): Promise<Rules> => ({
   budgets: [...await sql<Budget[]>`select budget_no, budget_id, line, party from budgets where month <= ${period.period} order by budget_no`],
   controls: set === "" ? await onClosed(await controlsOf(sql, period), months, (closed) => controlsOf(sql, periodSpan(closed, time_zone))) : [],
-  timing_days: TIMING_DAYS, is_over: await isClosed(sql, period.closes_ms), time_zone, adjusted,
+  timing_days, is_over: await isClosed(sql, period.closes_ms), time_zone, adjusted,
 })
 
-type FileParts = Pick<JobParts, "lake" | "set" | "period" | "time_zone">
+type FileParts = Pick<JobParts, "lake" | "set" | "period" | "time_zone" | "timing_days">
 
-const feedInput = ({ lake, set, period, time_zone }: FileParts, feed: Feed): Input => {
-  const from = periodAt(period.opens_ms - TIMING_DAYS * DAY_MS, "day", time_zone), to = periodAt(period.closes_ms + TIMING_DAYS * DAY_MS, "day", time_zone)
+const feedInput = ({ lake, set, period, time_zone, timing_days = TIMING_DAYS }: FileParts, feed: Feed): Input => {
+  const from = periodAt(period.opens_ms - timing_days * DAY_MS, "day", time_zone), to = periodAt(period.closes_ms + timing_days * DAY_MS, "day", time_zone)
   const files = lake.parts(datasetOf(feed, set)).flatMap((part) => part.files).filter(({ day }) => day !== undefined && day >= from && day <= to)
   return { files: files.toSorted((a, b) => a.path < b.path ? -1 : 1), columns: lakeColumns(feed) }
 }
@@ -104,11 +104,11 @@ const adjustedInputs = (parts: JobParts, months: readonly ClosedMonth[]): { adju
 }
 
 /** All sources as entries: one row for each thing that a source says of a key. */
-const showEntries = async (duck: Duck, set: string, period: Period): Promise<void> => {
+const showEntries = async (duck: Duck, set: string, period: Period, timing_days: number): Promise<void> => {
   const orders = `select 'order' as source, order_id, coalesce(coupon_id, '') as coupon_id, coalesce(budget_id, '') as budget_id,
     case when state = 'placed' then discount_minor else -discount_minor end as amount_minor, at_ms from orders where discount_minor <> 0`
   if (set === "") {
-    await duck.run(sqlOf("reconciliation_facts.sql", period))
+    await duck.run(sqlOf("reconciliation_facts.sql", period, timing_days))
     await duck.run(`create view entries as select * from own_entries union all ${orders}`)
     return
   }
@@ -128,15 +128,15 @@ interface Adjustment {
 const ADJUSTED_FROM = ["orders", "events", "booked_keys", "booked_adjustments"]
 
 /** Compute closed months again, and keep what differs from what is booked of them in `adjusted`. */
-const adjust = async (duck: Duck, adjusted: readonly Adjusted[], until: Period, time_zone: string): Promise<Check[]> => {
+const adjust = async (duck: Duck, until: Period, { adjusted, time_zone, timing_days }: Rules): Promise<Check[]> => {
   const checks: Check[] = []
   await duck.run(`create table adjusted (${Object.entries(ADJUSTED_COLUMNS).map(([name, type]) => `${name} ${type}`).join(", ")})`)
   for (const [i, { period }] of adjusted.entries()) {
     const month = periodSpan(period, time_zone), schema = `closed_${i}`
     await inSchema(duck, schema, async () => {
       for (const name of ADJUSTED_FROM) await duck.run(`create view ${schema}.${name} as select * from main.${schema}_${name}`)
-      await showEntries(duck, "", month)
-      await duck.run(sqlOf("reconciliation.sql", month))
+      await showEntries(duck, "", month, timing_days)
+      await duck.run(sqlOf("reconciliation.sql", month, timing_days))
       await duck.run(readFileSync(join(BOOKS, "adjustments.sql"), "utf8").replaceAll("$of_period", period).replaceAll("$until_ms", String(until.closes_ms)))
       // Straight from the sources, and from what is booked.
       const totals = await duck.one<{ from_sources: string; from_keys: string }>(`select
@@ -165,7 +165,7 @@ export const reconciliation: Job = {
   reads: async ({ sql, period, set, time_zone }) => {
     const closed = set === "" ? await closedSpan(sql, period.period) : undefined
     const opens_ms = closed ? periodSpan(closed.first, time_zone).opens_ms : period.opens_ms
-    const [from, to] = [periodAt(opens_ms - TIMING_DAYS * DAY_MS, "day", time_zone), periodAt(period.closes_ms + TIMING_DAYS * DAY_MS, "day", time_zone)]
+    const [from, to] = [periodAt(opens_ms - TIMING_DAYS_MAX * DAY_MS, "day", time_zone), periodAt(period.closes_ms + TIMING_DAYS_MAX * DAY_MS, "day", time_zone)]
     const own = set === "" ? { dataset: EVENTS, from: periodAt(opens_ms - RESERVED_DAYS * DAY_MS, "day", time_zone), to: periodAt(period.closes_ms - 1, "day", time_zone) } : { dataset: datasetOf("books", set), from, to }
     return { days: [{ dataset: datasetOf("orders", set), from, to }, own], ...(closed ? { changed_ms: closed.closed_ms } : {}) }
   },
@@ -186,11 +186,11 @@ export const reconciliation: Job = {
   },
 
   run: async ({ duck, period, set, rules, write, progress }) => {
-    const { budgets, controls: own, is_over, time_zone, adjusted } = rules as Rules
+    const { budgets, controls: own, is_over, time_zone, adjusted, timing_days } = rules as Rules
     await duck.table("budgets", { budget_no: "INTEGER", budget_id: "VARCHAR", line: "VARCHAR", party: "VARCHAR" }, budgets as unknown as readonly Record<string, string | number>[])
-    await showEntries(duck, set, period)
+    await showEntries(duck, set, period, timing_days)
     progress("classifying")
-    await duck.run(sqlOf("reconciliation.sql", period))
+    await duck.run(sqlOf("reconciliation.sql", period, timing_days))
     const keys = await write({
       name: "keys", key: ["order_id", "coupon_id", "budget_id"], sums: ["budget_minor", "redeemed_minor", "ordered_minor", "break_minor", "carried_minor"],
       select: "select c.*, b.party from classified c left join budgets b on b.budget_id = c.budget_id",
@@ -200,7 +200,7 @@ export const reconciliation: Job = {
     await write({ name: "allocation", key: ["dimension", "key"], sums: ["amount_minor"], select: "select dimension, key, sum(amount_minor)::bigint as amount_minor from own_allocation group by dimension, key" })
 
     progress("adjusting closed months")
-    const adjusting = await adjust(duck, adjusted, period, time_zone)
+    const adjusting = await adjust(duck, period, rules as Rules)
     if (adjusted.length > 0) {
       await write({
         name: "adjustments", key: ["of_period", "order_id", "coupon_id", "budget_id"], sums: ["budget_minor", "redeemed_minor", "ordered_minor", "break_minor", "resolved_minor", "carried_minor"],
@@ -266,7 +266,13 @@ export const reconciliation: Job = {
         const text = rows.map((row) => [run_id, row["order_id"], row["coupon_id"], row["budget_id"], row["class"], row["side"], row["budget_minor"], row["redeemed_minor"], row["ordered_minor"],
           row["break_minor"], row["carried_minor"], row["age_days"], row["party"], row["of_period"] ?? "", row["resolved_minor"] ?? 0].map(copied).join("\t")).join("\n")
         if (refused) throw refused
-        if (!copy.write(`${text}\n`)) await new Promise<void>((next) => { copy.once("drain", next); copy.once("close", next) })
+        if (!copy.write(`${text}\n`)) {
+          await new Promise<void>((next) => {
+            const go = (): void => { copy.off("drain", go); copy.off("close", go); next() }
+            copy.on("drain", go)
+            copy.on("close", go)
+          })
+        }
         done += rows.length
         progress("staging", done / total)
       })

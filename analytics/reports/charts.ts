@@ -116,7 +116,8 @@ export const curveChart = (points: readonly Moved[], now: number, field: string,
 }
 
 interface Total { readonly name: string; readonly minor: number }
-export interface Step extends Total { readonly href: string }
+/** `says`: what stands behind its number. */
+export interface Step extends Total { readonly href: string; readonly says?: string }
 
 /** Where the axis of a waterfall begins: at 0, or nearer where the steps would not be seen beside their totals. */
 const cutOf = (lows: readonly number[], highs: readonly number[]): number => {
@@ -129,13 +130,14 @@ const cutOf = (lows: readonly number[], highs: readonly number[]): number => {
 /** From one total down to the other, one bar for each step between; each bar leads to what is behind it. */
 export const waterfallChart = (begin: Total, steps: readonly Step[], end: Total): Chart => {
   let at = begin.minor
-  const floating = steps.map(({ name, minor, href }) => { const from = at; at += minor; return { name, minor, href, low: Math.min(from, at), high: Math.max(from, at), until: at } })
-  const whole = ({ name, minor }: Total) => ({ name, minor, href: "", low: Math.min(0, minor), high: Math.max(0, minor), until: minor })
+  const told = ({ minor, says }: Total & { readonly says?: string }): string => `${amountOf(minor)}${says ? `, ${says}` : ""}`
+  const floating = steps.map(({ name, minor, href, says }) => { const from = at; at += minor; return { name, minor, href, told: told({ name, minor, ...(says ? { says } : {}) }), low: Math.min(from, at), high: Math.max(from, at), until: at } })
+  const whole = ({ name, minor }: Total) => ({ name, minor, href: "", told: amountOf(minor), low: Math.min(0, minor), high: Math.max(0, minor), until: minor })
   const bars = [whole(begin), ...floating, whole(end)]
   const colourOf = (i: number, minor: number) => i === 0 || i === bars.length - 1 ? COLOURS.blue : minor < 0 ? COLOURS.red : minor > 0 ? COLOURS.green : COLOURS.grey
   // Everything is drawn from the cut on: an axis far from 0 with a small span is more than the library bears.
   const cut = cutOf([begin.minor, end.minor, ...floating.map(({ low }) => low)], bars.map(({ high }) => high))
-  const left = roomFor(bars.map(({ name }) => name)) + 16, right = Math.max(...bars.map(({ minor }) => amountOf(minor).length)) * SIGN + 14
+  const left = roomFor(bars.map(({ name }) => name)) + 16, right = Math.max(...bars.map(({ told }) => told.length)) * SIGN + 14
   const drawn = draw(bars.length * (ROW + 6) + 40, {
     grid: { left, right, top: 6, bottom: 30 },
     yAxis: { type: "category", inverse: true, data: bars.map(({ name }) => short(name)), ...axis, axisTick: { show: false }, axisLabel: { ...FONT, interval: 0 } },
@@ -146,16 +148,16 @@ export const waterfallChart = (begin: Total, steps: readonly Step[], end: Total)
       { type: "bar", stack: "up", data: bars.map(({ low, high, minor }, i) => ({ value: low >= 0 ? high - Math.max(low, cut) : high <= 0 ? low - high : high, itemStyle: { color: colourOf(i, minor) } })) },
       { type: "bar", stack: "up", silent: true, data: bars.map(({ low, high, minor }, i) => ({ value: low < 0 && high > 0 ? low : 0, itemStyle: { color: colourOf(i, minor) } })) },
     ],
-  }, `${begin.name} ${amountOf(begin.minor)}; ${steps.map(({ name, minor }) => `${name} ${amountOf(minor)}; `).join("")}${end.name} ${amountOf(end.minor)}.`,
-  (place) => bars.map(({ name, minor, href, high, until }, i) => {
+  }, `${begin.name} ${amountOf(begin.minor)}; ${floating.map(({ name, told }) => `${name} ${told}; `).join("")}${end.name} ${amountOf(end.minor)}.`,
+  (place) => bars.map(({ name, told, href, high, until }, i) => {
     const [x, y] = place(high - cut, i), tall = ROW + 6
     // From where this bar has come to, to where the next begins.
     const [here] = place(until - cut, i)
     const thread = i === bars.length - 1 ? "" : `<path d="M${here.toFixed(1)} ${(y - 8).toFixed(1)}v${tall + 16}" stroke="${COLOURS.grey}" stroke-width="1" fill="none"/>`
     const break_x = left + 12
     const broken = cut > 0 && href === "" ? `<path d="M${break_x} ${(y - 12).toFixed(1)}l-5 24h5l5 -24z" fill="#fff"/>` : ""
-    const number = `<text x="${(x + 6).toFixed(1)}" y="${y.toFixed(1)}" dominant-baseline="central" style="font-size:12px;font-family:system-ui, sans-serif;paint-order:stroke" fill="${COLOURS.ink}" stroke="#fff" stroke-width="3">${escaped(amountOf(minor))}</text>`
-    return `${thread}${broken}${number}${href === "" ? "" : `<a href="${escaped(href)}"><title>${escaped(`${name} ${amountOf(minor)}`)}</title><rect x="0" y="${(y - tall / 2).toFixed(1)}" width="${WIDTH}" height="${tall}" fill="transparent"/></a>`}`
+    const number = `<text x="${(x + 6).toFixed(1)}" y="${y.toFixed(1)}" dominant-baseline="central" style="font-size:12px;font-family:system-ui, sans-serif;paint-order:stroke" fill="${COLOURS.ink}" stroke="#fff" stroke-width="3">${escaped(told)}</text>`
+    return `${thread}${broken}${number}${href === "" ? "" : `<a href="${escaped(href)}"><title>${escaped(`${name} ${told}`)}</title><rect x="0" y="${(y - tall / 2).toFixed(1)}" width="${WIDTH}" height="${tall}" fill="transparent"/></a>`}`
   }).join(""))
   return cut > 0 ? { ...drawn, note: `The axis begins at ${amountOf(cut)}, so that the steps can be seen.` } : drawn
 }

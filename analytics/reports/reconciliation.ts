@@ -43,9 +43,10 @@ export const reconciliationReport: Report = {
     const stepped = [...steps, ...late].reduce((sum, { step_minor }) => sum + step_minor, 0)
     if (totals.budget_minor + stepped !== totals.ordered_minor) throw new Error(`the steps of ${run.period} come to ${stepped}, and its totals differ by ${totals.ordered_minor - totals.budget_minor}`)
     const sections: Section[] = [{
-      title: "From budgets to orders", says: "Each step is what its keys say in orders less what they say in budgets; the steps are the whole difference. Totals that agree prove nothing: look at the keys.",
+      title: "From budgets to orders", says: "Each step is what its keys say in orders less what they say in budgets; the steps are the whole difference; beside a step stands what its keys break by, where that is another amount. Totals that agree prove nothing: look at the keys.",
       chart: waterfallChart({ name: "budgets", minor: totals.budget_minor }, [
-        ...open.map((step) => ({ name: step.class, minor: step.step_minor, href: `#${idOf(step.class)}` })),
+        // A class may break between budgets and redemptions, and come to the same in orders.
+        ...open.map((step) => ({ name: step.class, minor: step.step_minor, href: `#${idOf(step.class)}`, ...(step.break_minor === Math.abs(step.step_minor) ? {} : { says: step.break_minor === 0 ? `carried ${amountOf(step.carried_minor)}` : `break ${amountOf(step.break_minor)}` }) })),
         ...late.map(({ of_period, step_minor }) => ({ name: `of ${of_period}`, minor: step_minor, href: "#adjustments" })),
       ], { name: "orders", minor: totals.ordered_minor }),
       table: { columns: ["class", "keys", "step", "break", "carried"], rows: steps.map((step) => [

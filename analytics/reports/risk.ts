@@ -1,7 +1,7 @@
 /**
  * The page of a day's risk: what stood out, and the largest of each dimension with what it was a month before.
  *
- * Users are their made-up numbers here; who that is, the API says to those who may ask.
+ * Users are hashed here; who that is, the API says to those who may ask.
  */
 import { quoted } from "../duck.ts"
 import { amountOf, BARS_MAX, barsChart, grouped } from "./charts.ts"
@@ -10,6 +10,8 @@ import { changeOf, filesOf, KEYED, type Report } from "./report.ts"
 
 const DIMENSIONS = ["sku", "merchant", "region", "campaign", "user"] as const
 const OUTLIERS_MAX = 20
+/** Of the hash of a user's made-up number. */
+const USER_CHARS = 12
 /** |z| above 3.5 is far from what was usual (Iglewicz and Hoaglin, 1993); in ten-thousandths. */
 const STANDS_OUT_E4 = 35_000
 
@@ -42,7 +44,7 @@ export const riskReport: Report = {
   }),
   page: async (duck, { run, before, time_zone }) => {
     const rowsOf = (where: string, order: string, limit: number) => duck.all<Row>(`
-      select n.dimension, n.key, n.amount_minor, n.count, n.users, n.refund_rate_bp, n.velocity_max, n.depth_bp, n.z_amount_e4, ${before ? "coalesce(t.amount_minor, 0)" : "cast(null as bigint)"} as ghost_minor
+      select n.dimension, case when n.dimension = 'user' then left(sha256(n.key), ${USER_CHARS}) else n.key end as key, n.amount_minor, n.count, n.users, n.refund_rate_bp, n.velocity_max, n.depth_bp, n.z_amount_e4, ${before ? "coalesce(t.amount_minor, 0)" : "cast(null as bigint)"} as ghost_minor
       from "now" n left join "then" t on t.dimension = n.dimension and t.key = n.key where ${where} order by ${order} limit ${limit}`)
     const sections: Section[] = []
     const outliers = await rowsOf("n.z_amount_e4 is not null", "abs(n.z_amount_e4) desc, n.dimension, n.key", OUTLIERS_MAX)
@@ -55,7 +57,7 @@ export const riskReport: Report = {
       const share = shares.find((each) => each.dimension === dimension)
       sections.push({
         title: `By ${dimension}`,
-        says: !share ? "Nothing was redeemed." : `${share.keys > rows.length ? `The ${rows.length} largest of ${grouped(share.keys)}. ` : ""}The largest has ${percent(share.share_top1_bp).number} of the amount, the ten largest ${percent(share.share_top10_bp).number}; Herfindahl ${grouped(share.hhi_bp)} of 10 000.`,
+        says: !share ? "Nothing was redeemed." : `${dimension === "user" ? `Users are hashed; who they are: /v1/risk/top?dimension=user&day=${run.period}. ` : ""}${share.keys > rows.length ? `The ${rows.length} largest of ${grouped(share.keys)}. ` : ""}The largest has ${percent(share.share_top1_bp).number} of the amount, the ten largest ${percent(share.share_top10_bp).number}; Herfindahl ${grouped(share.hhi_bp)} of 10 000.`,
         ...(rows.length > 0 ? { chart: barsChart(rows.map((row) => ({ key: row.key === "" ? "(none)" : row.key, value: row.amount_minor, ghost: row.ghost_minor, stands_out: standsOut(row.z_amount_e4) })), `Redeemed amount by ${dimension}`, amountOf), caption: `${before ? "Grey: a month before. " : ""}Red: z beyond 3.5.` } : {}),
         ...(rows.length > 0 ? { table: { columns: COLUMNS, rows: rows.map(cellsOf) } } : {}),
       })
@@ -64,7 +66,7 @@ export const riskReport: Report = {
     const { was } = await duck.one<{ was: number }>("select coalesce(sum(amount_minor), 0)::bigint as was from \"then\" where dimension = 'campaign'")
     return {
       title: `Risk on ${run.period}`, sentence: `${amountOf(total)} were redeemed on ${run.period}, ${changeOf(total, before ? was : undefined).replace("the period before", "a month before").replace("nothing before", "nothing a month before")}.`,
-      facts: [`${grouped(count)} redemptions of a campaign`, `revision ${run.revision}`, `business days in ${time_zone}`], sections,
+      facts: [`${grouped(count)} ${count === 1 ? "redemption" : "redemptions"} of a campaign`, `revision ${run.revision}`, `business days in ${time_zone}`], sections,
     }
   },
 }

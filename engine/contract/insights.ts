@@ -57,7 +57,7 @@ const runFault = ({ job, period, set }: { job: keyof typeof JOB_ASKS; period: st
 }
 
 export const createRun = operation({
-  name: "create_run", method: "POST", path: "/v1/runs", family: "insights", scopes: ["operate"],
+  name: "create_run", method: "POST", path: "/v1/runs", family: "insights", scopes: ["operate"], every_line: true,
   says: "Ask for a run of a job. The jobs process carries it out; look at the run for how it went.",
   body: Type.Object({ job: Type.Enum([...JOB_NAMES]), period: Period, set: Type.Optional(SetName), dry_run: Type.Optional(Type.Boolean()), first: Type.Optional(Type.Boolean()) }, closed),
   rule: runFault,
@@ -65,34 +65,34 @@ export const createRun = operation({
 })
 
 export const getRun = operation({
-  name: "get_run", method: "GET", path: "/v1/runs/{run_id}", family: "insights", scopes: ["operate", "read"],
+  name: "get_run", method: "GET", path: "/v1/runs/{run_id}", family: "insights", scopes: ["operate", "read"], every_line: true,
   says: "A run: how far it is or how it ended, what it was computed from, and what it has written.",
   params: RunPath, yes: { found: RunOut }, no: ["run_unknown"],
 })
 
 export const listRuns = operation({
-  name: "list_runs", method: "GET", path: "/v1/runs", family: "insights", scopes: ["operate", "read"],
+  name: "list_runs", method: "GET", path: "/v1/runs", family: "insights", scopes: ["operate", "read"], every_line: true,
   says: "Runs, the latest first.",
   query: Type.Object({ job: Type.Optional(Type.Enum([...JOB_NAMES])), period: Type.Optional(Period), set: Type.Optional(SetName), ...PAGE }, closed),
   yes: { found: Type.Object({ items: Type.Array(RunOut), next: Type.Union([Type.String(), Type.Null()]) }, closed) }, no: [],
 })
 
 export const publishRun = operation({
-  name: "publish_run", method: "POST", path: "/v1/runs/{run_id}/publish", family: "insights", scopes: ["operate", "approve"],
+  name: "publish_run", method: "POST", path: "/v1/runs/{run_id}/publish", family: "insights", scopes: ["operate", "approve"], every_line: true,
   says: "Publish a run that is held for sign-off (needs `approve`), or one that was published before.",
   params: RunPath, body: Type.Object({}, closed), body_optional: true,
   yes: { changed: RunOut }, no: ["run_unknown", "run_not_publishable", "period_closed"],
 })
 
 export const rollbackRun = operation({
-  name: "rollback_run", method: "POST", path: "/v1/runs/{run_id}/rollback", family: "insights", scopes: ["operate", "approve"],
+  name: "rollback_run", method: "POST", path: "/v1/runs/{run_id}/rollback", family: "insights", scopes: ["operate", "approve"], every_line: true,
   says: "Go back from a published run to the one that was published before it, which is answered.",
   params: RunPath, body: Type.Object({}, closed), body_optional: true,
   yes: { changed: RunOut }, no: ["run_unknown", "run_not_published", "run_without_earlier", "run_not_publishable", "period_closed"],
 })
 
 export const diffRun = operation({
-  name: "diff_run", method: "GET", path: "/v1/runs/{run_id}/diff", family: "insights", scopes: ["operate", "read"],
+  name: "diff_run", method: "GET", path: "/v1/runs/{run_id}/diff", family: "insights", scopes: ["operate", "read"], every_line: true,
   says: "What differs between two runs; against the one that was published when this one was finished unless told.",
   params: RunPath, query: Type.Object({ against: Type.Optional(Id) }, closed),
   yes: { found: RunDiff }, no: ["run_unknown"],
@@ -125,7 +125,7 @@ export type ReconciliationAnswer = Static<typeof ReconciliationOut>
 const MonthPath = Type.Object({ period: Month }, closed)
 
 export const getReconciliation = operation({
-  name: "get_reconciliation", method: "GET", path: "/v1/reconciliation/{period}", family: "insights", scopes: ["operate", "read"],
+  name: "get_reconciliation", method: "GET", path: "/v1/reconciliation/{period}", family: "insights", scopes: ["operate", "read"], every_line: true,
   says: "The month's books as they are published: what budgets were debited, what was redeemed, what the order feed says, and where they differ.",
   params: MonthPath, query: Type.Object({ set: Type.Optional(SetName) }, closed),
   yes: { found: ReconciliationOut }, no: ["run_unknown"],
@@ -141,7 +141,7 @@ const KeyOut = Type.Object({
 }, closed)
 
 export const listReconciliationKeys = operation({
-  name: "list_reconciliation_keys", method: "GET", path: "/v1/reconciliation/{period}/keys", family: "insights", scopes: ["operate", "read"],
+  name: "list_reconciliation_keys", method: "GET", path: "/v1/reconciliation/{period}/keys", family: "insights", scopes: ["operate", "read"], every_line: true,
   says: "The keys of a month's books, by order, coupon and budget. `next` is the cursor of the page that follows.",
   params: MonthPath,
   query: Type.Object({
@@ -152,7 +152,7 @@ export const listReconciliationKeys = operation({
 })
 
 export const closeReconciliation = operation({
-  name: "close_reconciliation", method: "POST", path: "/v1/reconciliation/{period}/close", family: "insights", scopes: ["approve"],
+  name: "close_reconciliation", method: "POST", path: "/v1/reconciliation/{period}/close", family: "insights", scopes: ["approve"], every_line: true,
   says: "Close a month whose books are published: they are locked, and what comes later is an adjustment in the next month.",
   params: MonthPath, body: Type.Object({}, closed), body_optional: true,
   yes: { changed: Type.Object({ period: Month, run_id: Id, closed_at: InstantOut }, closed) }, no: ["run_unknown", "period_open"],

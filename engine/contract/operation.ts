@@ -19,6 +19,8 @@ export interface Operation<Params extends TObject = TObject, Query extends TObje
   readonly says: string
   /** One of these is enough; for `every` the key needs all scopes there are. */
   readonly scopes: readonly Scope[] | "every"
+  /** What it tells or does is of all business lines at once, so the key needs all of them. */
+  readonly every_line?: true
   readonly params?: Params
   readonly query?: Query
   readonly body?: Body

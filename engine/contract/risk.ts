@@ -34,7 +34,7 @@ const TopOut = Type.Object({
 export type RiskTopAnswer = Static<typeof TopOut>
 
 export const topRisk = operation({
-  name: "top_risk", method: "GET", path: "/v1/risk/top", family: "risk", scopes: ["operate", "read"],
+  name: "top_risk", method: "GET", path: "/v1/risk/top", family: "risk", scopes: ["operate", "read"], every_line: true,
   says: "The keys of a day by a measure, each against its own eight weeks before, and how concentrated the day is.",
   query: Type.Object({
     dimension: Type.Enum([...RISK_DIMENSIONS]), day: Day, by: Type.Optional(Type.Enum([...RISK_MEASURES], { description: "amount unless told" })), limit: PAGE.limit,

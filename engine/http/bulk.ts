@@ -172,7 +172,7 @@ export const serveBulk = (app: Hono, http: Http, issue: Use<IssueAsk>): void => 
       return problem(no)
     }
     try {
-      const caller = await callerOf(http, raw, issueCoupons.scopes)
+      const caller = await callerOf(http, raw, issueCoupons)
       if (!isCaller(caller)) return refuse(caller)
       if (raw.url.includes("?")) return refuse(invalid("", "This call takes no query."))
       if (guard.isFull()) return refuse({ outcome: "overloaded" })

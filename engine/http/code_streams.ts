@@ -36,7 +36,7 @@ export const serveCodeStreams = (app: Hono, http: Http, { generate, import: impo
       }
       let isOpen = false
       try {
-        const who = await callerOf(http, raw, operation.scopes)
+        const who = await callerOf(http, raw, operation)
         if (!isCaller(who)) return refuse(who)
         caller = who
         const asked = await readAsk(c)

@@ -82,7 +82,7 @@ const codesIn = (content: unknown): string[] => {
 const section = (path: string, method: string, described: Described): string => {
   const { operationId, summary, parameters = [], requestBody, responses } = described
   const scopes = described["x-scopes"]
-  const who = scopes === "every" ? "A key with every scope." : scopes.length === 0 ? "No key is needed." : `A key with the scope ${scopes.map((scope) => `<code>${scope}</code>`).join(" or ")}.`
+  const who = scopes === "every" ? "A key with every scope." : scopes.length === 0 ? "No key is needed." : `A key with the scope ${scopes.map((scope) => `<code>${scope}</code>`).join(" or ")}${described["x-every-line"] ? ", and every business line" : ""}.`
   const asked = parameters.map(({ name, in: where, required, schema }) =>
     `<tr><td><code>${escape(name)}</code> <span class="soft">${where}${required ? "" : ", optional"}</span></td><td>${typeWords(schema as Schema)}${(schema as Schema)["description"] ? `<br><span class="soft">${prose(String((schema as Schema)["description"]))}</span>` : ""}</td></tr>`).join("")
   const [yes, no] = [Object.entries(responses).filter(([status]) => status < "300"), Object.entries(responses).filter(([status]) => status >= "300")]

@@ -28,6 +28,8 @@ export interface Described {
   readonly responses: Readonly<Record<string, { readonly description: string; readonly headers?: object; readonly content?: Readonly<Record<string, Media>> }>>
   /** The scopes of which the key needs one, or all of them for "every". */
   readonly "x-scopes": readonly string[] | "every"
+  /** Whether the key needs every business line. */
+  readonly "x-every-line"?: true
 }
 
 const CODES = Object.keys(ANSWERS) as Outcome[]
@@ -71,7 +73,7 @@ const STREAMS: Readonly<Record<string, { readonly in?: object; readonly out: obj
 }
 
 const describe = (operation: Operation): Described => {
-  const { name, method, family, says, scopes, params, query, body, body_optional, yes } = operation
+  const { name, method, family, says, scopes, every_line, params, query, body, body_optional, yes } = operation
   const responses: Record<string, Described["responses"][string]> = {}
   const stream = STREAMS[name]
   if (stream) responses["200"] = { description: stream.says, content: lines(stream.out) }
@@ -98,7 +100,7 @@ const describe = (operation: Operation): Described => {
     ...properties(query).map(([each, schema]) => ({ name: each, in: "query" as const, required: required(query).includes(each), schema })),
   ]
   return {
-    operationId: name, tags: [family], summary: says, security: [{ key: [] }], "x-scopes": scopes,
+    operationId: name, tags: [family], summary: says, security: [{ key: [] }], "x-scopes": scopes, ...(every_line ? { "x-every-line": true } : {}),
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(stream?.in ? { requestBody: { required: true, content: lines(stream.in) } } : {}),
     ...(body ? { requestBody: { required: !body_optional, content: { "application/json": { schema: body } } } } : {}),

@@ -11,6 +11,7 @@ import { closed, instantMs, PAGE_DEFAULT } from "../contract/basics.ts"
 import { check, fieldName, type RequestFault } from "../contract/check.ts"
 import type { AskOf, Operation } from "../contract/operation.ts"
 import { faultFields, type Log, type LogFields } from "../log.ts"
+import { EVERY_LINE } from "../operate/lines.ts"
 import { bearerOf, type FindKey, keyMissing, keyUnknown, mayDo, scopeMissing } from "./auth.ts"
 import { isRead, readBody } from "./body.ts"
 import type { Metrics } from "./metrics.ts"
@@ -137,13 +138,14 @@ const loggedOf = (ask: Ask): LogFields => {
 }
 
 /** Who asks and when, or why he may not. */
-export const callerOf = async (http: Http, request: Request, scopes: Operation["scopes"]): Promise<Caller | No> => {
+export const callerOf = async (http: Http, request: Request, { scopes, every_line }: Pick<Operation, "scopes" | "every_line">): Promise<Caller | No> => {
   const now = nowOf(http, request)
   const bearer = bearerOf(request.headers.get("authorization"))
   if (bearer === undefined) return keyMissing
   const key = await http.findKey(bearer, typeof now === "number" ? now : http.clock.now_ms())
   if (key === undefined) return keyUnknown
   if (!mayDo(key.scopes, scopes)) return scopeMissing(scopes)
+  if (every_line && !key.lines.includes(EVERY_LINE)) return { outcome: "scope_missing", line: EVERY_LINE }
   if (typeof now !== "number") return invalid(now)
   if (http.config.clock === "replay") http.clock.told(now)
   const is_ledger = preferenceOf(request.headers.get("prefer"), http.config) === "durability=ledger"
@@ -179,7 +181,7 @@ export const serve = <O extends Operation>(app: Hono, http: Http, operation: O, 
     let caller: Caller | undefined
     let ask = NOTHING
     try {
-      const who = await callerOf(http, raw, operation.scopes)
+      const who = await callerOf(http, raw, operation)
       if (!isCaller(who)) {
         settle(http, operation, who.outcome, began_ms, undefined, ask)
         return problem(who)

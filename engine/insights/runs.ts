@@ -86,9 +86,9 @@ const moved = async (parts: Parts, act: "publish" | "rollback", { run_id }: RunA
   const [reply] = await answeringPostgres(() => sql<{ word: string }[]>`select ${sql(`${act}_run`)}(${run_id}, floor(extract(epoch from clock_timestamp()) * 1000)::bigint) as word`)
   const no = NO.find((word) => word === reply?.word)
   if (no !== undefined) return { outcome: no, run_id, state: row.state }
-  const [pointed] = await answeringPostgres(() => sql<{ run_id: string }[]>`select run_id from run_periods where job = ${row.job} and period = ${row.period} and set_name = ${row.set_name}`)
-  const now = pointed && await rowOf(parts, pointed.run_id)
-  if (!now) throw new Error(`${run_id} was moved and no run is published`)
+  // Whoever publishes another run of the period at the same time is answered with his own: of the two, one says superseded.
+  const now = await rowOf(parts, act === "publish" ? run_id : row.replaced ?? run_id)
+  if (!now) throw new Error(`${run_id} was moved and is not there`)
   return { outcome: "changed", body: await wholeAnswer(parts, now), hit: reply?.word === "already_published" }
 }
 
@@ -104,6 +104,7 @@ export const diffRunWith = (parts: Parts) => async ({ run_id, against }: DiffRun
   const other_id = against ?? row.diff?.against ?? row.replaced ?? undefined
   const other = other_id === undefined ? undefined : await rowOf(parts, other_id)
   if (other_id !== undefined && !other) return { outcome: "run_unknown", run_id: other_id }
+  if (other && other.job !== row.job) return { outcome: "request_invalid", field: "against", detail: `against must be a run of ${row.job} too: ${other_id} is one of ${other.job}.` }
   const counted = row.diff?.against === other_id ? row.diff?.outputs ?? [] : []
   return {
     outcome: "found",

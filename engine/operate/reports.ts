@@ -1,18 +1,14 @@
 /** The published reports of closed periods, as the sidecar has left them in the tables. */
-import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
+import { AFTER_INVALID, type Answered } from "../answers.ts"
 import { isPrintable } from "../contract/basics.ts"
 import type { ListReportsAsk, ReportAsk } from "../contract/reports.ts"
 import type { Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
-import { EVERY_LINE } from "./lines.ts"
 
 interface Row { job: string; period: string; set_name: string; title: string; sentence: string; published_ms: number; html?: string }
 
 const outOf = ({ job, period, set_name, title, sentence, published_ms }: Row) => ({ job, period, set: set_name, title, sentence, published_at: new Date(published_ms).toISOString() })
 const pageOf = ({ job, period, set_name }: Row): string => `/v1/reports/${job}/${period}${set_name === "" ? "" : `?set=${encodeURIComponent(set_name)}`}`
-/** A page tells of all lines at once. */
-const seesAll = ({ lines }: Caller): boolean => lines.includes(EVERY_LINE)
-const linesMissing: Answered = { outcome: "scope_missing", line: EVERY_LINE }
 
 /** A place in the list: `period job set`, which the newest period begins. */
 const placeOf = ({ period, job, set_name }: Row): string => Buffer.from(JSON.stringify([period, job, set_name])).toString("base64url")
@@ -25,8 +21,7 @@ const readPlace = (after: string): readonly [string, string, string] | undefined
   }
 }
 
-export const listReportsWith = ({ postgres: { sql } }: Parts) => async ({ limit, after }: ListReportsAsk, caller: Caller): Promise<Answered> => {
-  if (!seesAll(caller)) return linesMissing
+export const listReportsWith = ({ postgres: { sql } }: Parts) => async ({ limit, after }: ListReportsAsk): Promise<Answered> => {
   const place = after === undefined ? undefined : readPlace(after)
   if (after !== undefined && !place) return AFTER_INVALID
   const rows = await answeringPostgres(() => sql<Row[]>`
@@ -38,8 +33,7 @@ export const listReportsWith = ({ postgres: { sql } }: Parts) => async ({ limit,
   return { outcome: "found", body: { items: items.map((row) => ({ ...outOf(row), page: pageOf(row) })), next: rows.length > limit ? placeOf(items.at(-1)!) : null } }
 }
 
-export const getReportWith = ({ postgres: { sql } }: Parts) => async ({ job, period, set = "" }: ReportAsk, caller: Caller): Promise<Answered> => {
-  if (!seesAll(caller)) return linesMissing
+export const getReportWith = ({ postgres: { sql } }: Parts) => async ({ job, period, set = "" }: ReportAsk): Promise<Answered> => {
   const [row] = await answeringPostgres(() => sql<(Row & { html: string })[]>`
     select r.job, r.period, r.set_name, r.title, r.sentence, u.published_ms, r.html from reports r
       join run_periods p on p.job = 'reports' and p.run_id = r.run_id join runs u on u.run_id = r.run_id

@@ -54,6 +54,10 @@ describe("a month", () => {
     expect(await run(at, "2026-10")).toMatchObject({ state: "failed", reason: "previous_period_missing" })
     expect(await run(at, "2026-10", first)).toMatchObject({ state: "published", revision: 1 })
     expect(await run(at, "2026-12")).toMatchObject({ state: "failed", reason: "scores_missing" })
+    // Once it was said, the month is the first: the same again is there, and what comes late for it is a revision.
+    expect(await run(at, "2026-10")).toMatchObject({ state: "already_published", revision: 1 })
+    await scored(at, "2026-10", { ben: "120" })
+    expect(await run(at, "2026-10")).toMatchObject({ state: "published", revision: 2 })
   })
 
   test("rules_missing: nothing is judged by drafts, or by rules of a later month", async () => {

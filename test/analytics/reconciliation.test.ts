@@ -40,10 +40,10 @@ const OCTOBER = "2026-10-15T12:00:00Z"
 const booksOf = (entries: readonly Entry[]): string =>
   ["source,entry_id,order_id,coupon_id,budget_id,amount_minor,at,state", ...entries.map(([source, order_id, amount, at = OCTOBER], i) => `${source},e${i},${order_id},c-${order_id},b1,${amount},${at},`)].join("\n")
 
-const reconcile = async (entries: readonly Entry[], period = "2026-10") => {
+const reconcile = async (entries: readonly Entry[], period = "2026-10", timing_days?: number) => {
   const set = `set${sets += 1}`
   expect(await bring("books", booksOf(entries), set)).toBe(0)
-  const ended = await runJob(house, reconciliation, { ...october, period, set })
+  const ended = await runJob({ ...house, timing_days }, reconciliation, { ...october, period, set })
   expect([ended.state, ended.reason, ended.detail]).toEqual(["published", undefined, undefined])
   const books = (await shop.call("GET", `/v1/reconciliation/${period}?set=${set}`)).body
   const { keys } = (await shop.call("GET", `/v1/reconciliation/${period}/keys?set=${set}`)).body
@@ -51,6 +51,12 @@ const reconcile = async (entries: readonly Entry[], period = "2026-10") => {
 }
 
 describe("classes", () => {
+  test("timing: within so many days as the house has set", async () => {
+    const entries: Entry[] = [["budget", "o", 7, "2026-10-31T20:00:00Z"], ["redemption", "o", 7, "2026-10-31T20:00:00Z"], ["order", "o", 7, "2026-11-05T20:00:00Z"]]
+    const classes = []
+    for (const days of [undefined, 4, 5, 0]) classes.push((await reconcile(entries, "2026-10", days)).classOf["o"])
+    expect(classes).toEqual(["missing_in_orders", "missing_in_orders", "timing", "missing_in_orders"])
+  })
   test("the first that holds", async () => {
     const { classOf, books, keys } = await reconcile([
       ["budget", "matched", 5], ["redemption", "matched", 5], ["order", "matched", 5],

@@ -143,7 +143,7 @@ test("the page of a month's books: its steps lead from the budgets to the orders
   // Steps that do not meet the totals make no page.
   expect(pageWith({ ...answer.totals, ordered_minor: 174 })).rejects.toThrow("the steps of 2026-10 come to -215, and its totals differ by -216")
   expect(page.sentence).toBe("2 keys of 2026-10 do not agree, by 3.20, 100.0 % more than the period before.")
-  expect(page.sections[0]!.chart!.alt).toBe("budgets 3.90; missing_in_orders −2.50; orphan_order_discount 0.70; timing −0.40; of 2026-09 0.05; orders 1.75.")
+  expect(page.sections[0]!.chart!.alt).toBe("budgets 3.90; missing_in_orders −2.50; orphan_order_discount 0.70; timing −0.40, carried 0.40; of 2026-09 0.05; orders 1.75.")
   const html = pageHtml(page)
   for (const name of ["missing_in_orders", "orphan_order_discount", "timing"]) {
     expect(html).toContain(`<a href="#class-${name}">`)
@@ -163,6 +163,7 @@ test("the page of a day's risk: what stands out, and the largest with their shad
     concentration: [{ dimension: "sku", share_top1_bp: 9_000, share_top10_bp: 10_000, hhi_bp: 8_200, keys: 41 }],
   }, { now: columns, then: columns, concentration: { dimension: "varchar", share_top1_bp: "bigint", share_top10_bp: "bigint", hhi_bp: "bigint", keys: "bigint" } },
   (duck) => riskReport.page(duck, { run: { ...told({}), period: "2026-10-31" }, before: told({}), time_zone: "UTC", set: "", costs: {} }))
+  expect(page.sections.at(-1)!.says).toStartWith("Nothing was redeemed.")
   expect(page.sentence).toBe("10.00 were redeemed on 2026-10-31, 100.0 % more than a month before.")
   expect(page.sections[0]!.table!.rows.map(([dimension, key]) => [dimension, key])).toEqual([["sku", "s1"], ["campaign", "k"]])
   expect(page.sections[0]!.says).toBe("1 of the keys below is far from what was usual: z beyond 3.5.")
@@ -193,6 +194,9 @@ describe("charts", () => {
   })
 
   test("a waterfall whose steps are small beside its totals is looked at from nearby, and says so", () => {
+    const told = waterfallChart({ name: "budgets", minor: 100 }, [{ name: "amount_mismatch", minor: 0, href: "#a", says: "break 0.50" }], { name: "orders", minor: 100 })
+    expect(told.alt).toBe("budgets 1.00; amount_mismatch 0.00, break 0.50; orders 1.00.")
+    expect(told.svg).toContain("0.00, break 0.50</text>")
     const near = waterfallChart({ name: "budgets", minor: 14_304_092 }, [{ name: "timing", minor: -124_778, href: "#timing" }], { name: "orders", minor: 14_179_314 })
     expect(near.note).toBe("The axis begins at 141 000.00, so that the steps can be seen.")
     expect(near.alt).toBe("budgets 143 040.92; timing −1 247.78; orders 141 793.14.")

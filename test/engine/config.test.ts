@@ -18,7 +18,7 @@ describe("defaults: an empty environment starts everything on one machine", () =
     expect(good()).toEqual({
       port: 7070, host: "127.0.0.1", dataDir: ".scrip", redisUrl: undefined, databaseUrl: undefined, role: "all", cells: 1,
       durability: "local", bootstrapKey: undefined, timeZone: "UTC", clock: "system", privateRedis: "one", acceptDurability: undefined,
-      lakeDir: undefined, apiUrl: undefined, jobMemoryMb: 2048, jobThreads: 2, keepMonths: 24,
+      lakeDir: undefined, apiUrl: undefined, jobMemoryMb: 2048, jobThreads: 2, keepMonths: 24, timingDays: 3,
       logUsers: "hashed", logRequests: "faults", apiProcesses: 1, childOf: undefined, codeMissesKey: 10_000, codeMissesUser: 20, codeMissesAddress: 200, codeMissesWindowS: 600,
     })
   })
@@ -32,13 +32,13 @@ describe("values: each is read as it is meant", () => {
     expect(good({
       ...SERVERS, PORT: "80", HOST: "::1", SCRIP_DATA_DIR: "/d", SCRIP_ROLE: "worker", SCRIP_CELLS: "64", SCRIP_DURABILITY: "local",
       SCRIP_PRIVATE_REDIS: "cluster", SCRIP_BOOTSTRAP_KEY: "12345678", SCRIP_TIME_ZONE: "Asia/Shanghai", SCRIP_ACCEPT_DURABILITY: "memory", SCRIP_LOG_USERS: "clear", SCRIP_API_PROCESSES: "4",
-      SCRIP_LAKE_DIR: "/l", SCRIP_API_URL: "http://api:1", SCRIP_JOB_MEMORY_MB: "512", SCRIP_JOB_THREADS: "1", SCRIP_KEEP_MONTHS: "13",
+      SCRIP_LAKE_DIR: "/l", SCRIP_API_URL: "http://api:1", SCRIP_JOB_MEMORY_MB: "512", SCRIP_JOB_THREADS: "1", SCRIP_KEEP_MONTHS: "13", SCRIP_TIMING_DAYS: "5",
       SCRIP_CODE_MISSES_USER: "5", SCRIP_CODE_MISSES_WINDOW_S: "60",
     })).toEqual({
       port: 80, host: "::1", dataDir: "/d", redisUrl: "redis://r:6379", databaseUrl: "postgres://p/scrip", role: "worker", cells: 64,
       durability: "local", bootstrapKey: "12345678", timeZone: "Asia/Shanghai", clock: "system", privateRedis: "cluster", acceptDurability: "memory",
       logUsers: "clear", logRequests: "faults", apiProcesses: 4, childOf: undefined, codeMissesKey: 10_000, codeMissesUser: 5, codeMissesAddress: 200, codeMissesWindowS: 60,
-      lakeDir: "/l", apiUrl: "http://api:1", jobMemoryMb: 512, jobThreads: 1, keepMonths: 13,
+      lakeDir: "/l", apiUrl: "http://api:1", jobMemoryMb: 512, jobThreads: 1, keepMonths: 13, timingDays: 5,
     })
   })
   test("a cluster is several addresses; a unix socket is its path", () => {

@@ -31,8 +31,9 @@ test("report_unknown: only what is published is listed and read, the newest peri
   }
 })
 
-test("scope_missing: a key of some lines reads no page, because a page tells of all", async () => {
+test("scope_missing: a key of some lines reads no page, books, risk or run, because they tell of all", async () => {
   const { call } = await openShop()
   const { key } = (await call("POST", "/v1/keys", { name: "reader", scopes: ["read"], lines: ["wealth"] })).body
-  for (const path of ["/v1/reports", "/v1/reports/badges/2031-01"]) expect(await call("GET", path, undefined, { key })).toMatchObject({ status: 403, body: { code: "scope_missing", line: "*" } })
+  const paths = ["/v1/reports", "/v1/reports/badges/2031-01", "/v1/reconciliation/2031-01", "/v1/reconciliation/2031-01/keys", "/v1/risk/top?dimension=user&day=2031-01-01", "/v1/runs", "/v1/runs/none", "/v1/runs/none/diff"]
+  for (const path of paths) expect(await call("GET", path, undefined, { key })).toMatchObject({ status: 403, body: { code: "scope_missing", line: "*" } })
 })
