@@ -4,7 +4,7 @@
  */
 import { SCOPES, type Caller } from "./answers.ts"
 import { monthAt } from "./months.ts"
-import { EVERY_LINE } from "./operate/lines.ts"
+import { EVERY_LINE } from "./contract/keys.ts"
 import type { Uses } from "./uses.ts"
 
 const CAMPAIGN_ID = "welcome"

@@ -6,6 +6,9 @@ import { SCOPES } from "../answers.ts"
 import { closed, Id, InstantOut, LIST_MAX } from "./basics.ts"
 import { type AskOf, operation } from "./operation.ts"
 
+/** The word in a key's lines that stands for every line. */
+export const EVERY_LINE = "*"
+
 const KeyMade = Type.Object({
   key_id: Id, key: Type.String({ description: "shown once" }),
   name: Type.Optional(Id), scopes: Type.Optional(Type.Array(Type.Enum([...SCOPES]))), lines: Type.Optional(Type.Array(Id)),

@@ -8,11 +8,12 @@
  */
 import { AFTER_INVALID, type Answered, type Caller } from "../answers.ts"
 import type { EventsAnswer, ListEventsAsk } from "../contract/events.ts"
+import { EVERY_LINE } from "../contract/keys.ts"
 import { BIRTH, compareIds, type EntryId } from "../journal/entry.ts"
 import { jsonOf } from "../journal/expected.ts"
 import type { Parts } from "../parts.ts"
 import { answeringPostgres } from "../store/away.ts"
-import { EVERY_LINE, mayTouch } from "./lines.ts"
+import { mayTouch } from "./lines.ts"
 
 /** What was told: of each cell the last entry, and the cell whose turn is next. */
 interface Places { readonly turn: number; readonly told: Map<number, EntryId> }

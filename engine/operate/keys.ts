@@ -3,11 +3,11 @@
  */
 import { hash, randomBytes } from "node:crypto"
 import { SCOPES, type Answered, type Caller, type Scope } from "../answers.ts"
-import type { CreateKeyAsk, RevokeKeyAsk } from "../contract/keys.ts"
+import { type CreateKeyAsk, EVERY_LINE, type RevokeKeyAsk } from "../contract/keys.ts"
 import type { Parts } from "../parts.ts"
 import { answeringPostgres, PostgresAway, withinWait } from "../store/away.ts"
 import type { Sql } from "../store/postgres.ts"
-import { EVERY_LINE, mayTouch } from "./lines.ts"
+import { mayTouch } from "./lines.ts"
 
 /** A key is believed for so long without a look into Postgres; a revocation is felt within 5 s. */
 const KEY_AGE_MS_MAX = 2_000
