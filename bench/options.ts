@@ -13,7 +13,7 @@ const FULL = {
   redis: { rounds: 5, calls: 3_000 }, pricing: { rounds: 20_000, instances: 1_000 }, past: { redemptions: 1_000_000, reserves: 4_000 }, coupons: 1_000_000,
   leases: { rounds: 5, acts: 2_000, budget_acts: 30_000 },
   cluster: { rounds: 5, seconds: 5, coupons: 1_000_000 },
-  analytics: { events: 1_000_000, keys: 5_000_000 }, badge_users: 10_000_000, risk_redemptions: 10_000_000, holders: 1_000_000,
+  analytics: { events: 2_000_000, keys: 5_000_000 }, badge_users: 10_000_000, risk_redemptions: 10_000_000, holders: 1_000_000,
   overload_s: 10, away_minutes: 0.5,
 }
 export type Sizes = typeof FULL
