@@ -6,7 +6,7 @@
  *   inputs    which files and rules this period is computed from       nothing is read yet: their hashes make the run's identity
  *   run       DuckDB over the inputs; writes outputs, answers checks    pure: same inputs, same bytes, with any number of threads
  *   stage     put the answers' rows into Postgres, keyed by run_id      invisible; as long as it takes; repeats overwrite
- *   publish   one short transaction: what `stage` could not do          with the pointer to the run in the same transaction
+ *   (the runner publishes: one pointer moves, and what was staged under the run's id is what is read)
  *   after     effects on others, each under an id of its own            resumed until it has come to its end
  *
  * What must stay true: a run is known by job, period, set, code (`sources`), rules and inputs. The same again is the finished run; another
@@ -14,7 +14,7 @@
  * and no table: what it needs of Postgres, `inputs` reads into `rules` (small) or `prepare` extracts into the lake (large). Every output
  * has an order without ties. Money and counts are whole numbers in SQL.
  */
-import type { Sql, TransactionSql } from "postgres"
+import type { Sql } from "postgres"
 import type { Engine } from "./dialects/dialect.ts"
 import type { Duck } from "./duck.ts"
 import type { Lake, LakeFile } from "./lake.ts"
@@ -156,7 +156,6 @@ export interface Job {
   readonly inputs: (parts: JobParts) => Promise<Inputs>
   readonly run: (work: Work) => Promise<Ran>
   readonly stage?: (finished: Finished) => Promise<void>
-  readonly publish?: (tx: TransactionSql, finished: Finished) => Promise<void>
   readonly after?: (finished: Finished) => Promise<void>
 }
 

@@ -352,12 +352,15 @@ const sameRun = async (sql: Sql, job: string, ask: RunAsk, identity: string, run
 const publishAndFollow = async (house: House, job: Job, run_id: string, state: Ended["state"]): Promise<Ended> => {
   const word = await publish(house.sql, run_id)
   if (word !== "published" && word !== "already_published") return endFailed(house, run_id, { reason: word, detail: `The run could not be published: ${word}.` })
-  const row = (await runRow(house.sql, run_id))!
+  return follow(house, job, (await runRow(house.sql, run_id))!, state)
+}
+
+/** What follows from publishing. Where that breaks the run is published all the same, with the reason beside it: the scheduler goes on with what is owed. */
+const follow = async (house: House, job: Job, row: RunRow, state: Ended["state"]): Promise<Ended> => {
   house.progress("what follows")
   try {
     await runAfter(house, job, row)
   } catch (fault) {
-    // It is published all the same; the scheduler goes on with what is owed.
     return { ...endedOf(house.lake, row, state), ...reasonOf(fault) }
   }
   return endedOf(house.lake, row, state)
@@ -384,6 +387,5 @@ export const movePointer = async (house: House, jobs: readonly Job[], act: "publ
   const moved = (await runRow(sql, act === "publish" ? run_id : asked.replaced ?? run_id))!
   const job = jobs.find(({ name }) => name === asked.job)
   // Whoever published another meanwhile sees to what follows from that.
-  if (job && word === "published" && moved.state === "published") await runAfter(house, job, moved)
-  return endedOf(house.lake, moved, word)
+  return job && word === "published" && moved.state === "published" ? follow(house, job, moved, word) : endedOf(house.lake, moved, word)
 }

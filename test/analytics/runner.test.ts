@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { join } from "node:path"
-import { readFileSync, rmSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import type { Job } from "../../analytics/job.ts"
 import { movePointer, publishedRun, runAfter, runJob, runRow } from "../../analytics/runner.ts"
@@ -11,6 +11,9 @@ import { doubling, october, openHouse, putNumbers, rowOf, type TestHouse } from 
 let house: TestHouse
 beforeAll(async () => { house = await openHouse() })
 afterAll(() => house.close())
+
+/** Too little for one value of two million texts, which no disk helps. */
+const SMALL_MB = 16
 
 /** Each test has a job of its own name, so that no test sees another's runs. */
 let jobs = 0
@@ -131,8 +134,9 @@ describe("failed", () => {
     expect((await publishedRun(house.sql, good.name, "2026-10", ""))?.run_id).toBe(first.run_id)
   })
   test("failed: a run over its memory fails by name", async () => {
-    const job = fresh({ run: async ({ duck }) => { await duck.run("set max_temp_directory_size = '1MB'; set memory_limit = '20MB'; create table big as select i, random() as r, md5(i::varchar) as m from range(5000000) t(i)"); throw new Error("it fitted") } })
-    expect(await runJob(house, job, october)).toMatchObject({ state: "failed", reason: "over_limit" })
+    const job = fresh({ run: async ({ duck }) => { await duck.run("select list(md5(i::varchar)) as one from range(2000000) t(i)"); throw new Error("it fitted") } })
+    expect(await runJob({ ...house, memory_mb: SMALL_MB }, job, october)).toMatchObject({ state: "failed", reason: "over_limit" })
+    expect(readdirSync(join(house.lake.root, ".tmp"))).toEqual([])
   })
   test("failed: a run over its time fails by name", async () => {
     const job = fresh({ timeout_s: 1, run: async ({ duck }) => { await duck.run("create table big as select count(*) from range(100000000) a(i), range(1000) b(j)"); throw new Error("it was quick") } })
@@ -199,6 +203,18 @@ describe("one pointer", () => {
     expect(await movePointer(house, [job], "publish", second.run_id)).toMatchObject({ run_id: second.run_id, state: "already_published" })
     expect(await movePointer(house, [job], "rollback", second.run_id)).toMatchObject({ run_id: first.run_id })
     expect(await movePointer(house, [job], "publish", "nobody")).toMatchObject({ word: "run_unknown" })
+  })
+  test("what follows breaks: the run is published all the same, and the answer says so and why", async () => {
+    let isAway = false
+    const job = fresh({ after: async () => { if (isAway) throw new Error("the engine is away") } })
+    await putNumbers(house.lake, "2026-10", 10)
+    const first = await runJob(house, job, october)
+    await putNumbers(house.lake, "2026-10", 20)
+    isAway = true
+    const second = await runJob(house, job, october)
+    expect(second).toMatchObject({ state: "published", revision: 2, reason: "fault", detail: "the engine is away" })
+    expect(await movePointer(house, [job], "rollback", second.run_id)).toMatchObject({ run_id: first.run_id, state: "published", reason: "fault", detail: "the engine is away" })
+    expect((await runRow(house.sql, first.run_id))?.state).toBe("published")
   })
   test("two publishes at once: both end, one run is published", async () => {
     const job = fresh({}, { hold: "look" })
