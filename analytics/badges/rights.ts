@@ -3,7 +3,7 @@
  *
  * What must stay true: a right is known by its request_id, so that no attempt, run or claim gives it twice. What has been asked for is kept per
  * file, so that a run that was cut off goes on; what was refused for good is listed for `badge_compensation`; a corrected revision asks only for
- * what the run that it replaced did not ask for.
+ * what the run that it replaced did not ask for; and a run whose place another has taken, by a revision or a rollback, asks for nothing more.
  */
 import type { Sql } from "postgres"
 import { quoted } from "../duck.ts"
@@ -96,7 +96,7 @@ export const keepRefusals = async (sql: Sql, period: string, run_id: string, ans
     on conflict (period, badge_id, level, campaign_id, user_id) do update set code = excluded.code, run_id = excluded.run_id, tries = badge_refusals.tries + 1`
 }
 
-const isRights = ({ name }: Output): boolean => name === "rights" || name.startsWith("rights_")
+export const isRights = ({ name }: Output): boolean => name === "rights" || name.startsWith("rights_")
 
 /** The rights files of the run that this one replaced; all of its rights were asked for or it would not have been followed up. */
 const replacedOutputs = async (sql: Sql, run_id: string): Promise<Output[]> => {
@@ -112,10 +112,12 @@ const readRights = (duck: Duck, place: string, without: readonly string[], from:
   return duck.all<RightRow>(`select user_id, badge_id, level, campaign_id, request_id from (select * from read_parquet(${quoted(place)}, file_row_number = true) where file_row_number >= ${from} and file_row_number < ${from + count}) r ${theirs} order by file_row_number`)
 }
 
-/** Rows of a file that are read at once. */
+/** Rows of a file that are read at once, eight seconds of rights: so soon a run that is published no more ends. */
 const READ_ROWS = 20_000
 
-/** Issue the rights of a published run, from where an attempt before has come to. */
+const isPublished = async (sql: Sql, run_id: string): Promise<boolean> => (await sql`select 1 from runs where run_id = ${run_id} and state = 'published'`).length > 0
+
+/** Issue the rights of a published run, from where an attempt before has come to, for as long as it is the published one. */
 export const issueRights = async ({ sql, lake, duck, api, signal, progress, run_id, period, outputs }: Finished): Promise<void> => {
   const files = outputs.filter(isRights)
   if (files.every(({ rows }) => rows === 0)) return
@@ -127,6 +129,7 @@ export const issueRights = async ({ sql, lake, duck, api, signal, progress, run_
     await sql`insert into badge_rights (run_id, output, done, issued, repeated, refused) values (${run_id}, ${file.name}, 0, 0, 0, 0) on conflict do nothing`
     const [then] = await sql<{ done: string }[]>`select done::text from badge_rights where run_id = ${run_id} and output = ${file.name}`
     for (let from = Number(then!.done); from < file.rows; from += READ_ROWS) {
+      if (!await isPublished(sql, run_id)) return
       progress("issuing rights", (passed + from) / total)
       const rights = await readRights(duck, lake.place(file), without, from, READ_ROWS)
       let issued = 0, repeated = 0, refused = 0

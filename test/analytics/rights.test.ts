@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { badge_compensation } from "../../analytics/jobs/badge_compensation.ts"
 import { badges } from "../../analytics/jobs/badges.ts"
 import { schedule } from "../../analytics/scheduler.ts"
-import { runAfter, runJob, runRow } from "../../analytics/runner.ts"
+import { movePointer, runAfter, runJob, runRow } from "../../analytics/runner.ts"
 import type { House } from "../../analytics/runner.ts"
 import { openLake } from "../../analytics/lake.ts"
 import { openTables } from "../../analytics/tables.ts"
@@ -14,7 +14,7 @@ import { until } from "../support/run_engine.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { openShop, type Shop } from "../support/shop.ts"
 import { october } from "./house.ts"
-import { INTEGER, putScores, wealth } from "./scores.ts"
+import { INTEGER, putRules, putScores, wealth } from "./scores.ts"
 
 const START_MS_MAX = 120_000
 /** A job runs at the lowest priority: beside busy processes it has a hundredth of a processor. */
@@ -128,3 +128,32 @@ test("dry run: rules are tried on last month's scores before they judge anything
     await stop()
   }
 }, TRIED_MS_MAX + START_MS_MAX)
+
+test("a corrected revision takes a level away: what was refused of it is asked for no more, nor is what its run had not asked for yet", async () => {
+  const { campaign_id } = await openCampaign(shop.call, shop.clock.now_ms(), { stock: 2 })
+  const badge_id = fresh("taken")
+  await putRules(house.sql, badge_id, { ...rules(campaign_id, campaign_id), rights: [{ level: 1, campaign_id, claim: "automatic" }], effective_month: "2026-04" })
+  const some = ["a", "b", "c", "d"].map((name) => fresh(name))
+  const put = (no: number, rich: number) => putScores(house.lake, no, some.map((user_pin, i) => ({ user_pin, dt: "2026-04-20", fields: { lc_score: i < rich ? "150" : "1" } })))
+  const april = { ...MAY, period: "2026-04" }
+  const openNow = async () => (await runJob(house, badge_compensation, { ...april, is_first: false })).outputs[0]!.rows
+  await put(11, 4)
+  const first = await runJob(house, badges, april)
+  expect([await issued(campaign_id), await openNow()]).toEqual([2, 2])
+  await put(12, 3)
+  const second = await runJob(house, badges, april)
+  expect([second.revision, await openNow()]).toEqual([2, 1])
+  await yes(shop.call("PUT", `/v1/campaigns/${campaign_id}`, { ...await campaignBody(campaign_id), stock: 100 }))
+  await runJob(house, badge_compensation, { ...april, is_first: false })
+  const wallets = async () => Promise.all(some.map(async (user) => (await yes(shop.call("GET", `/v1/users/${user}/coupons`))).items.filter((item: { campaign_id: string }) => item.campaign_id === campaign_id).length))
+  expect(await wallets()).toEqual([1, 1, 1, 0])
+  // Gone back to, the level is theirs again, and so is what was refused of it.
+  expect(await movePointer(house, [badges], "rollback", second.run_id)).toMatchObject({ run_id: first.run_id })
+  expect(await openNow()).toBe(1)
+  expect(await wallets()).toEqual([1, 1, 1, 1])
+  // A run that is published no more asks for nothing.
+  await house.sql`update badge_rights set done = 0 where run_id = ${second.run_id}`
+  const before = calls.length
+  await runAfter(house, badges, (await runRow(house.sql, second.run_id))!)
+  expect(calls.length).toBe(before)
+}, START_MS_MAX)
