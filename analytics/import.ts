@@ -12,6 +12,7 @@ import { basename, dirname, join } from "node:path"
 import { type Duck, named, openDuck, quoted } from "./duck.ts"
 import { datasetOf, faultOf, type Feed, FEEDS, lakeName, type Reason, SCHEMAS, valueOf } from "./feeds.ts"
 import { type Lake, type LakeFile, type Manifest, sha256Of, sha256OfFile } from "./lake.ts"
+import type { House } from "./runner.ts"
 import { csvValues, jsonMembers, RECORD_BYTES_MAX, scanRecords, type TextFormat, unescaped, valueWriter } from "./scan.ts"
 
 export interface ImportAsk {
@@ -243,8 +244,8 @@ const writeRejects = async (duck: Duck, to: string, read: Read, ask: ImportAsk, 
 
 /** The number of an import among those of its dataset: the one it had, or one more than any. */
 const importNo = (own: Manifest["facts"] | undefined, others: readonly Manifest[]): number => {
-  const numberOf = (facts: Manifest["facts"]): number => Number(facts["import_no"])
-  return own ? numberOf(own) : 1 + Math.max(0, ...others.map(({ facts }) => numberOf(facts)))
+  const numberOf = (facts: Manifest["facts"] | undefined): number => Number(facts?.["import_no"] ?? 0)
+  return numberOf(own) || 1 + Math.max(0, ...others.map(({ facts }) => numberOf(facts)))
 }
 
 /** Import a file. Throws UnreadableFile where it cannot be read at all. Two imports of a dataset must take turns. */
@@ -355,18 +356,21 @@ export const importFile = async (parts: ImportParts, ask: ImportAsk): Promise<Im
 }
 
 /**
- * Take an import out: its manifest names no file any more, so its days are read anew without it. The same file may be imported again. Answers its feed and set, or nothing
- * where there is no such import.
+ * Take an import out: its manifest names no file any more, so its days are read anew without it. One that has landed and was lost since is taken out too, by what
+ * Postgres knows of it. The same file may be imported again. Answers its feed and set, and its rows where they are still known, or nothing where there was no such import.
  */
-export const removeImport = (lake: Lake, import_id: string): { readonly feed: string; readonly set: string; readonly rows: number } | undefined => {
+export const removeImport = async ({ sql, lake }: Pick<House, "sql" | "lake">, import_id: string): Promise<{ readonly feed: string; readonly set: string; readonly rows: number } | undefined> => {
   const feed = IMPORT_ID.exec(import_id)?.[1]
   if (feed === undefined) return undefined
-  for (const dataset of lake.datasets().filter((each) => each.split("@")[0] === feed)) {
-    const facts = lake.facts(dataset, import_id)
+  const landed = await sql<{ dataset: string }[]>`select dataset from lake_parts where part = ${import_id}`
+  const datasets = new Set([...lake.datasets(), ...landed.map(({ dataset }) => dataset)])
+  for (const dataset of [...datasets].filter((each) => each.split("@")[0] === feed)) {
+    const set = dataset.slice(feed.length + 1)
+    const facts = lake.facts(dataset, import_id) ?? (landed.some((each) => each.dataset === dataset) ? { feed, set } : undefined)
     if (!facts) continue
     lake.publish({ dataset, part: import_id, files: [], facts: { ...facts, accepted: 0, rejected: 0, is_removed: true } })
     rmSync(join(lake.root, "rejects", dataset, `${import_id}.ndjson`), { force: true })
-    return { feed, set: String(facts["set"]), rows: Number(facts["rows"]) }
+    return { feed, set, rows: Number(facts["rows"] ?? 0) }
   }
   return undefined
 }

@@ -68,14 +68,14 @@ export const readImport = (words: readonly string[], cwd: string): ImportAsk | s
 }
 
 /** Take an import out; answers the exit code. Nothing else writes a part that is there, so no turn is taken. */
-const remove = (words: readonly string[], { lake }: House, out: Out): number => {
+const remove = async (words: readonly string[], house: House, out: Out): Promise<number> => {
   const [import_id, ...more] = words
   if (import_id === undefined || more.length > 0) {
     out.say(`One import is taken out at a time, by its import_id.\n\n${HOW}`)
     return 1
   }
-  const removed = removeImport(lake, import_id)
-  out.say(removed ? `${removed.rows} rows of ${removed.feed}${removed.set === "" ? "" : `, set ${removed.set},`} are taken out. What reads their days is run again.` : `There is no import ${import_id}.`)
+  const removed = await removeImport(house, import_id)
+  out.say(removed ? `The import ${import_id} of ${removed.feed}${removed.set === "" ? "" : `, set ${removed.set},`} is taken out. What reads its days is run again.` : `There is no import ${import_id}.`)
   out.say(JSON.stringify({ import_id, feed: removed?.feed ?? null, rows: removed?.rows ?? 0, accepted: 0, rejected: 0, rejects_file: null }))
   return removed ? 0 : 1
 }

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { openDuck, quoted } from "../../analytics/duck.ts"
 import { datasetOf, type Feed, REASONS } from "../../analytics/feeds.ts"
 import { importCommand, readImport } from "../../analytics/import_command.ts"
-import { noticeParts } from "../../analytics/landed.ts"
+import { holdParts, noticeParts } from "../../analytics/landed.ts"
 import { openLake } from "../../analytics/lake.ts"
 import { scratchFolder } from "../support/scratch.ts"
 import { openHouse, type TestHouse } from "./house.ts"
@@ -199,6 +199,12 @@ describe("rejected", () => {
     expect([sha256 === before["sha256"], days]).toEqual([false, ["2026-08-10"]])
     expect((await imported("books", "source,entry_id,order_id,amount_minor,at\nbudget,e1,o,100,2026-08-10T10:00:00Z", ["--set", "wrong"], { lake })).last).toEqual(last)
     expect((await rowsOf(lake, "books", "wrong")).length).toBe(1)
+    // What was lost with its manifest may be taken out too, or come again.
+    rmSync(join(lake.root, "books@wrong"), { recursive: true })
+    expect(await remove(last.import_id)).toEqual([0, { ...last, rows: 0, accepted: 0 }])
+    await holdParts(house.sql, lake, [{ dataset: "books@wrong", from: "2026-08-01", to: "2026-08-31" }])
+    expect((await imported("books", "source,entry_id,order_id,amount_minor,at\nbudget,e1,o,100,2026-08-10T10:00:00Z", ["--set", "wrong"], { lake })).last).toEqual(last)
+    expect((await rowsOf(lake, "books", "wrong", "import_no")).map(({ import_no }) => import_no)).toEqual([1])
   })
   test("the raw row of a Parquet file has its columns alone, and decimals as they were", async () => {
     const file = join(scratchFolder(), "money.parquet")
