@@ -144,7 +144,7 @@ export interface Job {
   readonly sources: readonly string[]
   readonly timeout_s: number
   /**
-   * Which closed periods the schedule sees to, the latest first: those from `since_ms` on that have ended everywhere. Nothing: only on demand.
+   * Which closed periods the schedule sees to: the last so many, and all since the latest that is published (scheduler.ts). Nothing: only on demand.
    * What has been published with the inputs of today is not run again.
    */
   readonly schedule?: { readonly kind: PeriodKind; readonly periods_max: number } | Follows

@@ -17,6 +17,7 @@ import type { Sql } from "postgres"
 import type { Lake } from "./lake.ts"
 import { noteRewritten } from "./landed.ts"
 import { periodAt, periodBefore, periodSpan } from "./periods.ts"
+import { DROPPED, ORDERS } from "./risk/facts.ts"
 import { NOW } from "./tables.ts"
 
 /** Jobs whose outputs are rows about persons. */
@@ -79,7 +80,10 @@ const dropFiles = async (sql: Sql, lake: Lake, kept_from: string): Promise<numbe
       if (kept.length === manifest.files.length) continue
       files += manifest.files.length - kept.length
       if (kept.length > 0) await noteRewritten(sql, lake.publish({ dataset, part, files: kept, facts }))
-      else {
+      else if (dataset === ORDERS) {
+        // The next night's risk would make it again of the events, which stay.
+        await noteRewritten(sql, lake.publish({ dataset, part, files: [], facts: DROPPED }))
+      } else {
         // The mark first: one without its part is a loss.
         await sql`delete from lake_parts where dataset = ${dataset} and part = ${part}`
         rmSync(join(lake.root, dataset, part), { recursive: true, force: true })

@@ -27,6 +27,8 @@ const STOP_S_MAX = 2
 const FOLLOWED_MAX = 100
 /** A closed period whose run has failed is tried again after this long. */
 const FAILED_WAIT_MS = 3_600_000
+/** Periods that nobody was there to run are made up for since the latest published one, however many a job looks back by itself; this many at most. */
+const MISSED_MAX = { day: 92, month: 24 }
 /** What is older than the installation keeps is dropped so often. */
 const DROP_EVERY_MS = 86_400_000
 /** What was requested or is owed and could not be carried out is tried again after this long. */
@@ -63,7 +65,9 @@ export const unpublishedPeriods = async (sql: Sql, job: Job, zone: string): Prom
   if (!job.schedule || job.isWanted && !await job.isWanted(sql)) return []
   if ("follows" in job.schedule) return followedPeriods(sql, job.name, job.schedule)
   const { kind, periods_max } = job.schedule
-  const closed = (await closedPeriods(sql, kind, zone, periods_max)).toReversed()
+  const [latest] = await sql<{ period: string | null }[]>`select max(period) as period from run_periods where job = ${job.name} and set_name = '' and run_id is not null`
+  const since = latest?.period == null ? undefined : { period: latest.period, periods_max: MISSED_MAX[kind] }
+  const closed = (await closedPeriods(sql, kind, zone, periods_max, since)).toReversed()
   if (closed.length === 0) return []
   const rows = await sql<{ period: string }[]>`
     select period from run_periods where job = ${job.name} and set_name = '' and period = any(${closed}) and run_id is not null

@@ -4,7 +4,7 @@
  * What must stay true: a whole number comes back as a number or not at all; no host's own clock decides.
  */
 import postgres, { type Sql } from "postgres"
-import { periodAt, periodBefore, type PeriodKind, periodsBetween, periodSpan } from "./periods.ts"
+import { periodAt, periodBefore, type PeriodKind, periodSpan } from "./periods.ts"
 
 const CONNECTIONS_MAX = 4
 /** A process at the lowest priority may wait so long for its turn to answer. */
@@ -34,18 +34,20 @@ export const isClosed = async (sql: Sql, closes_ms: number): Promise<boolean> =>
   return row?.is_closed === true
 }
 
-/** The closed periods of a kind since the installation's first opening, the latest first, at most so many. */
-export const closedPeriods = async (sql: Sql, kind: PeriodKind, zone: string, periods_max: number): Promise<string[]> => {
+/**
+ * The closed periods of a kind since the installation's first opening, the latest first: at most so many, or, where that is more, all after `since`, at most `since_max`
+ * of them. What every cell has passed the end of, it has passed the end of all before too.
+ */
+export const closedPeriods = async (sql: Sql, kind: PeriodKind, zone: string, periods_max: number, since?: { readonly period: string; readonly periods_max: number }): Promise<string[]> => {
   const [born] = await sql<{ at_ms: number | null }[]>`select min(at_ms) as at_ms from epochs`
   const [now] = await sql<{ at_ms: number | null }[]>`select min(at_ms) as at_ms from cells`
   if (born?.at_ms == null || now?.at_ms == null) return []
-  const last = periodBefore(periodAt(now.at_ms, kind, zone))
-  let first = last
   const birth = periodAt(born.at_ms, kind, zone)
-  for (let i = 1; i < periods_max && first > birth; i += 1) first = periodBefore(first)
+  const isWanted = (period: string, nth: number): boolean =>
+    period >= birth && (nth < periods_max || since !== undefined && period > since.period && nth < since.periods_max)
   const closed: string[] = []
-  for (const period of periodsBetween(first < birth ? birth : first, last).toReversed()) {
-    if (await isClosed(sql, periodSpan(period, zone).closes_ms)) closed.push(period)
+  for (let period = periodBefore(periodAt(now.at_ms, kind, zone)), nth = 0; isWanted(period, nth); period = periodBefore(period), nth += 1) {
+    if (closed.length > 0 || await isClosed(sql, periodSpan(period, zone).closes_ms)) closed.push(period)
   }
   return closed
 }

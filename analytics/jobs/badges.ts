@@ -18,7 +18,7 @@ import { periodBefore } from "../periods.ts"
 
 const BADGES = join(import.meta.dir, "..", "badges")
 const HOURS_MAX_S = 6 * 3_600
-/** The schedule sees to the last closed month; an earlier one is asked for by name. */
+/** Where no month is published the schedule begins with the last closed one; an earlier one is asked for by name. */
 const MONTHS_MAX = 1
 const WHOLE_BP = 10_000
 

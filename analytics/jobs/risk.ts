@@ -15,7 +15,7 @@ import { FIRST_ROW_DAYS_MIN, MEASURES, PAST_DAYS, scoreDay } from "../risk/score
 
 const RISK = join(import.meta.dir, "..", "risk")
 const TIMEOUT_S = 2 * 3_600
-/** The schedule sees to the last closed week. */
+/** The schedule sees to the last closed week, and to all since the latest published day. */
 const SCHEDULED_DAYS = 7
 /** Keys of a dimension that are kept for the API by each measure: as many as a page has. */
 const TOP_MAX = 1_000

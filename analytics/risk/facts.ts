@@ -8,7 +8,8 @@
  *   risk_days     the day's figures by dimension and key                  from its lines and firsts
  *
  * What must stay true: a part says which inputs it was made from, so a late event, which adds a file to its day, has that day made anew, and
- * what follows from it; a day that has not ended is made anew each time. All of it may be deleted: it comes back the same.
+ * what follows from it; a day that has not ended is made anew each time. All of it may be deleted: it comes back the same. What was dropped for
+ * its age stays away, but where the day that is asked for is made of it: a refund of an older order has no line any more.
  */
 import { eventFiles } from "../extract.ts"
 import { quoted } from "../duck.ts"
@@ -24,7 +25,10 @@ const FORMAT = 2
 /** A hold lasts at most so many days after its reserve. */
 const HOLD_DAYS_MAX = 8
 
-const ORDERS = "risk_orders", LINES = "risk_lines", FIRSTS = "risk_firsts"
+export const ORDERS = "risk_orders"
+/** The facts of a part that was dropped for its age (retention.ts). */
+export const DROPPED = { identity: "dropped" }
+const LINES = "risk_lines", FIRSTS = "risk_firsts"
 export const DAYS = "risk_days"
 
 const SHAPE = '{"order":{"region":"VARCHAR","shipping_minor":"BIGINT","lines":[{"line_id":"VARCHAR","sku":"VARCHAR","merchant_id":"VARCHAR","unit_price_minor":"BIGINT","quantity":"BIGINT"}]},"applied":[{"campaign_id":"VARCHAR","shipping_discount_minor":"BIGINT","benefit_minor":"BIGINT","lines":[{"line_id":"VARCHAR","discount_minor":"BIGINT"}]}]}'
@@ -44,6 +48,15 @@ const keep = async (parts: Parts, dataset: string, day: string, made_from: unkno
   const file = await lake.write(duck, { select: await select(), order, folder: `${dataset}/${day}`, name: day, day })
   lake.publish({ dataset, part: day, files: [file], facts: { identity } })
 }
+
+/** The first day whose orders a day's confirms may be of. */
+const oldestOf = (day: string): string => {
+  let oldest = day
+  for (let back = 0; back < HOLD_DAYS_MAX; back++) oldest = periodBefore(oldest)
+  return oldest
+}
+
+const isDropped = ({ lake }: Parts, day: string): boolean => lake.part(ORDERS, day)?.facts["identity"] === DROPPED.identity
 
 const shas = (files: readonly LakeFile[]): string[] => files.map(({ sha256 }) => sha256)
 
@@ -100,9 +113,10 @@ export const makeDays = async (parts: Parts, first: string, last: string): Promi
   const byDay = new Map<string, LakeFile[]>(days.map((day) => [day, []]))
   for (const file of eventFiles(parts, (day) => byDay.has(day))) byDay.get(file.day!)!.push(file)
   const eventsOf = (day: string): readonly LakeFile[] => byDay.get(day) ?? []
+  const needed = oldestOf(first)
   for (const [i, day] of days.entries()) {
     progress("orders and first events", i / days.length)
-    await keep(parts, ORDERS, day, shas(eventsOf(day)), "ref, epoch, n, line, campaign", () => ordersSelect(parts, eventsOf(day)))
+    if (day >= needed || !isDropped(parts, day)) await keep(parts, ORDERS, day, shas(eventsOf(day)), "ref, epoch, n, line, campaign", () => ordersSelect(parts, eventsOf(day)))
     const before = i === 0 ? [] : days.slice(0, i).flatMap((each) => filesOf(parts, FIRSTS, each))
     await keep(parts, FIRSTS, day, [shas(eventsOf(day)), shas(before)], "user_no", () => `
       select distinct cast(user_no as bigint) as user_no from ${parquet(parts, eventsOf(day))} where user_no is not null ${
@@ -111,8 +125,7 @@ export const makeDays = async (parts: Parts, first: string, last: string): Promi
   const wanted = days.filter((day) => day >= first)
   for (const [i, day] of wanted.entries()) {
     progress("days", i / wanted.length)
-    let oldest = day
-    for (let back = 0; back < HOLD_DAYS_MAX; back++) oldest = periodBefore(oldest)
+    const oldest = oldestOf(day)
     const all = days.filter((each) => each <= day).flatMap((each) => filesOf(parts, ORDERS, each))
     const recent = days.filter((each) => each <= day && each >= oldest).flatMap((each) => filesOf(parts, ORDERS, each))
     await keep(parts, LINES, day, [shas(eventsOf(day)), shas(all)], LINES_ORDER, () => linesSelect(parts, eventsOf(day), recent, all))

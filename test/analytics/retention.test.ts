@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { badges } from "../../analytics/jobs/badges.ts"
+import { risk } from "../../analytics/jobs/risk.ts"
 import { dirtyPeriods, noticeParts } from "../../analytics/landed.ts"
 import { periodAt, periodBefore } from "../../analytics/periods.ts"
 import { dropAged } from "../../analytics/retention.ts"
@@ -57,4 +58,29 @@ test("a month that is older than is kept loses its rows, and the one beside it k
   expect(await noticeParts(sql, lake)).toEqual([])
   expect(await dirtyPeriods(sql, badges, "UTC", 0)).toEqual([])
   expect(await dropAged(house, KEEP_MONTHS)).toEqual({ kept_from: kept, runs: 0, rows: 0, files: 0 })
+})
+
+test("the orders of days that were dropped stay away for the nights that come, and come back for their own day where it is asked for", async () => {
+  const { sql, lake } = house
+  const [aged, today] = [`${monthsAgo(KEEP_MONTHS + 2)}-10`, `${monthsAgo(1)}-10`]
+  for (const [i, day] of [aged, today].entries()) {
+    for (const [n, act, payload] of [
+      [1, "reserved", { order: { region: "north", shipping_minor: 0, lines: [{ line_id: "1", sku: "tea", merchant_id: "m", unit_price_minor: 900, quantity: 1 }] }, applied: [{ campaign_id: "c", shipping_discount_minor: 0, benefit_minor: 0, lines: [{ line_id: "1", discount_minor: 100 }] }] }],
+      [2, "confirmed", {}],
+    ] as const) {
+      await sql`insert into events (cell, epoch, n, act, at_ms, user_no, payload, ref) values (0, 1, ${2 * i + n}, ${act}, ${Date.parse(`${day}T12:00:00Z`)}, 7, ${sql.json(payload)}, ${`redemption-${day}`})`
+    }
+  }
+  await sql`insert into cells (cell, epoch, n, at_ms) values (0, 1, 4, ${Date.parse(`${today}T13:00:00Z`)}) on conflict (cell) do update set epoch = 1, n = 4`
+  const risked = (day: string) => runJob(house, risk, { ...october, period: day })
+  const ordersOf = (day: string) => lake.part("risk_orders", day)?.files.length ?? 0
+  expect((await risked(today)).state).toBe("published")
+  expect([ordersOf(aged), ordersOf(today)]).toEqual([1, 1])
+  const firsts = lake.part("risk_firsts", aged)!.sha256
+  await noticeParts(sql, lake)
+  await dropAged(house, KEEP_MONTHS)
+  expect((await risked(`${today.slice(0, -2)}11`)).state).toBe("published")
+  expect([ordersOf(aged), ordersOf(today), lake.part("risk_firsts", aged)!.sha256]).toEqual([0, 1, firsts])
+  expect((await dropAged(house, KEEP_MONTHS)).files).toBe(0)
+  expect(await risked(aged)).toMatchObject({ state: "published", outputs: [{ name: "risk", rows: 5 }, {}] })
 })

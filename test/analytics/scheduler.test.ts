@@ -36,6 +36,16 @@ describe("closed periods", () => {
     expect(await closedPeriods(house.sql, "month", "UTC", 2)).toEqual(["2026-10", "2026-09"])
     expect(await closedPeriods(house.sql, "month", "America/New_York", 24)).toEqual(["2026-09", "2026-08"])
   })
+  test("what nobody was there for is due since the latest published period, however little the job looks back by itself", async () => {
+    await live("2026-11-01T00:00:00Z")
+    const short = doubling({ name: "short", schedule: { kind: "month", periods_max: 1 } })
+    const due = async () => (await unpublishedPeriods(house.sql, short, "UTC")).map((words) => words.at(-1))
+    expect(await due()).toEqual(["2026-10"])
+    await house.sql`insert into run_periods (job, period, set_name, run_id) values ('short', '2026-08', '', 'r')`
+    expect(await due()).toEqual(["2026-09", "2026-10"])
+    expect(await closedPeriods(house.sql, "month", "UTC", 1, { period: "2020-01", periods_max: 2 })).toEqual(["2026-10", "2026-09"])
+    expect(await closedPeriods(house.sql, "month", "UTC", 1, { period: "2020-01", periods_max: 24 })).toEqual(["2026-10", "2026-09", "2026-08"])
+  })
   test("what has no published run is due, the earliest first; what is held or has just failed waits", async () => {
     await live("2026-11-01T00:00:00Z")
     const { sql } = house
