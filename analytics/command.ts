@@ -12,6 +12,7 @@ import { JOBS } from "./jobs/index.ts"
 import { importCommand } from "./import_command.ts"
 import { jobCommand, type Out } from "./job_command.ts"
 import { openLake } from "./lake.ts"
+import { progressOn } from "./progress.ts"
 import type { House } from "./runner.ts"
 import { dropAged } from "./retention.ts"
 import { readSettings, type Settings } from "./settings.ts"
@@ -54,15 +55,6 @@ const run = async (settings: Settings, out: Out, signal: AbortSignal): Promise<n
   } finally {
     await sql.end({ timeout: STOP_S_MAX })
   }
-}
-
-const BAR_CHARS = 24
-
-/** One line that is written over again on a terminal, and nothing elsewhere. */
-const progressOn = (stream: NodeJS.WriteStream) => (step: string, part?: number): void => {
-  if (!stream.isTTY) return
-  const filled = part === undefined ? 0 : Math.round(Math.min(1, Math.max(0, part)) * BAR_CHARS)
-  stream.write(`\r\x1b[K${step}${part === undefined ? "" : ` [${"=".repeat(filled)}${" ".repeat(BAR_CHARS - filled)}] ${Math.floor(part * 100)} %`}`)
 }
 
 if (import.meta.main) {

@@ -32,6 +32,8 @@ export type Row = Readonly<Record<string, Cell>>
 export interface Duck extends Engine {
   /** The rows of a query, in pieces, for what does not fit into memory. */
   each<R = Row>(sql: string, visit: (rows: R[]) => Promise<void> | void): Promise<void>
+  /** How far what is running is, 0 to 1, where DuckDB knows. */
+  part(): number | undefined
   /** Break off what is running, in every session; it throws. */
   interrupt(): void
   close(): void
@@ -75,15 +77,15 @@ export const openDuck = async ({ memory_mb, threads, temp_dir }: DuckLimits): Pr
   const rowsOf = <R>(names: readonly string[], rows: readonly (readonly DuckDBValue[])[]): R[] =>
     rows.map((row) => Object.fromEntries(names.map((name, i) => [name, cellOf(name, row[i] ?? null)])) as R)
   const connections: DuckDBConnection[] = []
-  const openSession = async (): Promise<Omit<Duck, "interrupt" | "close">> => {
+  const openSession = async (): Promise<Omit<Duck, "part" | "interrupt" | "close">> => {
     const connection = await instance.connect()
     connections.push(connection)
-    await connection.run("set TimeZone = 'UTC'")
+    await connection.run("set TimeZone = 'UTC'; set enable_progress_bar = true; set enable_progress_bar_print = false")
     const all = <R>(sql: string): Promise<R[]> => asked(async () => {
       const reader = await connection.runAndReadAll(sql)
       return rowsOf<R>(reader.columnNames(), reader.getRows())
     })
-    const session: Omit<Duck, "interrupt" | "close"> = {
+    const session: Omit<Duck, "part" | "interrupt" | "close"> = {
       dialect: duckdb,
       run: (sql) => asked(async () => { await connection.run(sql) }),
       all,
@@ -116,6 +118,7 @@ export const openDuck = async ({ memory_mb, threads, temp_dir }: DuckLimits): Pr
   }
   return {
     ...await openSession(),
+    part: () => connections.map((connection) => connection.progress.percentage / 100).find((part) => part > 0),
     interrupt: () => { for (const connection of connections) connection.interrupt() },
     close: () => {
       for (const connection of connections) connection.closeSync()

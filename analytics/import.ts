@@ -12,6 +12,7 @@ import { basename, dirname, join } from "node:path"
 import { type Duck, named, openDuck, quoted } from "./duck.ts"
 import { datasetOf, faultOf, type Feed, FEEDS, lakeName, type Reason, SCHEMAS, valueOf } from "./feeds.ts"
 import { type Lake, type LakeFile, type Manifest, sha256Of, sha256OfFile } from "./lake.ts"
+import { type Progress, withStatements } from "./progress.ts"
 import type { House } from "./runner.ts"
 import { csvValues, jsonMembers, RECORD_BYTES_MAX, scanRecords, type TextFormat, unescaped, valueWriter } from "./scan.ts"
 
@@ -33,7 +34,7 @@ export interface ImportParts {
   readonly memory_mb: number
   readonly threads: number
   readonly signal: AbortSignal
-  readonly progress: (step: string, part?: number) => void
+  readonly progress: Progress
 }
 
 export interface Imported {
@@ -250,7 +251,7 @@ const importNo = (own: Manifest["facts"] | undefined, others: readonly Manifest[
 
 /** Import a file. Throws UnreadableFile where it cannot be read at all. Two imports of a dataset must take turns. */
 export const importFile = async (parts: ImportParts, ask: ImportAsk): Promise<Imported> => {
-  const { lake, signal, progress } = parts
+  const { lake, signal } = parts
   const { feed, file, set, map, zone } = ask
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) throw new UnreadableFile(`there is no file ${file}`)
   const schema = SCHEMAS[feed]
@@ -258,6 +259,7 @@ export const importFile = async (parts: ImportParts, ask: ImportAsk): Promise<Im
   const work = lake.temp()
   const duck = await openDuck({ memory_mb: parts.memory_mb, threads: parts.threads, temp_dir: work })
   signal.addEventListener("abort", () => duck.interrupt(), { once: true })
+  const { progress, end } = withStatements(parts.progress, () => duck)
   try {
     const dataset = datasetOf(feed, set)
     const rejectsOf = (import_id: string): string => join(lake.root, "rejects", dataset, `${import_id}.ndjson`)
@@ -351,6 +353,7 @@ export const importFile = async (parts: ImportParts, ask: ImportAsk): Promise<Im
     }
     return { import_id, feed, rows: read.rows, accepted, rejected, rejects_file, ignored: names.ignored }
   } finally {
+    end()
     duck.close()
   }
 }

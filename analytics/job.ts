@@ -19,6 +19,7 @@ import type { Engine } from "./dialects/dialect.ts"
 import type { Duck } from "./duck.ts"
 import type { Lake, LakeFile } from "./lake.ts"
 import type { Period, PeriodKind } from "./periods.ts"
+import type { Progress } from "./progress.ts"
 
 /** What is asked of a job. */
 export interface Ask {
@@ -45,7 +46,7 @@ export interface JobParts extends Ask {
   /** A database within the run's limits, for `prepare` and effects too. */
   readonly duck: Duck
   /** Say how far a step is: 0 to 1 where it is known. */
-  readonly progress: (step: string, part?: number) => void
+  readonly progress: Progress
   /** The published run of a job for a period: its outputs may be inputs. */
   readonly published: (job: string, period: string) => Promise<PublishedRun | undefined>
 }
@@ -91,7 +92,7 @@ export interface PortableWork {
   readonly options: Readonly<Record<string, unknown>>
   readonly rules: unknown
   readonly signal: AbortSignal
-  readonly progress: (step: string, part?: number) => void
+  readonly progress: Progress
   /**
    * Write an output. `order` defaults to `key`; both together must leave no ties between rows that differ. `is_sorted`: the query reads one kept
    * table, whose rows stand in that order, which DuckDB keeps: nothing is sorted again.

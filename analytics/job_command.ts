@@ -4,15 +4,16 @@
  * What must stay true: the last line says how it ended, as JSON; 0: published (or there already), 3: held, 1: anything else.
  */
 import { explainUser, type ToldMonth } from "./badges/explain.ts"
+import { openDuck } from "./duck.ts"
 import type { Job } from "./job.ts"
 import { isPeriod, periodsBetween } from "./periods.ts"
+import type { Progress } from "./progress.ts"
 import { diffOutputs, type Ended, type House, movePointer, publishedRun, runAfter, runJob, runRow } from "./runner.ts"
-import { openDuck } from "./duck.ts"
 import type { Settings } from "./settings.ts"
 
 export interface Out {
   readonly say: (line: string) => void
-  readonly progress: (step: string, part?: number) => void
+  readonly progress: Progress
 }
 
 export interface Ask { readonly words: readonly string[]; readonly house: House; readonly settings: Settings; readonly signal: AbortSignal }

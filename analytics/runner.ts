@@ -16,6 +16,7 @@ import type { Finished, Input, Inputs, Job, JobParts, Output, PublishedRun, Work
 import { holdParts, noticeParts } from "./landed.ts"
 import { canonical, type Lake, type LakeFile, sha256Of } from "./lake.ts"
 import { type Period, periodSpan } from "./periods.ts"
+import { type Progress, withStatements } from "./progress.ts"
 import { NOW } from "./tables.ts"
 
 /** Whoever does not push his lease on for so long is dead to the others; he pushes it on six times as often. */
@@ -35,7 +36,7 @@ export interface House {
   readonly timing_days?: number | undefined
   readonly api: JobParts["api"]
   readonly signal: AbortSignal
-  readonly progress: (step: string, part?: number) => void
+  readonly progress: Progress
 }
 
 /** What is asked of the runner. */
@@ -235,15 +236,17 @@ export const runAfter = async (house: House, job: Job, row: RunRow): Promise<voi
 }
 
 /** Run a job for a period. Answers how it ended; a fault of the job is an end too, and is kept with the run. */
-export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended> => {
+export const runJob = async (given: House, job: Job, ask: RunAsk): Promise<Ended> => {
+  const period = periodSpan(ask.period, given.time_zone)
+  const lease = await takeLease(given, job.name, ask.period, ask.set)
+  let duck: Duck | undefined
+  const steps = withStatements(given.progress, () => duck)
+  const house: House = { ...given, progress: steps.progress }
   const { sql, lake, progress } = house
-  const period = periodSpan(ask.period, house.time_zone)
-  const lease = await takeLease(house, job.name, ask.period, ask.set)
   const late = new AbortController()
   const timer = setTimeout(() => late.abort(new RunTimeout(`${job.name} has taken more than ${job.timeout_s} s`)), job.timeout_s * 1000)
   const signal = AbortSignal.any([house.signal, lease.signal, late.signal])
   let run_id = ask.run_id ?? newRunId()
-  let duck: Duck | undefined
   try {
     run_id = await beginRun(sql, job.name, ask, run_id)
     const run = duck = await duckOf(house)
@@ -330,6 +333,7 @@ export const runJob = async (house: House, job: Job, ask: RunAsk): Promise<Ended
     return await endFailed(house, run_id, reasonOf(why))
   } finally {
     clearTimeout(timer)
+    steps.end()
     duck?.close()
     await lease.release()
   }

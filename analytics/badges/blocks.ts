@@ -6,6 +6,7 @@
 import type { Sql } from "postgres"
 import { AGE_MAX, BADGES_MAX, blocksFor } from "../../engine/badges/packed.ts"
 import { type Duck, quoted } from "../duck.ts"
+import type { Progress } from "../progress.ts"
 import { monthNumber, type RuledBadge } from "./compile.ts"
 
 /** Blocks of earlier runs are kept for so many runs: a rollback finds them. */
@@ -26,7 +27,7 @@ interface BlockRow { block: number; users: number; body: string }
 
 /** Write a run's blocks and their generation, in place of what an attempt before has left. */
 export const writeBlocks = async (
-  { duck, sql, signal, progress }: { duck: Duck; sql: Sql; signal: AbortSignal; progress: (step: string, part?: number) => void },
+  { duck, sql, signal, progress }: { duck: Duck; sql: Sql; signal: AbortSignal; progress: Progress },
   { run_id, period, badges, files }: { run_id: string; period: string; badges: readonly (Pick<RuledBadge, "badge_no" | "version"> & { place: number })[]; files: readonly { place: string; rows: number }[] },
 ): Promise<void> => {
   if (badges.length > BADGES_MAX) throw new RangeError(`a level is packed with one byte for its badge, and there are ${badges.length}`)

@@ -6,6 +6,7 @@
  * not faster, and shards may run on as many machines as there are. Every output has an order without ties.
  */
 import type { Engine } from "../dialects/dialect.ts"
+import type { Progress } from "../progress.ts"
 import { type Compiled, eventsOf, explanationsOf, judge, levelsOf, masksOf, maskOf, parseValues, readValues, rightsOf } from "./compile.ts"
 
 /** Rows of the feed in one shard, about; more rows make sixteen times as many shards. */
@@ -37,7 +38,7 @@ export interface Month {
   readonly was: ReadonlyMap<string, number>
   /** The relation of a shard's levels of the month before, as `levelsOf` has written them; NO_LEVELS where there are none. */
   readonly previous: (shard: string) => string
-  readonly progress: (step: string, part?: number) => void
+  readonly progress: Progress
   readonly signal: AbortSignal
   /** Write an output of a shard. */
   readonly write: (output: { readonly name: string; readonly select: string; readonly key: readonly string[]; readonly is_sorted?: boolean }) => Promise<unknown>
