@@ -25,6 +25,8 @@ export interface Bare {
   readonly folder: string
   readonly redis: Redis
   readonly redis_pid: number
+  readonly database_url: string
+  readonly postgres_pid: number
   readonly parts: Parts
   readonly uses: Uses
   caller(): Caller
@@ -56,7 +58,7 @@ export const startBare = async (): Promise<Bare> => {
   const month = monthOf(Date.now())
   await uses.budgets.put({ budget_id: `bench-${month}`, ...budgetBody(month) }, caller())
   return {
-    folder, redis, redis_pid: servers.pids()["redis"]!, parts, uses, caller,
+    folder, redis, redis_pid: servers.pids()["redis"]!, database_url: servers.databaseUrl!, postgres_pid: servers.pids()["postgres"]!, parts, uses, caller,
     campaign: async (campaign_id, quantity) => {
       await uses.campaigns.put({ campaign_id, ...campaignBody(Date.now(), quantity) } as Parameters<typeof uses.campaigns.put>[0], caller())
       const answered = await uses.campaigns.activate({ campaign_id }, caller())

@@ -14,13 +14,17 @@ const RUNS_KEPT = 6
 /** Bytes that users and levels take in a block, in hex digits. */
 const HASH_DIGITS = 32
 
+/** Every byte in hex, in their order: a byte is looked up here in a third of the time that `format` takes. */
+const BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)).toString("hex")
+const byteSql = (value: string): string => `substr('${BYTES}', 1 + 2 * cast(${value} as bigint), 2)`
+
 /** One user's entry of a block, in hex: hash, how many levels, the levels. */
 const entrySql = (places: readonly number[], period: string): string => {
   const month = monthNumber(period)
   const months = Math.floor(month / 100) * 12 + month % 100
   const levels = places.map((place, i) =>
-    `case when level_${place} > 0 then format('{:02x}{:02x}{:02x}', ${i}, level_${place}, least(${AGE_MAX}, ${months} - (since_${place} // 100) * 12 - since_${place} % 100)) else '' end`)
-  return `hash || format('{:02x}', ${places.map((place) => `case when level_${place} > 0 then 1 else 0 end`).join(" + ")}) || ${levels.join(" || ")}`
+    `case when level_${place} > 0 then ${byteSql(String(i))} || ${byteSql(`level_${place}`)} || ${byteSql(`least(${AGE_MAX}, ${months} - (since_${place} // 100) * 12 - since_${place} % 100)`)} else '' end`)
+  return `hash || ${byteSql(places.map((place) => `case when level_${place} > 0 then 1 else 0 end`).join(" + "))} || ${levels.join(" || ")}`
 }
 
 interface BlockRow { block: number; users: number; body: string }
@@ -39,28 +43,42 @@ export const writeBlocks = async (
     insert into level_generations (run_id, period, rules, users, blocks)
     values (${run_id}, ${period}, ${JSON.stringify(badges.map(({ badge_no, version }) => [badge_no, version]))}::text::json, ${users}, ${blocks}) returning generation`
   const generation = made!.generation
+  // The first 32 bits of the hash as a number, by their hex digits: the place on the line that the engine cuts into blocks. An entry begins with its hash, so entries in
+  // their order are hashes in theirs.
+  const pack = (file: { readonly place: string }): Promise<BlockRow[]> => duck.all<BlockRow>(`
+    select cast(floor(cast('0x' || substr(entry, 1, 8) as bigint) * ${blocks}::double / 4294967296) as integer) as block, count(*) as users, string_agg(entry, '' order by entry) as body
+    from (select ${entrySql(badges.map(({ place }) => place), period)} as entry from (select substr(user_hash(user_id), 1, ${HASH_DIGITS}) as hash, * from read_parquet(${quoted(file.place)})))
+    group by block order by block`)
+  const begin = (i: number) => {
+    const packing = files[i] ? pack(files[i]) : Promise.resolve([])
+    return { packing, ended: Promise.allSettled([packing]) }
+  }
   let open: BlockRow | undefined
   const close = async (): Promise<void> => {
     if (!open) return
-    await sql`insert into level_blocks (generation, block, users, body) values (${generation}, ${open.block}, ${open.users}, ${Buffer.from(open.body, "hex")})`
+    const { block, users, body } = open
     open = undefined
+    await sql`insert into level_blocks (generation, block, users, body) values (${generation}, ${block}, ${users}, decode(${body}, 'hex'))`
   }
-  for (const [i, file] of files.entries()) {
-    signal.throwIfAborted()
-    progress("packing levels", i / files.length)
-    // The first 32 bits of the hash as a number, by their hex digits: the place on the line that the engine cuts into blocks.
-    const rows = await duck.all<BlockRow>(`
-      select cast(floor(cast('0x' || substr(hash, 1, 8) as bigint) * ${blocks}::double / 4294967296) as integer) as block, count(*) as users, string_agg(entry, '' order by hash) as body
-      from (select hash, ${entrySql(badges.map(({ place }) => place), period)} as entry from (select substr(user_hash(user_id), 1, ${HASH_DIGITS}) as hash, * from read_parquet(${quoted(file.place)})))
-      group by block order by block`)
-    for (const row of rows) {
-      // A block may begin in one shard and end in the next.
-      const last: BlockRow | undefined = open
-      if (last && last.block === row.block) open = { block: row.block, users: last.users + row.users, body: last.body + row.body }
-      else { await close(); open = row }
+  // A file is packed while the blocks of the one before are written.
+  let next = begin(0)
+  try {
+    for (const i of files.keys()) {
+      signal.throwIfAborted()
+      progress("packing levels", i / files.length)
+      const rows = await next.packing
+      next = begin(i + 1)
+      for (const row of rows) {
+        // A block may begin in one shard and end in the next.
+        const last: BlockRow | undefined = open
+        if (last && last.block === row.block) open = { block: row.block, users: last.users + row.users, body: last.body + row.body }
+        else { await close(); open = row }
+      }
     }
+    await close()
+  } finally {
+    await next.ended
   }
-  await close()
 }
 
 /** Remove the blocks of runs that are long past. */
