@@ -67,7 +67,7 @@ export interface Lake {
    * function of the rows; without it they stand as the query reads them. Answers the file, in its place, which no manifest names yet. `quick` is for what is
    * written all the time: it costs a third less than `dense` and is twice as large (FORMS).
    */
-  write(duck: Duck, file: { readonly select: string; readonly order?: string; readonly folder: string; readonly name: string; readonly day?: string; readonly range?: string; readonly sums?: readonly string[]; readonly form?: keyof typeof FORMS }): Promise<LakeFile>
+  write(duck: Pick<Duck, "run" | "one">, file: { readonly select: string; readonly order?: string; readonly folder: string; readonly name: string; readonly day?: string; readonly range?: string; readonly sums?: readonly string[]; readonly form?: keyof typeof FORMS }): Promise<LakeFile>
   /** Name the files of a part, in place of those that it had. */
   publish(part: Omit<Manifest, "rows" | "sums" | "sha256">): Manifest
   /** The parts of a dataset, in the order of their names, without one that is left out; every file that they name is looked at. Throws LakeFault. */

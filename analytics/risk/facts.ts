@@ -12,18 +12,18 @@
  * its age stays away, but where the day that is asked for is made of it: a refund of an older order has no line any more.
  */
 import { eventFiles } from "../extract.ts"
-import { quoted } from "../duck.ts"
+import { type Duck, quoted } from "../duck.ts"
 import type { JobParts } from "../job.ts"
-import { type LakeFile, sha256Of } from "../lake.ts"
-import { periodBefore, periodsBetween } from "../periods.ts"
+import { type Lake, type LakeFile, sha256Of } from "../lake.ts"
+import { periodsBetween } from "../periods.ts"
 import { dayFigures, LINE_COLUMNS } from "./day.ts"
+import { makeLines, oldestOf, parquet } from "./lines.ts"
 
-type Parts = Pick<JobParts, "lake" | "duck" | "signal" | "progress">
+type Parts = Pick<JobParts, "lake" | "signal" | "progress">
+type Session = Pick<Duck, "run" | "one">
 
 /** What was made from the same inputs by another hand is made again when this changes. */
-const FORMAT = 2
-/** A hold lasts at most so many days after its reserve. */
-const HOLD_DAYS_MAX = 8
+const FORMAT = 3
 
 export const ORDERS = "risk_orders"
 /** The facts of a part that was dropped for its age (retention.ts). */
@@ -32,28 +32,26 @@ const LINES = "risk_lines", FIRSTS = "risk_firsts"
 export const DAYS = "risk_days"
 
 const SHAPE = '{"order":{"region":"VARCHAR","shipping_minor":"BIGINT","lines":[{"line_id":"VARCHAR","sku":"VARCHAR","merchant_id":"VARCHAR","unit_price_minor":"BIGINT","quantity":"BIGINT"}]},"applied":[{"campaign_id":"VARCHAR","shipping_discount_minor":"BIGINT","benefit_minor":"BIGINT","lines":[{"line_id":"VARCHAR","discount_minor":"BIGINT"}]}]}'
-const REFUND_SHAPE = '{"lines":[{"line_id":"VARCHAR"}],"applied":[{"campaign_id":"VARCHAR"}]}'
 /** Where an order's shipping and what is given beside its price (a gift, cash back, interest) stand among its lines, which are counted from 1. They have no sku, no merchant and no id. */
 const SHIPPING = 0, BENEFIT = -1
 
-const parquet = ({ lake }: Parts, files: readonly LakeFile[]): string => `read_parquet([${files.map((file) => quoted(lake.place(file))).join(", ")}])`
+/** Events of the days whose lines are made at once. */
+const AT_ONCE_EVENTS = 3_000_000
+/** The table of these lines. */
+const MADE = "made_lines"
+
 const filesOf = ({ lake }: Parts, dataset: string, day: string): readonly LakeFile[] => lake.part(dataset, day)?.files ?? []
 
-/** Make a part unless it is there and was made from the same. */
-const keep = async (parts: Parts, dataset: string, day: string, made_from: unknown, order: string, select: () => Promise<string> | string): Promise<void> => {
-  const { lake, duck, signal } = parts
-  const identity = sha256Of([FORMAT, made_from])
-  if (lake.part(dataset, day)?.facts["identity"] === identity) return
-  signal.throwIfAborted()
-  const file = await lake.write(duck, { select: await select(), order, folder: `${dataset}/${day}`, name: day, day })
-  lake.publish({ dataset, part: day, files: [file], facts: { identity } })
-}
+const identityOf = (made_from: unknown): string => sha256Of([FORMAT, made_from])
+const isKept = ({ lake }: Parts, dataset: string, day: string, made_from: unknown): boolean => lake.part(dataset, day)?.facts["identity"] === identityOf(made_from)
 
-/** The first day whose orders a day's confirms may be of. */
-const oldestOf = (day: string): string => {
-  let oldest = day
-  for (let back = 0; back < HOLD_DAYS_MAX; back++) oldest = periodBefore(oldest)
-  return oldest
+/** Make a part unless it is there and was made from the same. */
+const keep = async (parts: Parts, session: Session, dataset: string, day: string, made_from: unknown, order: string, select: () => string): Promise<void> => {
+  if (isKept(parts, dataset, day, made_from)) return
+  const { lake, signal } = parts
+  signal.throwIfAborted()
+  const file = await lake.write(session, { select: select(), order, folder: `${dataset}/${day}`, name: day, day })
+  lake.publish({ dataset, part: day, files: [file], facts: { identity: identityOf(made_from) } })
 }
 
 const isDropped = ({ lake }: Parts, day: string): boolean => lake.part(ORDERS, day)?.facts["identity"] === DROPPED.identity
@@ -61,9 +59,9 @@ const isDropped = ({ lake }: Parts, day: string): boolean => lake.part(ORDERS, d
 const shas = (files: readonly LakeFile[]): string[] => files.map(({ sha256 }) => sha256)
 
 /** What each campaign gave to each line, off the shipping and beside the price, by reserve. The price of a benefit is that of the goods: it is given for them. */
-const ordersSelect = (parts: Parts, events: readonly LakeFile[]): string => `
+const ordersSelect = (lake: Lake, events: readonly LakeFile[]): string => `
   with reserved as (
-    select ref, cell, epoch, n, cast(user_no as bigint) as user_no, from_json(payload, ${quoted(SHAPE)}) as facts from ${parquet(parts, events)} where act = 'reserved' and ref is not null and user_no is not null
+    select ref, cell, epoch, n, cast(user_no as bigint) as user_no, from_json(payload, ${quoted(SHAPE)}) as facts from ${parquet(lake, events)} where act = 'reserved' and ref is not null and user_no is not null
   ),
   lines as (select ref, epoch, n, unnest(facts."order".lines) as line, generate_subscripts(facts."order".lines, 1) as nth from reserved),
   applied as (select ref, epoch, n, unnest(facts.applied) as each from reserved),
@@ -81,65 +79,96 @@ const ordersSelect = (parts: Parts, events: readonly LakeFile[]): string => `
   from amounts a join reserved r on r.ref = a.ref and r.epoch = a.epoch and r.n = a.n
   where a.amount_minor > 0 group by all`
 
-/** The lines of what was confirmed on the day, as its last reserve before had them, and of what was refunded. */
-const linesSelect = (parts: Parts, events: readonly LakeFile[], recent: readonly LakeFile[], all: readonly LakeFile[]): string => {
-  const last = (orders: readonly LakeFile[], settled: string): string => `
-    select * from (
-      select o.*, s.refunded_lines, s.refunded_campaigns, rank() over (partition by o.ref order by o.epoch desc, o.n desc) as nth from ${parquet(parts, orders)} o join ${settled} s on s.ref = o.ref and (o.epoch, o.n) <= (s.epoch, s.n)
-    ) where nth = 1`
-  return `
-  with settled as (
-    select act, ref, max(epoch) as epoch, max(n) as n, flatten(list(list_transform(coalesce(back.lines, []), lambda l: l.line_id))) as refunded_lines, flatten(list(list_transform(coalesce(back.applied, []), lambda c: c.campaign_id))) as refunded_campaigns
-    from (select *, case when act = 'refunded' then from_json(payload, ${quoted(REFUND_SHAPE)}) end as back from ${parquet(parts, events)} where act in ('confirmed', 'refunded') and ref is not null) group by act, ref
-  ),
-  confirmed as (select * from settled where act = 'confirmed'),
-  refunded as (select * from settled where act = 'refunded')
-  select kind, dense_rank() over (partition by kind order by ref) as redemption, user_no, line, sku, merchant, region, campaign, amount_minor, price_minor from (
-    select 0 as kind, * from (${last(recent, "confirmed")})
-    union all select 1 as kind, * from (${last(all, "refunded")}) where case when line_id is null then list_contains(refunded_campaigns, campaign) else list_contains(refunded_lines, line_id) end
-  )`
-}
-
 const EMPTY_LINES = `select ${Object.entries(LINE_COLUMNS).map(([name, type]) => `cast(null as ${type}) as ${name}`).join(", ")} where false`
 const LINES_ORDER = "kind, redemption, line, campaign"
+
+/** Who had the first event of all on the day. */
+const firstsSelect = (lake: Lake, events: readonly LakeFile[], before: readonly LakeFile[]): string => `
+  select distinct cast(user_no as bigint) as user_no from ${parquet(lake, events)} where user_no is not null ${
+    before.length === 0 ? "" : `and user_no not in (select user_no from ${parquet(lake, before)})`}`
 
 /** The days that the lake has events of, in their order. */
 const eventDays = (parts: Parts): string[] => [...new Set(eventFiles(parts, () => true).map(({ day }) => day!))].sort()
 
+/** Cut days in spans of so many events that are looked at. */
+const inSpans = (days: readonly string[], eventsOf: (day: string) => number): string[][] => {
+  const spans: string[][] = []
+  let left = 0
+  for (const day of days) {
+    const events = eventsOf(day)
+    if (spans.length === 0 || events > left) {
+      spans.push([])
+      left = AT_ONCE_EVENTS
+    }
+    spans.at(-1)!.push(day)
+    left -= events
+  }
+  return spans
+}
+
+/** Wait until all have ended, and throw what one of them has thrown: nobody works on in a database that is closed. */
+const allEnded = async (works: readonly Promise<void>[]): Promise<void> => {
+  for (const each of await Promise.allSettled(works)) if (each.status === "rejected") throw each.reason
+}
+
+/** Do something for every day, in each session one at a time: while one waits for the disk, the other has the processors. */
+const eachDay = (sessions: readonly Session[], days: readonly string[], work: (session: Session, day: string, done: number) => Promise<void>): Promise<void> => {
+  let begun = 0
+  return allEnded(sessions.map(async (session) => {
+    while (begun < days.length) {
+      const nth = begun++
+      await work(session, days[nth]!, nth / days.length)
+    }
+  }))
+}
+
 /** Make all that a day's risk needs: the figures of that day and of the days before it, from `first` on. */
-export const makeDays = async (parts: Parts, first: string, last: string): Promise<void> => {
+export const makeDays = async (parts: Parts & Pick<JobParts, "duck">, first: string, last: string): Promise<void> => {
   const { lake, progress } = parts
-  const days = eventDays(parts).filter((day) => day <= last)
+  const days = eventDays(parts).filter((day) => day <= last), wanted = days.filter((day) => day >= first)
   const byDay = new Map<string, LakeFile[]>(days.map((day) => [day, []]))
   for (const file of eventFiles(parts, (day) => byDay.has(day))) byDay.get(file.day!)!.push(file)
   const eventsOf = (day: string): readonly LakeFile[] => byDay.get(day) ?? []
-  const needed = oldestOf(first)
-  for (const [i, day] of days.entries()) {
-    progress("orders and first events", i / days.length)
-    if (day >= needed || !isDropped(parts, day)) await keep(parts, ORDERS, day, shas(eventsOf(day)), "ref, epoch, n, line, campaign", () => ordersSelect(parts, eventsOf(day)))
-    const before = i === 0 ? [] : days.slice(0, i).flatMap((each) => filesOf(parts, FIRSTS, each))
-    await keep(parts, FIRSTS, day, [shas(eventsOf(day)), shas(before)], "user_no", () => `
-      select distinct cast(user_no as bigint) as user_no from ${parquet(parts, eventsOf(day))} where user_no is not null ${
-        before.length === 0 ? "" : `and user_no not in (select user_no from ${parquet(parts, before)})`}`)
+  const sessions = [parts.duck, await parts.duck.beside()] as const
+
+  // Orders are of their day alone, and who was there first of all days before: the one beside the other.
+  const needed = oldestOf(first), firsts: LakeFile[] = []
+  await allEnded([
+    eachDay([sessions[0]], days, async (session, day, done) => {
+      progress("orders and first events", done)
+      if (day >= needed || !isDropped(parts, day)) await keep(parts, session, ORDERS, day, shas(eventsOf(day)), "ref, epoch, n, line, campaign", () => ordersSelect(lake, eventsOf(day)))
+    }),
+    eachDay([sessions[1]], days, async (session, day) => {
+      await keep(parts, session, FIRSTS, day, [shas(eventsOf(day)), shas(firsts)], "user_no", () => firstsSelect(lake, eventsOf(day), firsts))
+      firsts.push(...filesOf(parts, FIRSTS, day))
+    }),
+  ])
+
+  const orders = days.flatMap((day) => filesOf(parts, ORDERS, day))
+  const madeOf = new Map(wanted.map((day) => [day, [shas(eventsOf(day)), shas(orders.filter((file) => file.day! <= day))]]))
+  const missing = new Set(wanted.filter((day) => !isKept(parts, LINES, day, madeOf.get(day))))
+  let done = 0
+  for (const some of inSpans(wanted, (day) => missing.has(day) ? eventsOf(day).reduce((sum, { rows }) => sum + rows, 0) : 0)) {
+    progress("lines and days", done / wanted.length)
+    const anew = some.filter((day) => missing.has(day))
+    if (anew.length > 0) await makeLines(lake, sessions[0], MADE, { days: anew, events: anew.flatMap(eventsOf), orders: orders.filter((file) => file.day! <= anew.at(-1)!) })
+    await eachDay(sessions, some, async (session, day) => {
+      await keep(parts, session, LINES, day, madeOf.get(day), LINES_ORDER, () => `select * exclude (settled_day) from ${MADE} where settled_day = ${quoted(day)}`)
+      await makeDay(parts, session, day)
+    })
+    done += some.length
   }
-  const wanted = days.filter((day) => day >= first)
-  for (const [i, day] of wanted.entries()) {
-    progress("days", i / wanted.length)
-    const oldest = oldestOf(day)
-    const all = days.filter((each) => each <= day).flatMap((each) => filesOf(parts, ORDERS, each))
-    const recent = days.filter((each) => each <= day && each >= oldest).flatMap((each) => filesOf(parts, ORDERS, each))
-    await keep(parts, LINES, day, [shas(eventsOf(day)), shas(all)], LINES_ORDER, () => linesSelect(parts, eventsOf(day), recent, all))
-    await makeDay(parts, day)
-  }
+  await sessions[0].run(`drop table if exists ${MADE}`)
   // A day whose events have gone, with a user who was forgotten alone, has no part left over.
   for (const { part } of lake.parts(DAYS)) if (part >= first && part <= last && !byDay.has(part)) lake.publish({ dataset: DAYS, part, files: [], facts: {} })
 }
 
 /** The figures of one day from its lines and firsts. */
-export const makeDay = async (parts: Parts, day: string): Promise<void> => {
+const makeDay = async (parts: Parts, session: Session, day: string): Promise<void> => {
+  const { lake } = parts
   const lines = filesOf(parts, LINES, day), firsts = filesOf(parts, FIRSTS, day)
-  await keep(parts, DAYS, day, [shas(lines), shas(firsts)], "dimension, key", () =>
-    dayFigures(day, lines.length === 0 ? `(${EMPTY_LINES})` : parquet(parts, lines), firsts.length === 0 ? "(select cast(null as bigint) as user_no where false)" : parquet(parts, firsts)))
+  await keep(parts, session, DAYS, day, [shas(lines), shas(firsts)], "dimension, key", () =>
+    dayFigures(day, lines.length === 0 ? `(${EMPTY_LINES})` : parquet(lake, lines), firsts.length === 0 ? "(select cast(null as bigint) as user_no where false)" : parquet(lake, firsts)))
 }
 
 /** The files of the days' figures, from one day to another, both of them too. */
