@@ -58,26 +58,30 @@ const isDropped = ({ lake }: Parts, day: string): boolean => lake.part(ORDERS, d
 
 const shas = (files: readonly LakeFile[]): string[] => files.map(({ sha256 }) => sha256)
 
-/** What each campaign gave to each line, off the shipping and beside the price, by reserve. The price of a benefit is that of the goods: it is given for them. */
+/**
+ * What each campaign gave to each line, off the shipping and beside the price, by reserve. The price of a benefit is that of the goods: it is given for them. An order's
+ * lines are found by their place in it and nothing is joined, and only a reserve that has a campaign twice is summed: 2.7 µs a reserve where joins and sums of all
+ * took 4.3 (2026-11-23).
+ */
 const ordersSelect = (lake: Lake, events: readonly LakeFile[]): string => `
   with reserved as (
     select ref, cell, epoch, n, cast(user_no as bigint) as user_no, from_json(payload, ${quoted(SHAPE)}) as facts from ${parquet(lake, events)} where act = 'reserved' and ref is not null and user_no is not null
   ),
-  lines as (select ref, epoch, n, unnest(facts."order".lines) as line, generate_subscripts(facts."order".lines, 1) as nth from reserved),
-  applied as (select ref, epoch, n, unnest(facts.applied) as each from reserved),
-  given as (select ref, epoch, n, each.campaign_id as campaign, unnest(each.lines) as given from applied),
+  applied as (
+    select ref, cell, epoch, n, user_no, facts."order".region as region, facts."order".lines as lines, [one.line_id for one in facts."order".lines] as line_ids, facts."order".shipping_minor as shipping_minor,
+      list_sum([one.unit_price_minor * one.quantity for one in facts."order".lines]) as goods_minor, list_unique([one.campaign_id for one in facts.applied]) < len(facts.applied) as is_twice, unnest(facts.applied) as each
+    from reserved
+  ),
+  given as (select ref, cell, epoch, n, user_no, region, is_twice, lines, line_ids, each.campaign_id as campaign, unnest(each.lines) as one from applied),
+  placed as (select *, list_position(line_ids, one.line_id) as line, lines[list_position(line_ids, one.line_id)] as found from given),
   amounts as (
-    select g.ref, g.epoch, g.n, cast(l.nth as bigint) as line, l.line.line_id as line_id, l.line.sku as sku, l.line.merchant_id as merchant, g.campaign, g.given.discount_minor as amount_minor, l.line.unit_price_minor * l.line.quantity as price_minor
-    from given g join lines l on l.ref = g.ref and l.epoch = g.epoch and l.n = g.n and l.line.line_id = g.given.line_id
-    union all select a.ref, a.epoch, a.n, ${SHIPPING}, null, null, null, a.each.campaign_id, a.each.shipping_discount_minor, r.facts."order".shipping_minor
-    from applied a join reserved r on r.ref = a.ref and r.epoch = a.epoch and r.n = a.n
-    union all select a.ref, a.epoch, a.n, ${BENEFIT}, null, null, null, a.each.campaign_id, a.each.benefit_minor, goods.price_minor
-    from applied a join (select ref, epoch, n, sum(line.unit_price_minor * line.quantity) as price_minor from lines group by all) goods on goods.ref = a.ref and goods.epoch = a.epoch and goods.n = a.n
+    select ref, cell, epoch, n, user_no, is_twice, cast(line as bigint) as line, found.line_id as line_id, found.sku as sku, found.merchant_id as merchant, region, campaign, one.discount_minor as amount_minor, found.unit_price_minor * found.quantity as price_minor
+    from placed where line is not null and one.discount_minor > 0
+    union all select ref, cell, epoch, n, user_no, is_twice, ${SHIPPING}, null, null, null, region, each.campaign_id, each.shipping_discount_minor, shipping_minor from applied where each.shipping_discount_minor > 0
+    union all select ref, cell, epoch, n, user_no, is_twice, ${BENEFIT}, null, null, null, region, each.campaign_id, each.benefit_minor, coalesce(cast(goods_minor as bigint), 0) from applied where each.benefit_minor > 0
   )
-  select r.ref as ref, r.cell as cell, r.epoch as epoch, r.n as n, r.user_no as user_no, cast(a.line as bigint) as line, a.line_id as line_id, a.sku as sku, a.merchant as merchant, r.facts."order".region as region,
-    a.campaign as campaign, cast(sum(a.amount_minor) as bigint) as amount_minor, cast(max(a.price_minor) as bigint) as price_minor
-  from amounts a join reserved r on r.ref = a.ref and r.epoch = a.epoch and r.n = a.n
-  where a.amount_minor > 0 group by all`
+  select * exclude (is_twice) from amounts where not is_twice
+  union all select ref, cell, epoch, n, user_no, line, line_id, sku, merchant, region, campaign, cast(sum(amount_minor) as bigint), max(price_minor) from amounts where is_twice group by all`
 
 const EMPTY_LINES = `select ${Object.entries(LINE_COLUMNS).map(([name, type]) => `cast(null as ${type}) as ${name}`).join(", ")} where false`
 const LINES_ORDER = "kind, redemption, line, campaign"
