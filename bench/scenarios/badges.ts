@@ -42,8 +42,8 @@ const FOUR: readonly RuledBadge[] = [
   line(4, "gold", { gold_amt: MONEY, gold_flag: FLAG }, [at("gold_flag", "=", "1"), { all: [at("gold_flag", "=", "1"), at("gold_amt", ">=", "2000.00")] }], "at_once"),
 ]
 
-/** A month's feed in the lake as an import leaves it, one row of each user; days and fields by chance. */
-const putFeed = async (lake: Lake, period: string, users: number): Promise<void> => {
+/** A month's feed in the lake as an import leaves it, with so many rows, of as many users or of one; fields by chance. */
+const putFeed = async (lake: Lake, period: string, rows: number, isOneUser: boolean): Promise<void> => {
   const duck = await openDuck({ memory_mb: MEMORY_MB, threads: THREADS, temp_dir: lake.temp() })
   try {
     const files = [], days = daysOf(period)
@@ -51,9 +51,9 @@ const putFeed = async (lake: Lake, period: string, users: number): Promise<void>
     const cents = (nth: number): string => `lpad(${any(nth, 100)}, 2, '0')`
     for (const [i, day] of days.entries()) {
       const select = `
-        select 'user-' || i as user_pin, '${day}' as dt, 1::bigint as import_no, i as row, ${any(1, 700)} as lc_score, ${any(2, 2)} as gdlc_jy_flag, ${any(3, 900_000)} || '.' || ${cents(4)} as xjk_jy_amt,
+        select 'user-' || ${isOneUser ? "1" : "i"} as user_pin, '${day}' as dt, 1::bigint as import_no, i as row, ${any(1, 700)} as lc_score, ${any(2, 2)} as gdlc_jy_flag, ${any(3, 900_000)} || '.' || ${cents(4)} as xjk_jy_amt,
           ${any(5, 90_000)} || '.' || ${cents(6)} as jt_hold_amt, ${any(8, 900)} as bt_score, ${any(9, 50)} as bt_orders, ${any(10, 5_000)} || '.5' as gold_amt, ${any(11, 2)} as gold_flag
-        from range(${i}, ${users}, ${days.length}) r(i)`
+        from range(${i}, ${rows}, ${days.length}) r(i)`
       files.push(await lake.write(duck, { select, order: "row", folder: `scores/${period}`, name: day, day, range: "row" }))
     }
     lake.publish({ dataset: "scores", part: period, files, facts: { import_no: 1 } })
@@ -69,8 +69,8 @@ interface Month {
   readonly levels: number
 }
 
-/** Two months of so many users, of which the second is measured; then what else is asked of its servers. */
-const judge = async <T>(folder: string, users: number, threads: number, then: (bare: Bare, month: Month) => Promise<T>): Promise<T> => {
+/** Two months of so many rows, of which the second is measured; then what else is asked of its servers. */
+const judge = async <T>(folder: string, { rows, threads = THREADS, isOneUser = false }: { rows: number; threads?: number; isOneUser?: boolean }, then: (bare: Bare, month: Month) => Promise<T>): Promise<T> => {
   const bare = await startBare()
   const sql = openTables(bare.database_url)
   try {
@@ -78,9 +78,9 @@ const judge = async <T>(folder: string, users: number, threads: number, then: (b
       await sql`insert into badges (badge_id, created_ms) values (${badge_id}, 0)`
       await sql`insert into badge_versions (badge_no, version, line, effective_month, body, fingerprint, created_ms, activated_ms) select badge_no, 1, ${rules.line}, ${BEFORE}, ${JSON.stringify(rules)}::text::jsonb, '', 0, 1 from badges where badge_id = ${badge_id}`
     }
-    const house: House = { sql, lake: openLake(join(folder, `lake-${users}-${threads}`)), time_zone: "UTC", memory_mb: MEMORY_MB, threads, api: undefined, signal: new AbortController().signal, progress: () => undefined }
+    const house: House = { sql, lake: openLake(join(folder, "lake")), time_zone: "UTC", memory_mb: MEMORY_MB, threads, api: undefined, signal: new AbortController().signal, progress: () => undefined }
     const run = async (period: string) => {
-      await putFeed(house.lake, period, users)
+      await putFeed(house.lake, period, rows, isOneUser)
       const server = cpuOfFamily(bare.postgres_pid), cpu = process.cpuUsage(), began = performance.now()
       const ended = await runJob(house, badges, { period, set: "", is_dry: false, is_first: period === BEFORE, options: {} })
       const seconds = (performance.now() - began) / 1_000, spent = process.cpuUsage(cpu)
@@ -98,7 +98,7 @@ const judge = async <T>(folder: string, users: number, threads: number, then: (b
   } finally {
     await sql.end({ timeout: 1 })
     await bare.stop()
-    rmSync(join(folder, `lake-${users}-${threads}`), { recursive: true, force: true })
+    rmSync(join(folder, "lake"), { recursive: true, force: true })
   }
 }
 
@@ -115,22 +115,26 @@ export const playBadges = async (users: number, say: (text: string) => void): Pr
   const folder = temporaryFolder()
   try {
     say(`two months of ${users / 10} users, and the levels of the second to Redis`)
-    const { small, loaded } = await judge(folder, users / 10, THREADS, async (bare, month) => ({ small: month, loaded: await load(bare) }))
+    const { small, loaded } = await judge(folder, { rows: users / 10 }, async (bare, month) => ({ small: month, loaded: await load(bare) }))
     say(`two months of ${users / 10} users with one thread`)
-    const single = await judge(folder, users / 10, 1, async (_, month) => month)
+    const single = await judge(folder, { rows: users / 10, threads: 1 }, async (_, month) => month)
     say(`two months of ${users} users`)
-    const large = await judge(folder, users, THREADS, async (_, month) => month)
+    const large = await judge(folder, { rows: users }, async (_, month) => month)
+    say(`two months of ${users} rows of one user`)
+    const one = await judge(folder, { rows: users, isOneUser: true }, async (_, month) => month)
     const figures: Figure[] = [
       { name: `badges of ${users} users, 4 lines, against the month before, memory_limit ${MEMORY_MB} MB`, value: large.seconds, unit: "s", wanted: { at: "most", value: SECONDS_MOST * users / 10_000_000 } },
       { name: "processor time of it, with Postgres", value: large.cpu_s, unit: "s" },
       { name: "processor time against ten times that of a tenth of the users", value: large.cpu_s / (10 * small.cpu_s), unit: "×", wanted: { at: "most", value: CPU_MOST } },
       { name: "most memory of the process", value: large.peak_mb, unit: "MB", wanted: { at: "most", value: RSS_MB_MOST } },
+      { name: `badges of ${users} rows of one user`, value: one.seconds, unit: "s" },
+      { name: "most memory of the process then", value: one.peak_mb, unit: "MB", wanted: { at: "most", value: RSS_MB_MOST } },
       { name: "levels that changed", value: large.changed, unit: "levels" },
       { name: "published levels to Redis, users per second", value: loaded.held / loaded.seconds, unit: "/s", wanted: { at: "least", value: LEVELS_LEAST } },
       { name: "bytes of Redis per user with levels of four lines", value: loaded.bytes, unit: "bytes", wanted: { at: "most", value: BYTES_MOST } },
     ]
     const proofs: Proof[] = [
-      { name: "users that were judged", wanted: users, found: large.users }, { name: "outputs with one thread, by their sha256", wanted: small.shas, found: single.shas },
+      { name: "users that were judged", wanted: users, found: large.users }, { name: "users of the rows of one", wanted: 1, found: one.users }, { name: "outputs with one thread, by their sha256", wanted: small.shas, found: single.shas },
       { name: "users with a level in Redis", wanted: small.levels, found: loaded.held },
     ]
     return { scenario: "badges", rows: [], figures, proofs }
