@@ -75,7 +75,7 @@ const wealth: Rules = {
     { level: 2, name: "Gold", when: { all: [{ field: "lc_score", op: ">=", value: "450" }, { field: "hold_amt", op: ">=", value: "1500.00" }] } },
     { level: 3, name: "Platinum, by invitation only", when: { all: [{ field: "lc_score", op: ">=", value: "620" }, { field: "hold_amt", op: ">=", value: "6000.00" }] } },
   ],
-  downgrade: "one_level", rights: [{ level: 2, campaign_id: "gold", claim: "automatic" }, { level: 3, campaign_id: "platinum", claim: "activate" }],
+  downgrade: "one_level", rights: [{ level: 1, campaign_id: "silver", claim: "automatic" }, { level: 2, campaign_id: "gold", claim: "automatic" }, { level: 3, campaign_id: "platinum", claim: "activate" }],
 }
 const drawBadges = async (lake: Lake, duck: Duck): Promise<Page> => {
   const ruled = [{ badge_no: 1, badge_id: "wealth", version: 3, rules: wealth }]
@@ -94,7 +94,7 @@ const drawBadges = async (lake: Lake, duck: Duck): Promise<Page> => {
       scores: { files: [scores], columns }, ...(then ? { previous_levels: { files: then.outputs.filter(({ name }) => name === "levels"), columns: { user_id: "VARCHAR" } } } : {}),
     }))
   }
-  return pageOf(lake, badgesReport, runs[1]!, runs[0], "", { gold: 500, platinum: 3_000 })
+  return pageOf(lake, badgesReport, runs[1]!, runs[0], "", { silver: 120, gold: 500, platinum: 3_000 })
 }
 
 // ── A month of books ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,7 +140,7 @@ const drawRisk = async (lake: Lake, duck: Duck): Promise<Page> => {
     const isLast = i === DAYS.length - 1
     const keysOf = (dimension: string, keys: number, spike: number, name: string) => `
       select '${day}' as day, '${dimension}' as dimension, ${name} as key, (count * (180 + hash(k, '${dimension}', ${i}) % 60))::bigint as amount_minor, (count * 2400)::bigint as price_minor, count::bigint as count, ${dimension === "user" ? "1" : "greatest(1, count * 7 // 10)"}::bigint as users,
-        (count // 25)::bigint as refunds, (count // 12)::bigint as first_day_users, (1 + hash(k, 4, ${i}) % 3)::bigint as velocity_max
+        (count // 25)::bigint as refunds, (count // 12)::bigint as first_day_users, ${dimension === "user" ? "count" : `least(count, 1 + hash(k, 4, ${i}) % 3)`}::bigint as velocity_max
       from (select k, 1 + (20000 // (k + 6) * (80 + hash('${dimension}', k, ${i}) % 40) // 1000)${isLast ? ` * case k when ${spike} then 6 else 1 end` : ""} as count from range(${keys}) r(k)) where hash(k, 9, ${i}) % 30 > 0`
     const select = [
       keysOf("sku", 400, 4, "'sku-' || lpad((k * 7919 % 10000)::varchar, 4, '0')"),

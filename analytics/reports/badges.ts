@@ -70,7 +70,7 @@ const sectionsOf = async (duck: Duck, badge: CompiledBadge, users: number, costs
       const points = await curveOf(duck, badge, level, moved, cost_minor)
       const now = Number(moved.thresholds[0]!), written = thresholdOf(badge, moved.of.field)
       sections.push({
-        title: `${nameOf(badge, level.level)} if ${moved.of.field} were another than ${written(now)}`, says: "Every other condition stays as it is. The dot is the threshold that holds; the dashed line is what the level's rights cost at most.",
+        title: `${nameOf(badge, level.level)} if ${moved.of.field} were another than ${written(now)}`, says: `Every other condition stays as it is. The dot is the threshold that holds; ${cost_minor > 0 ? "the dashed line is what the level's rights cost at most" : "the level has no rights whose cost is known"}.`,
         chart: curveChart(points, now, moved.of.field, written),
         table: { columns: [moved.of.field, "users", "against now", "cost of rights"], rows: points.map((point) => [{ number: written(point.value) }, { number: grouped(point.users) }, { number: differenceOf(point.users - points[STEPS]!.users) }, { number: amountOf(point.cost_minor) }]) },
       })

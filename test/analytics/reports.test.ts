@@ -69,6 +69,8 @@ describe("a month's badges", () => {
       expect(numberIn(html, new RegExp(`<td>${from}</td><td>${to}</td><td class="number">(\\d+)</td>`))).toBe(moved(from, to) === 0 ? "not there" : String(moved(from, to)))
     }
     const signed = (n: number) => n === 0 ? "0" : n > 0 ? `+${n}` : `−${-n}`
+    // Gold has a right that costs, Silver has none: a line that is not drawn is not spoken of.
+    expect([html.includes("the dashed line is what"), html.includes("the level has no rights whose cost is known")]).toEqual([true, true])
     // The curve of Gold's score: 360 now, 18 a step.
     for (const least of [180, 342, 360, 378, 540]) {
       const users = now.filter((person) => isGold(person, least)).length
