@@ -1,5 +1,5 @@
 // Runs that are killed at random points, with one thread and with two, come to the same bytes each time as one that nobody disturbed.
-// SCRIP_JOB_KILLS makes it longer (50: some five minutes a job), SCRIP_SEED says which points.
+// SCRIP_JOB_KILLS makes it longer (50: a minute a job), SCRIP_SEED says which points.
 
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { readdirSync, rmSync, writeFileSync } from "node:fs"
