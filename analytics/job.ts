@@ -146,9 +146,10 @@ export interface Job {
   readonly timeout_s: number
   /**
    * Which closed periods the schedule sees to: the last so many, and all since the latest that is published (scheduler.ts). Nothing: only on demand.
+   * In order: one at a time, and none while an earlier one is held or has just failed.
    * What has been published with the inputs of today is not run again.
    */
-  readonly schedule?: { readonly kind: PeriodKind; readonly periods_max: number } | Follows
+  readonly schedule?: { readonly kind: PeriodKind; readonly periods_max: number; readonly isInOrder?: true } | Follows
   /** Whether the schedule has anything to see to; yes where this is left out. */
   readonly isWanted?: (sql: Sql) => Promise<boolean>
   /** What a published period is due again for, once it lands. Nothing: a period is run again when it is asked for. */

@@ -64,17 +64,20 @@ const followedPeriods = async (sql: Sql, job: string, { follows }: Follows): Pro
 export const unpublishedPeriods = async (sql: Sql, job: Job, zone: string): Promise<Due[]> => {
   if (!job.schedule || job.isWanted && !await job.isWanted(sql)) return []
   if ("follows" in job.schedule) return followedPeriods(sql, job.name, job.schedule)
-  const { kind, periods_max } = job.schedule
+  const { kind, periods_max, isInOrder } = job.schedule
   const [latest] = await sql<{ period: string | null }[]>`select max(period) as period from run_periods where job = ${job.name} and set_name = '' and run_id is not null`
   const since = latest?.period == null ? undefined : { period: latest.period, periods_max: MISSED_MAX[kind] }
   const closed = (await closedPeriods(sql, kind, zone, periods_max, since)).toReversed()
   if (closed.length === 0) return []
-  const rows = await sql<{ period: string }[]>`
-    select period from run_periods where job = ${job.name} and set_name = '' and period = any(${closed}) and run_id is not null
-    union select period from runs where job = ${job.name} and set_name = '' and period = any(${closed}) and not is_dry
+  const published = await sql<{ period: string }[]>`select period from run_periods where job = ${job.name} and set_name = '' and period = any(${closed}) and run_id is not null`
+  const done = new Set(published.map(({ period }) => period))
+  const waiting = await sql<{ period: string }[]>`
+    select period from runs where job = ${job.name} and set_name = '' and period = any(${closed}) and not is_dry
       and (state = 'held' or state = 'failed' and finished_ms > ${sql.unsafe(NOW)} - ${FAILED_WAIT_MS})`
-  const done = new Set(rows.map(({ period }) => period))
-  return closed.filter((period) => !done.has(period)).map((period) => ["job", job.name, "--period", period])
+  const waits = new Set(waiting.map(({ period }) => period))
+  const open = closed.filter((period) => !done.has(period))
+  // One whose periods follow from each other is asked again once the first of them has ended.
+  return (isInOrder ? open.slice(0, 1) : open).filter((period) => !waits.has(period)).map((period) => ["job", job.name, "--period", period])
 }
 
 /** Everything of a job that is due: what was never published, and what is published and has other inputs now. */

@@ -69,7 +69,7 @@ export const badges: PortableJob = {
     ...["grammar", "rules"].map((name) => join(import.meta.dir, "..", "..", "engine", "badges", `${name}.ts`)),
   ],
   timeout_s: HOURS_MAX_S,
-  schedule: { kind: "month", periods_max: MONTHS_MAX },
+  schedule: { kind: "month", periods_max: MONTHS_MAX, isInOrder: true },
   isWanted: async (sql) => (await sql`select 1 from badge_versions where activated_ms is not null limit 1`).length > 0,
 
   reads: async ({ sql, period: { period } }) => {

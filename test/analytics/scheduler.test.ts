@@ -54,6 +54,12 @@ describe("closed periods", () => {
     await sql`insert into runs (run_id, job, period, state, requested_ms) values ('h', 'monthly', '2026-09', 'held', 1)`
     await sql`insert into runs (run_id, job, period, state, requested_ms, finished_ms) values ('f', 'monthly', '2026-10', 'failed', 1, 1)`
     expect(await unpublishedPeriods(sql, job, "UTC")).toEqual([["job", "monthly", "--period", "2026-10"]])
+    // Where periods follow from each other they are begun one by one, and one that is held keeps those behind it.
+    const inOrder = { ...job, schedule: { kind: "month", periods_max: 24, isInOrder: true } } as const
+    expect(await unpublishedPeriods(sql, inOrder, "UTC")).toEqual([])
+    await sql`update runs set state = 'superseded' where run_id = 'h'`
+    expect(await unpublishedPeriods(sql, inOrder, "UTC")).toEqual([["job", "monthly", "--period", "2026-09"]])
+    await sql`update runs set state = 'held' where run_id = 'h'`
     await sql`update runs set finished_ms = ${Date.now()} where run_id = 'f'`
     expect(await unpublishedPeriods(sql, job, "UTC")).toEqual([])
   })
