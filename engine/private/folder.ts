@@ -19,6 +19,10 @@ const LOCK_TRIES_MAX = 5
  * given away while its server is down, to a client that knocks at that very port even, and then the server cannot come back.
  */
 const PORT_FIRST = 20_000, PORT_END = 32_768
+/** Processes that start at once choose in different parts of these ports: a port that one has chosen is free to any other until its server listens. */
+const PORT_PARTS = 64
+const PORTS_OF_PART = Math.floor((PORT_END - PORT_FIRST) / PORT_PARTS)
+/** So many tries are in the process's own part, and then as many anywhere. */
 const PORT_TRIES_MAX = 1_000
 
 /** The start cannot go on, for a reason that the operator can mend. */
@@ -59,11 +63,25 @@ const isPortFree = (port: number): Promise<boolean> =>
     server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => settle(true)))
   })
 
-/** A port that nobody listens on, by chance. */
+/** Where a process chooses its ports: from the first, up to the second. */
+export const portsOf = (pid: number): [first: number, end: number] => {
+  const first = PORT_FIRST + pid % PORT_PARTS * PORTS_OF_PART
+  return [first, first + PORTS_OF_PART]
+}
+
+/** What this process has chosen: nobody listens there until the server has started, or while it starts again. */
+const chosen = new Set<number>()
+
+/** A port that nobody listens on and that this process has not chosen before, by chance. */
 export const freePort = async (): Promise<number> => {
-  for (let tries = 0; tries < PORT_TRIES_MAX; tries += 1) {
-    const port = randomInt(PORT_FIRST, PORT_END)
-    if (await isPortFree(port)) return port
+  for (const [first, end] of [portsOf(process.pid), [PORT_FIRST, PORT_END]] as const) {
+    for (let tries = 0; tries < PORT_TRIES_MAX; tries += 1) {
+      const port = randomInt(first, end)
+      // Looked up after the wait: whoever asked meanwhile may have chosen it.
+      if (!(await isPortFree(port)) || chosen.has(port)) continue
+      chosen.add(port)
+      return port
+    }
   }
   throw new StartFault(`${PORT_TRIES_MAX} ports from ${PORT_FIRST} to ${PORT_END - 1} are all taken.`)
 }

@@ -7,7 +7,7 @@ import postgres from "postgres"
 import { end, identityOf, isAlive } from "../../engine/child.ts"
 import { runCommand } from "../../engine/command.ts"
 import { quietLog } from "../../engine/log.ts"
-import { StartFault } from "../../engine/private/folder.ts"
+import { freePort, portsOf, StartFault } from "../../engine/private/folder.ts"
 import { canReach, personNamed } from "../../engine/private/person.ts"
 import { findRedisServer, majorOf, redisConf } from "../../engine/private/redis.ts"
 import { startPrivate } from "../../engine/private/start.ts"
@@ -44,6 +44,17 @@ const remembered = (dataDir: string) => {
   const { redis_port, redis_password, postgres_port, postgres_password } = JSON.parse(readFileSync(join(dataDir, "servers.json"), "utf8")) as Record<string, string>
   return { redisUrl: `redis://:${redis_password}@127.0.0.1:${redis_port}`, databaseUrl: `postgres://postgres:${postgres_password}@127.0.0.1:${postgres_port}/scrip` }
 }
+
+describe("ports", () => {
+  test("no port is chosen twice by a process, also at once, and processes that start at once choose in parts of their own", async () => {
+    const ports = await Promise.all(Array.from({ length: 60 }, freePort))
+    expect(new Set(ports).size).toBe(60)
+    const [first, end] = portsOf(process.pid)
+    expect(ports.every((port) => first <= port && port < end)).toBe(true)
+    const parts = Array.from({ length: 64 }, (_, i) => portsOf(process.pid + i)).toSorted(([a], [b]) => a - b)
+    expect(parts.every(([from, to], i) => 20_000 <= from && from < to && to <= (parts[i + 1]?.[0] ?? 32_768))).toBe(true)
+  })
+})
 
 describe("a folder", () => {
   test("keeps its data and its addresses over a stop, and nobody gets in without the password", async () => {
